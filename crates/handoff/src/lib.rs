@@ -1,0 +1,1 @@
+//! The contract between stages: run layout, Arrow schemas, shard reader and writer, manifest, atomic writes.

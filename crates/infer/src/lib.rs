@@ -1,0 +1,1 @@
+//! Generation and scoring: KV cache, batching, sampling, log-likelihood.

@@ -1,0 +1,1 @@
+//! Llama-family decoder in tch: config, attention, block, weights in HF names, adapters.

@@ -1,0 +1,1 @@
+//! What every stage binary shares: flags, config, logging, progress, metrics, exit codes, cancellation.

@@ -1,0 +1,1 @@
+//! Asking a teacher: back-ends, request log, budget, prompts.

@@ -1,0 +1,1 @@
+//! Development only: fixtures, temporary runs, command harness, golden compare, the layering test.

@@ -1,0 +1,1 @@
+//! Tokenizer files, special tokens, chat template rendering.

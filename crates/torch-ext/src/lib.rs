@@ -1,0 +1,1 @@
+//! What tch does not bind: fused optimizer, foreach operations, RNG state, late CUDA loading.

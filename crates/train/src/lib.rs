@@ -1,0 +1,1 @@
+//! Training: batch arithmetic, schedules, optimizer groups, sample loader, loop, checkpoints.
