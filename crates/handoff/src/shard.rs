@@ -1,0 +1,324 @@
+//! Parquet shards: written whole or not at all, read with their schema checked.
+//!
+//! Every shard is zstd-compressed and carries in its key-value metadata `schema`, `schema_version`, `stage` and
+//! `config_digest`, and whatever the stage adds. DuckDB, pyarrow, polars and parquet-cli open it without our help.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use arrow::array::RecordBatch;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+
+use crate::{Digest, Error, OutputFile, Result, StageDir, TableSchema, atomic};
+
+/// zstd level of every shard: 3 is zstd's own default, a good trade of time for size on text.
+pub const ZSTD_LEVEL: i32 = 3;
+
+/// Rows of a row group unless the writer says otherwise: small enough to read a group at random, large enough to compress.
+pub const DEFAULT_ROW_GROUP_ROWS: usize = 8192;
+
+/// What goes into a shard's key-value metadata besides the schema.
+#[derive(Debug, Clone, Default)]
+pub struct ShardMeta {
+    /// Stage that writes it.
+    pub stage: String,
+    /// Digest of the configuration it was written with.
+    pub config_digest: String,
+    /// Further keys, such as `tokenizer_digest`.
+    pub extra: BTreeMap<String, String>,
+}
+
+/// Writes one shard under a temporary name; [`ShardWriter::finish`] gives it its own.
+#[derive(Debug)]
+pub struct ShardWriter {
+    writer: Option<ArrowWriter<File>>,
+    temporary: PathBuf,
+    path: PathBuf,
+    table: TableSchema,
+    rows: u64,
+}
+
+impl ShardWriter {
+    /// Opens a shard with row groups of [`DEFAULT_ROW_GROUP_ROWS`].
+    ///
+    /// # Errors
+    /// When the file cannot be created.
+    pub fn create(path: &Path, table: &TableSchema, meta: &ShardMeta) -> Result<Self> {
+        Self::with_row_group_rows(path, table, meta, DEFAULT_ROW_GROUP_ROWS)
+    }
+
+    /// Opens a shard whose row groups hold `rows` rows.
+    ///
+    /// # Errors
+    /// When the file cannot be created.
+    pub fn with_row_group_rows(path: &Path, table: &TableSchema, meta: &ShardMeta, rows: usize) -> Result<Self> {
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+        }
+        let pair = |k: &str, v: &str| KeyValue::new(k.to_owned(), v.to_owned());
+        let mut metadata = vec![
+            pair("schema", table.name),
+            pair("schema_version", &table.version.to_string()),
+            pair("stage", &meta.stage),
+            pair("config_digest", &meta.config_digest),
+        ];
+        metadata.extend(meta.extra.iter().map(|(k, v)| pair(k, v)));
+        let level = ZstdLevel::try_new(ZSTD_LEVEL).map_err(|source| Error::Parquet { action: "write", path: path.into(), source })?;
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(level))
+            .set_max_row_group_row_count(Some(rows.max(1)))
+            .set_key_value_metadata(Some(metadata))
+            .set_created_by(format!("jielong {}", env!("CARGO_PKG_VERSION")))
+            .build();
+        let temporary = atomic::temporary_beside(path);
+        let file = File::create(&temporary).map_err(Error::io("create", &temporary))?;
+        let writer = ArrowWriter::try_new(file, table.arrow.clone(), Some(properties))
+            .map_err(|source| Error::Parquet { action: "write", path: path.into(), source })?;
+        Ok(Self { writer: Some(writer), temporary, path: path.into(), table: table.clone(), rows: 0 })
+    }
+
+    /// Appends a batch.
+    ///
+    /// # Errors
+    /// When the batch has other columns than the table, or the disk refuses.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        let parquet_error = |source| Error::Parquet { action: "write", path: self.path.clone(), source };
+        if let Some(writer) = &mut self.writer {
+            writer.write(batch).map_err(parquet_error)?;
+            self.rows += batch.num_rows() as u64;
+        }
+        Ok(())
+    }
+
+    /// Rows written so far.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Closes, syncs and renames the file; `dir` makes the recorded path relative.
+    ///
+    /// # Errors
+    /// When the file cannot be completed; then no file of the final name appears.
+    pub fn finish(mut self, dir: &StageDir) -> Result<OutputFile> {
+        if let Some(writer) = self.writer.take() {
+            let parquet_error = |source| Error::Parquet { action: "write", path: self.path.clone(), source };
+            let file = writer.into_inner().map_err(parquet_error)?;
+            file.sync_all().map_err(Error::io("sync", &self.path))?;
+        }
+        let digest = Digest::of_file(&self.temporary)?;
+        let bytes = fs::metadata(&self.temporary).map_err(Error::io("read", &self.temporary))?.len();
+        atomic::rename(&self.temporary, &self.path)?;
+        Ok(OutputFile {
+            path: dir.relative(&self.path),
+            schema: self.table.name.to_owned(),
+            schema_version: self.table.version,
+            rows: self.rows,
+            bytes,
+            digest,
+        })
+    }
+}
+
+impl Drop for ShardWriter {
+    fn drop(&mut self) {
+        // After `finish` the temporary name is gone and this does nothing.
+        let _ = fs::remove_file(&self.temporary);
+    }
+}
+
+/// An opened shard whose schema name, version and columns are those expected.
+#[derive(Debug)]
+pub struct ShardReader {
+    path: PathBuf,
+    file: File,
+    metadata: ArrowReaderMetadata,
+    keys: BTreeMap<String, String>,
+}
+
+impl ShardReader {
+    /// Opens a shard and checks that it is one of `table`.
+    ///
+    /// # Errors
+    /// [`Error::NotParquet`] for a truncated or other file, [`Error::ForeignFile`] for Parquet without our metadata,
+    /// [`Error::WrongSchema`], [`Error::WrongVersion`] and [`Error::WrongColumn`] as their names say.
+    pub fn open(path: &Path, table: &TableSchema) -> Result<Self> {
+        let reader = Self::open_any(path)?;
+        let key = |k: &str| reader.keys.get(k).cloned().unwrap_or_default();
+        if !reader.keys.contains_key("schema") {
+            return Err(Error::ForeignFile { path: path.into() });
+        }
+        if key("schema") != table.name {
+            return Err(Error::WrongSchema { path: path.into(), expected: table.name.into(), got: key("schema") });
+        }
+        if key("schema_version") != table.version.to_string() {
+            return Err(Error::WrongVersion { path: path.into(), table: table.name.into(), expected: table.version, got: key("schema_version") });
+        }
+        let found = reader.metadata.schema();
+        for field in table.arrow.fields() {
+            let got = found.field_with_name(field.name()).map(|f| f.data_type().clone());
+            if got.as_ref().ok() != Some(field.data_type()) {
+                return Err(Error::WrongColumn {
+                    path: path.into(),
+                    column: field.name().clone(),
+                    expected: field.data_type().to_string(),
+                    got: got.map_or_else(|_| "absent".into(), |t| t.to_string()),
+                });
+            }
+        }
+        Ok(reader)
+    }
+
+    /// Opens any Parquet file, ours or not.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or is no Parquet.
+    pub fn open_any(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(Error::io("open", path))?;
+        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
+            .map_err(|source| Error::NotParquet { path: path.into(), source })?;
+        let keys = metadata.metadata().file_metadata().key_value_metadata();
+        let keys = keys.into_iter().flatten().map(|kv| (kv.key.clone(), kv.value.clone().unwrap_or_default())).collect();
+        Ok(Self { path: path.into(), file, metadata, keys })
+    }
+
+    /// The table a file says it holds, such as `tokens`, if any.
+    pub fn table_name(&self) -> Option<&str> {
+        self.keys.get("schema").map(String::as_str)
+    }
+
+    /// The file's key-value metadata.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.keys
+    }
+
+    /// The file's Arrow schema.
+    pub fn schema(&self) -> &arrow::datatypes::SchemaRef {
+        self.metadata.schema()
+    }
+
+    /// Rows in the file.
+    pub fn rows(&self) -> u64 {
+        self.metadata.metadata().file_metadata().num_rows().max(0) as u64
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Streams the file in batches of at most `batch_rows` rows, all columns.
+    ///
+    /// # Errors
+    /// When the reader cannot be built; each item may also fail on damaged pages.
+    pub fn batches(&self, batch_rows: usize) -> Result<Batches> {
+        self.build(batch_rows, None)
+    }
+
+    /// Like [`ShardReader::batches`], decoding only the named columns.
+    ///
+    /// # Errors
+    /// As [`ShardReader::batches`].
+    pub fn batches_of(&self, batch_rows: usize, columns: &[&str]) -> Result<Batches> {
+        self.build(batch_rows, Some(columns))
+    }
+
+    fn build(&self, batch_rows: usize, columns: Option<&[&str]>) -> Result<Batches> {
+        let file = self.file.try_clone().map_err(Error::io("open", &self.path))?;
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone()).with_batch_size(batch_rows.max(1));
+        if let Some(columns) = columns {
+            let mask = parquet::arrow::ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+            builder = builder.with_projection(mask);
+        }
+        let inner = builder.build().map_err(|source| Error::Parquet { action: "read", path: self.path.clone(), source })?;
+        Ok(Batches { inner, path: self.path.clone() })
+    }
+}
+
+/// Batches of a shard, in order.
+#[derive(Debug)]
+pub struct Batches {
+    inner: ParquetRecordBatchReader,
+    path: PathBuf,
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.inner.next()?;
+        Some(batch.map_err(|source| Error::Arrow { action: "read", path: self.path.clone(), source }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{RunDir, columns, schema};
+    use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
+    use std::sync::Arc;
+
+    fn rejected_batch(n: usize) -> RecordBatch {
+        let s = |v: &str| Arc::new(StringArray::from(vec![v; n])) as ArrayRef;
+        let none_f: ArrayRef = Arc::new(Float64Array::from(vec![None::<f64>; n]));
+        let none_s: ArrayRef = Arc::new(StringArray::from(vec![None::<&str>; n]));
+        let none_i: ArrayRef = Arc::new(Int64Array::from(vec![None::<i64>; n]));
+        let columns = vec![s("id"), s("url"), s("stage"), s("太短"), none_f.clone(), none_f, none_s.clone(), none_s, s("a"), none_i];
+        RecordBatch::try_new(schema::rejected().arrow, columns).unwrap()
+    }
+
+    fn write_one(dir: &StageDir, rows: usize) -> OutputFile {
+        let meta = ShardMeta { stage: "test".into(), config_digest: "d".into(), extra: [("k".to_owned(), "v".to_owned())].into() };
+        let mut writer = ShardWriter::create(&dir.data_shard(0), &schema::rejected(), &meta).unwrap();
+        writer.write(&rejected_batch(rows)).unwrap();
+        writer.finish(dir).unwrap()
+    }
+
+    #[test]
+    fn a_shard_reads_back_and_its_bytes_are_the_same_each_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let stage = RunDir::new(dir.path()).stage("test");
+        let out = write_one(&stage, 5);
+        assert_eq!((out.rows, out.path.as_str()), (5, "data/00000.parquet"));
+        let reader = ShardReader::open(&stage.data_shard(0), &schema::rejected()).unwrap();
+        assert_eq!((reader.rows(), reader.metadata()["k"].as_str()), (5, "v"));
+        let batch = reader.batches(3).unwrap().next().unwrap().unwrap();
+        assert_eq!(columns::strings(&batch, "reason").unwrap().value(2), "太短");
+        assert_eq!(write_one(&stage, 5).digest, out.digest);
+    }
+
+    #[test]
+    fn each_bad_file_gets_its_own_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let stage = RunDir::new(dir.path()).stage("test");
+        write_one(&stage, 5);
+        let path = stage.data_shard(0);
+        let error = ShardReader::open(&path, &schema::documents()).unwrap_err();
+        assert!(matches!(error, Error::WrongSchema { .. }), "{error}");
+        let newer = TableSchema { version: 2, ..schema::rejected() };
+        let error = ShardReader::open(&path, &newer).unwrap_err();
+        assert!(error.to_string().contains("version 1") && error.to_string().contains("reads version 2"), "{error}");
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        assert!(matches!(ShardReader::open(&path, &schema::rejected()).unwrap_err(), Error::NotParquet { .. }));
+        fs::write(&path, "id,url\n").unwrap();
+        assert!(matches!(ShardReader::open(&path, &schema::rejected()).unwrap_err(), Error::NotParquet { .. }));
+        let foreign = ArrowWriter::try_new(File::create(&path).unwrap(), schema::rejected().arrow, None).unwrap();
+        foreign.close().unwrap();
+        assert!(matches!(ShardReader::open(&path, &schema::rejected()).unwrap_err(), Error::ForeignFile { .. }));
+    }
+
+    #[test]
+    fn an_unfinished_shard_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let stage = RunDir::new(dir.path()).stage("test");
+        let mut writer = ShardWriter::create(&stage.data_shard(0), &schema::rejected(), &ShardMeta::default()).unwrap();
+        writer.write(&rejected_batch(2)).unwrap();
+        drop(writer);
+        assert_eq!(fs::read_dir(stage.data()).unwrap().count(), 0);
+    }
+}
