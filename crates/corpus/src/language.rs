@@ -1,0 +1,362 @@
+//! Language identification: scripts first, a trigram model only for scripts that many languages share.
+//!
+//! Kana means Japanese, hangul Korean, Han alone Chinese, and whether it is simplified or traditional is counted from characters
+//! that only one of the two national character sets has (GB 2312 for simplified, Big5 for traditional).
+//! A general model gets short or traditional Chinese wrong, as users of most of them report; a count does not.
+
+use crate::script::{HAN_WEIGHT, ScriptHistogram, is_han};
+use std::sync::OnceLock;
+
+/// A language tag with how sure the decision is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Language {
+    /// BCP 47 tag: `en`, `zh-Hans`, `zh-Hant`, `zh` (no character tells the script), `ja`, `ko`, `fr`, …, `und` when unsure.
+    pub tag: &'static str,
+    /// 0 to 1; the share of the text in the deciding script, times the model's confidence where a model was asked.
+    pub score: f32,
+}
+
+impl Language {
+    /// Undetermined.
+    pub const UND: Self = Self {
+        tag: "und",
+        score: 0.0,
+    };
+
+    /// True for Chinese in either script.
+    #[must_use]
+    pub fn is_chinese(&self) -> bool {
+        matches_tag(self.tag, "zh")
+    }
+}
+
+/// True if `tag` is `wanted` or a more specific form of it: `zh-Hans` matches `zh`, `zh` does not match `zh-Hans`.
+#[must_use]
+pub fn matches_tag(tag: &str, wanted: &str) -> bool {
+    tag == wanted
+        || (tag.len() > wanted.len()
+            && tag.starts_with(wanted)
+            && tag.as_bytes()[wanted.len()] == b'-')
+}
+
+/// Characters looked at; more changes nothing and costs time.
+const MAX_CHARS: usize = 20_000;
+/// Bytes of alphabetic text shown to the trigram model.
+const MODEL_BYTES: usize = 2_400;
+/// Kana among Han and kana that make a text Japanese; Chinese pages quote less, Japanese ones hold more.
+const KANA_SHARE: f64 = 0.10;
+/// Letters below which the trigram model is not asked.
+const MIN_LETTERS: usize = 12;
+/// Below this confidence of the model the answer is `und`.
+const MIN_CONFIDENCE: f64 = 0.20;
+
+/// The language most of `text` is in.
+///
+/// ```
+/// assert_eq!(corpus::language("中国最高的山是珠穆朗玛峰").tag, "zh-Hans");
+/// assert_eq!(corpus::language("1234").tag, "und");
+/// ```
+#[must_use]
+pub fn language(text: &str) -> Language {
+    let mut h = ScriptHistogram::default();
+    let mut forms = Forms::default();
+    for c in text.chars().take(MAX_CHARS) {
+        h.add(c);
+        if is_han(c) {
+            forms.add(c);
+        }
+    }
+    let cjk = HAN_WEIGHT * (h.han + h.kana) as f64;
+    let hangul = 2.0 * h.hangul as f64;
+    let rest = (h.alphabetic() - h.hangul) as f64;
+    let all = cjk + hangul + rest;
+    if all == 0.0 {
+        return Language::UND;
+    }
+    if hangul > rest && hangul > 0.5 * cjk {
+        return Language {
+            tag: "ko",
+            score: ((hangul + cjk) / all) as f32,
+        };
+    }
+    if cjk > rest {
+        let kana = h.kana as f64 / (h.kana + h.han) as f64;
+        let tag = if kana >= KANA_SHARE {
+            "ja"
+        } else {
+            forms.tag()
+        };
+        return Language {
+            tag,
+            score: (cjk / all) as f32,
+        };
+    }
+    alphabetic(text, &h, rest / all)
+}
+
+/// Language of a text whose letters are mostly alphabetic; `share` is the part they make.
+fn alphabetic(text: &str, h: &ScriptHistogram, share: f64) -> Language {
+    let single = [(h.greek, "el"), (h.thai, "th")];
+    for (count, tag) in single {
+        if 2 * count > h.alphabetic() {
+            return Language {
+                tag,
+                score: share as f32,
+            };
+        }
+    }
+    if h.alphabetic() < MIN_LETTERS {
+        return Language::UND;
+    }
+    let sample = letters_sample(text);
+    let Some(info) = whatlang::detect(&sample) else {
+        return Language::UND;
+    };
+    let confidence = info.confidence();
+    if confidence < MIN_CONFIDENCE {
+        return Language {
+            tag: "und",
+            score: (confidence * share) as f32,
+        };
+    }
+    Language {
+        tag: tag_of(info.lang()),
+        score: (confidence * share) as f32,
+    }
+}
+
+/// Up to [`MODEL_BYTES`] of `text` without Han, kana and digits, taken evenly from its beginning, middle and end.
+fn letters_sample(text: &str) -> String {
+    let mut out = String::with_capacity(MODEL_BYTES + 16);
+    let windows: &[usize] = if text.len() <= MODEL_BYTES {
+        &[0]
+    } else {
+        &[0, text.len() / 2, text.len() - MODEL_BYTES / 3]
+    };
+    let each = if windows.len() == 1 {
+        text.len()
+    } else {
+        MODEL_BYTES / 3
+    };
+    for &at in windows {
+        let start = (0..4)
+            .map(|k| (at + k).min(text.len()))
+            .find(|&p| text.is_char_boundary(p))
+            .unwrap_or(text.len());
+        let mut taken = 0;
+        for c in text[start..].chars() {
+            taken += c.len_utf8();
+            if taken > each {
+                break;
+            }
+            out.push(
+                if c.is_alphabetic() && !is_han(c) || c == '\'' || c == '’' {
+                    c
+                } else {
+                    ' '
+                },
+            );
+        }
+        out.push(' ');
+    }
+    out
+}
+
+/// Counts of Han characters that tell the script.
+#[derive(Default)]
+struct Forms {
+    simplified: usize,
+    traditional: usize,
+}
+
+impl Forms {
+    #[inline]
+    fn add(&mut self, c: char) {
+        match form(c) {
+            1 => self.simplified += 1,
+            2 => self.traditional += 1,
+            _ => {}
+        }
+    }
+
+    fn tag(&self) -> &'static str {
+        match (self.simplified, self.traditional) {
+            (0, 0) => "zh",
+            (s, t) if s >= t => "zh-Hans",
+            _ => "zh-Hant",
+        }
+    }
+}
+
+const BASE: usize = 0x4E00;
+const COUNT: usize = 0x5200;
+
+/// 1 if only GB 2312 has the character, 2 if only Big5 has it, 0 otherwise.
+fn form(c: char) -> u8 {
+    static TABLE: OnceLock<Vec<u8>> = OnceLock::new();
+    let table = TABLE.get_or_init(|| {
+        let in_gb = members(encoding_rs::GBK, 0xB0..=0xF7, &[(0xA1, 0xFE)]);
+        let in_big5 = members(
+            encoding_rs::BIG5,
+            0xA4..=0xC6,
+            &[(0x40, 0x7E), (0xA1, 0xFE)],
+        );
+        let rare_big5 = members(
+            encoding_rs::BIG5,
+            0xC9..=0xF9,
+            &[(0x40, 0x7E), (0xA1, 0xFE)],
+        );
+        // A simplified form must be in neither level of Big5; a traditional one in its level of common characters.
+        (0..COUNT)
+            .map(|i| {
+                u8::from(in_gb[i] && !in_big5[i] && !rare_big5[i])
+                    + 2 * u8::from(in_big5[i] && !in_gb[i])
+            })
+            .collect()
+    });
+    (c as usize)
+        .checked_sub(BASE)
+        .and_then(|i| table.get(i))
+        .copied()
+        .unwrap_or(0)
+}
+
+/// Marks the Han characters whose two-byte codes lie in the given rows and columns of a double-byte charset.
+fn members(
+    charset: &'static encoding_rs::Encoding,
+    rows: std::ops::RangeInclusive<u8>,
+    columns: &[(u8, u8)],
+) -> Vec<bool> {
+    let mut present = vec![false; COUNT];
+    for row in rows {
+        let bytes: Vec<u8> = columns
+            .iter()
+            .flat_map(|&(a, b)| (a..=b).flat_map(move |column| [row, column]))
+            .collect();
+        let (text, _) = charset.decode_without_bom_handling(&bytes);
+        for c in text.chars() {
+            if let Some(slot) = (c as usize)
+                .checked_sub(BASE)
+                .and_then(|i| present.get_mut(i))
+            {
+                *slot = true;
+            }
+        }
+    }
+    present
+}
+
+/// Two-letter code of a language the model knows.
+fn tag_of(lang: whatlang::Lang) -> &'static str {
+    let three = lang.code();
+    CODES
+        .iter()
+        .find(|(code, _)| *code == three)
+        .map_or(three, |&(_, two)| two)
+}
+
+/// ISO 639-3 to ISO 639-1, as BCP 47 prefers the shorter one.
+#[rustfmt::skip]
+const CODES: &[(&str, &str)] = &[
+    ("afr", "af"), ("aka", "ak"), ("amh", "am"), ("ara", "ar"), ("aze", "az"), ("bel", "be"), ("ben", "bn"), ("bul", "bg"),
+    ("cat", "ca"), ("ces", "cs"), ("cmn", "zh"), ("cym", "cy"), ("dan", "da"), ("deu", "de"), ("ell", "el"), ("eng", "en"),
+    ("epo", "eo"), ("est", "et"), ("fin", "fi"), ("fra", "fr"), ("guj", "gu"), ("heb", "he"), ("hin", "hi"), ("hrv", "hr"),
+    ("hun", "hu"), ("hye", "hy"), ("ind", "id"), ("ita", "it"), ("jav", "jv"), ("jpn", "ja"), ("kan", "kn"), ("kat", "ka"),
+    ("khm", "km"), ("kor", "ko"), ("lat", "la"), ("lav", "lv"), ("lit", "lt"), ("mal", "ml"), ("mar", "mr"), ("mkd", "mk"),
+    ("mya", "my"), ("nep", "ne"), ("nld", "nl"), ("nob", "nb"), ("ori", "or"), ("pan", "pa"), ("pes", "fa"), ("pol", "pl"),
+    ("por", "pt"), ("ron", "ro"), ("rus", "ru"), ("sin", "si"), ("slk", "sk"), ("slv", "sl"), ("sna", "sn"), ("spa", "es"),
+    ("srp", "sr"), ("swe", "sv"), ("tam", "ta"), ("tel", "te"), ("tgl", "tl"), ("tha", "th"), ("tuk", "tk"), ("tur", "tr"),
+    ("ukr", "uk"), ("urd", "ur"), ("uzb", "uz"), ("vie", "vi"), ("yid", "yi"), ("zul", "zu"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, tag: &str) {
+        assert_eq!(language(text).tag, tag, "{text} ({:?})", language(text));
+    }
+
+    #[test]
+    fn scripts_decide_without_a_model() {
+        check("中国最高的山是珠穆朗玛峰，位于喜马拉雅山脉。", "zh-Hans");
+        check("中國最高的山是珠穆朗瑪峰，位於喜馬拉雅山脈。", "zh-Hant");
+        check("開會", "zh-Hant");
+        check("北京", "zh");
+        check("日本で一番高い山は富士山です。", "ja");
+        check("대한민국의 수도는 서울이다.", "ko");
+        check("Η πρωτεύουσα της Ελλάδας είναι η Αθήνα.", "el");
+    }
+
+    #[test]
+    fn the_model_tells_latin_and_cyrillic() {
+        check(
+            "The capital of France is Paris, and it lies on the river Seine in the north of the country.",
+            "en",
+        );
+        check(
+            "La capitale de la France est Paris, qui se trouve au bord de la Seine, dans le nord du pays.",
+            "fr",
+        );
+        check(
+            "Die Hauptstadt von Deutschland ist Berlin, und sie liegt an der Spree im Nordosten des Landes.",
+            "de",
+        );
+        check(
+            "Столица России — Москва, она стоит на реке Москве в центре европейской части страны.",
+            "ru",
+        );
+        check(
+            "La capital de España es Madrid, que está situada en el centro de la península Ibérica.",
+            "es",
+        );
+    }
+
+    #[test]
+    fn mixtures_go_by_weight() {
+        check(
+            "苹果公司（Apple Inc.）是一家美国科技公司，总部位于加利福尼亚州库比蒂诺。",
+            "zh-Hans",
+        );
+        check(
+            "The company was founded in 1987 in Shenzhen as 华为 and sells telephones and network gear all over the world today.",
+            "en",
+        );
+        check(
+            "中文维基里有一点假名「の」的句子，依然是中文，因为假名只有一个而汉字很多。",
+            "zh-Hans",
+        );
+    }
+
+    #[test]
+    fn unsure_is_und() {
+        check("", "und");
+        check("12345 67890 !!", "und");
+        check("ok", "und");
+    }
+
+    #[test]
+    fn tags_match_by_prefix() {
+        assert!(matches_tag("zh-Hans", "zh") && matches_tag("en", "en"));
+        assert!(
+            !matches_tag("zh", "zh-Hans") && !matches_tag("zhx", "zh") && !matches_tag("en", "e")
+        );
+    }
+
+    #[test]
+    fn form_table_knows_common_characters() {
+        for (c, want) in [
+            ('国', 1),
+            ('國', 2),
+            ('后', 0),
+            ('山', 0),
+            ('对', 1),
+            ('對', 2),
+            ('门', 1),
+            ('開', 2),
+            ('a', 0),
+        ] {
+            assert_eq!(form(c), want, "{c}");
+        }
+    }
+}
