@@ -1,0 +1,148 @@
+//! The shim against numbers worked out by hand.
+
+use tch::{Device, Kind, Tensor};
+use torch_ext::{AdamW, Error};
+
+const OPTIONS: AdamW = AdamW {
+    lr: 0.1,
+    beta1: 0.9,
+    beta2: 0.99,
+    eps: 1e-8,
+    weight_decay: 0.5,
+};
+
+fn values(tensor: &Tensor) -> Vec<f64> {
+    Vec::<f64>::try_from(tensor.to_kind(Kind::Double).flatten(0, -1)).unwrap()
+}
+
+fn assert_close(got: &[f64], want: &[f64]) {
+    assert_eq!(got.len(), want.len());
+    for (g, w) in got.iter().zip(want) {
+        assert!((g - w).abs() < 1e-6, "{got:?} is not {want:?}");
+    }
+}
+
+#[test]
+fn adamw_does_two_steps_as_the_paper_says() {
+    let (p, m, v) = (
+        Tensor::from_slice(&[1.0f32, -2.0]),
+        Tensor::zeros([2], (Kind::Float, Device::Cpu)),
+        Tensor::zeros([2], (Kind::Float, Device::Cpu)),
+    );
+    let (mut want_p, mut want_m, mut want_v) = ([1.0f64, -2.0], [0.0f64; 2], [0.0f64; 2]);
+    for (step, grad) in [(1, [0.5f64, -0.25]), (2, [-1.0, 2.0])] {
+        let g = Tensor::from_slice(&grad.map(|x| x as f32));
+        let step_t = torch_ext::step_tensor(step, Device::Cpu);
+        torch_ext::fused_adamw(&[&p], &[&g], &[&m], &[&v], &step_t, &OPTIONS, None, None).unwrap();
+        for i in 0..2 {
+            want_p[i] *= 1.0 - 0.1 * 0.5;
+            want_m[i] = 0.9 * want_m[i] + 0.1 * grad[i];
+            want_v[i] = 0.99 * want_v[i] + 0.01 * grad[i] * grad[i];
+            let m_hat = want_m[i] / (1.0 - 0.9f64.powi(step as i32));
+            let v_hat = want_v[i] / (1.0 - 0.99f64.powi(step as i32));
+            want_p[i] -= 0.1 * m_hat / (v_hat.sqrt() + 1e-8);
+        }
+        assert_close(&values(&p), &want_p);
+        assert_close(&values(&m), &want_m);
+        assert_close(&values(&v), &want_v);
+    }
+}
+
+#[test]
+fn grad_scale_divides_and_found_inf_skips() {
+    let make = || {
+        (
+            Tensor::from_slice(&[1.0f32]),
+            Tensor::zeros([1], (Kind::Float, Device::Cpu)),
+            Tensor::zeros([1], (Kind::Float, Device::Cpu)),
+        )
+    };
+    let step = torch_ext::step_tensor(1, Device::Cpu);
+    let (p, m, v) = make();
+    let scale = Tensor::from(4.0f32);
+    torch_ext::fused_adamw(
+        &[&p],
+        &[&Tensor::from_slice(&[2.0f32])],
+        &[&m],
+        &[&v],
+        &step,
+        &OPTIONS,
+        Some(&scale),
+        None,
+    )
+    .unwrap();
+    assert_close(&values(&m), &[0.1 * 0.5]);
+    let (p, m, v) = make();
+    let found = Tensor::from(1.0f32);
+    torch_ext::fused_adamw(
+        &[&p],
+        &[&Tensor::from_slice(&[2.0f32])],
+        &[&m],
+        &[&v],
+        &step,
+        &OPTIONS,
+        None,
+        Some(&found),
+    )
+    .unwrap();
+    assert_close(&values(&p), &[1.0]);
+    assert_close(&values(&m), &[0.0]);
+}
+
+#[test]
+fn lists_that_do_not_fit_are_named() {
+    let (a, b) = (
+        Tensor::zeros([2], (Kind::Float, Device::Cpu)),
+        Tensor::zeros([3], (Kind::Float, Device::Cpu)),
+    );
+    let step = torch_ext::step_tensor(1, Device::Cpu);
+    let error = torch_ext::fused_adamw(&[&a], &[&b], &[&a], &[&a], &step, &OPTIONS, None, None)
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`grads`[0] is Float[3] on Cpu, expected Float[2] on Cpu"
+    );
+    let error =
+        torch_ext::fused_adamw(&[&a], &[], &[&a], &[&a], &step, &OPTIONS, None, None).unwrap_err();
+    assert_eq!(error.to_string(), "`grads` has 0 tensors, expected 1");
+    let half = Tensor::zeros([2], (Kind::BFloat16, Device::Cpu));
+    assert!(matches!(
+        torch_ext::fused_adamw(&[&a], &[&half], &[&a], &[&a], &step, &OPTIONS, None, None),
+        Err(Error::Mismatch { .. })
+    ));
+    assert!(matches!(
+        torch_ext::foreach_copy(&[&a], &[&b]),
+        Err(Error::Mismatch { .. })
+    ));
+}
+
+#[test]
+fn foreach_operations() {
+    let (a, b) = (
+        Tensor::from_slice(&[3.0f32]),
+        Tensor::from_slice(&[0.0f32, 4.0]),
+    );
+    assert_close(
+        &values(&torch_ext::foreach_norm(&[&a, &b]).unwrap()),
+        &[5.0],
+    );
+    torch_ext::foreach_mul(&[&a, &b], 2.0).unwrap();
+    torch_ext::foreach_mul_tensor(&[&a, &b], &Tensor::from(0.5f32)).unwrap();
+    torch_ext::foreach_add(
+        &[&a],
+        &[&Tensor::from_slice(&[10.0f32]).to_kind(Kind::BFloat16)],
+        0.5,
+    )
+    .unwrap();
+    assert_close(&values(&a), &[8.0]);
+    assert_close(&values(&b), &[0.0, 4.0]);
+    let copy = Tensor::zeros([2], (Kind::BFloat16, Device::Cpu));
+    torch_ext::foreach_copy(&[&copy], &[&b]).unwrap();
+    assert_close(&values(&copy), &[0.0, 4.0]);
+    torch_ext::foreach_zero(&[&b, &copy]).unwrap();
+    assert_close(&values(&copy), &[0.0, 0.0]);
+    assert!(matches!(
+        torch_ext::foreach_norm(&[]),
+        Err(Error::Torch { .. })
+    ));
+}
