@@ -65,7 +65,8 @@ impl Folder {
 
     fn letter(&mut self, c: char) {
         let cjk = is_han(c) || is_kana(c);
-        if self.gap && !self.out.is_empty() && !cjk && !(is_han(self.last) || is_kana(self.last)) {
+        let beside_cjk = cjk || is_han(self.last) || is_kana(self.last);
+        if self.gap && !self.out.is_empty() && !beside_cjk {
             self.out.push(' ');
         }
         self.gap = false;

@@ -106,7 +106,7 @@ impl ScriptHistogram {
             + self.other
     }
 
-    /// Share of Han and kana in the text, 0 to 1, one such character weighing as much as [`HAN_WEIGHT`] letters.
+    /// Share of Han and kana in the text, 0 to 1, one such character weighing as much as three Latin letters.
     #[must_use]
     pub fn cjk_share(&self) -> f64 {
         let cjk = HAN_WEIGHT * (self.han + self.kana) as f64;
@@ -116,7 +116,7 @@ impl ScriptHistogram {
 }
 
 /// How many Latin letters say about as much as one Han character (5 letters a word, 1.6 characters a word).
-pub const HAN_WEIGHT: f64 = 3.0;
+pub(crate) const HAN_WEIGHT: f64 = 3.0;
 
 #[cfg(test)]
 mod tests {
