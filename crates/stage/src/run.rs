@@ -1,0 +1,270 @@
+//! The skeleton of a stage binary.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Args, FromArgMatches};
+use handoff::{Digest, DigestBuilder, RunDir, StageLock, atomic};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::config::{self, ConfigProblem, Loaded, canonical};
+use crate::{CancelToken, CommonArgs, ConfigError, DryRun, Exit, Metrics, Progress, Report, StageContext, StageError, logging, print_error, stamp};
+
+/// A further command of a stage binary, such as `shard trace`.
+#[derive(Debug)]
+pub struct Command<S: Stage + ?Sized> {
+    /// Name, help and arguments.
+    pub clap: clap::Command,
+    /// Does it; the text goes to stdout.
+    pub run: fn(&StageContext, &S::Config, &clap::ArgMatches) -> Result<String, StageError>,
+}
+
+/// One stage of the pipeline.
+pub trait Stage {
+    /// Its configuration: `deny_unknown_fields` and no serde defaults, since `default.toml` supplies them.
+    type Config: DeserializeOwned + Serialize + Clone;
+    /// Name of the stage and of its binary.
+    const NAME: &'static str;
+    /// One sentence for `--help`.
+    const ABOUT: &'static str;
+    /// The commented default configuration, `[stage.<name>]` with every key that has a default.
+    const DEFAULT_TOML: &'static str;
+    /// Whether `[stage.<name>.variant.<v>]` tables are allowed.
+    const VARIANTS: bool = false;
+    /// Top-level keys that do not change the output: where inputs stand (their content counts), threads and the like.
+    const UNDIGESTED: &'static [&'static str] = &["inputs", "threads"];
+
+    /// Checks what one field alone cannot tell.
+    ///
+    /// # Errors
+    /// The key and what is wrong with it.
+    fn validate(config: &Self::Config) -> Result<(), ConfigProblem>;
+
+    /// Says what [`Stage::run`] would do, touching nothing.
+    ///
+    /// # Errors
+    /// As [`Stage::run`].
+    fn dry_run(ctx: &StageContext, config: &Self::Config) -> Result<DryRun, StageError>;
+
+    /// Does the stage's work.
+    ///
+    /// # Errors
+    /// Any; the exit code comes with the error.
+    fn run(ctx: &StageContext, config: &Self::Config) -> Result<Report, StageError>;
+
+    /// Further commands of the binary.
+    fn commands() -> Vec<Command<Self>> {
+        Vec::new()
+    }
+}
+
+/// Runs a stage as a program: the whole of its `main`.
+pub fn main_stage<S: Stage>() -> ExitCode {
+    let commands = S::commands();
+    let long_version = env!("CARGO_PKG_VERSION");
+    let mut clap = clap::Command::new(S::NAME)
+        .about(S::ABOUT)
+        .version(long_version)
+        .after_help(format!(
+            "Example:\n  {} --config pipelines/tiny.toml\n\nExit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 upstream output missing\nor invalid, 130 interrupted after a clean save.",
+            S::NAME
+        ))
+        .subcommand_required(false)
+        .max_term_width(100);
+    clap = CommonArgs::augment_args(clap);
+    for command in &commands {
+        clap = clap.subcommand(CommonArgs::augment_args(command.clap.clone()));
+    }
+    let matches = clap.get_matches();
+    let (matches, sub) = match matches.subcommand() {
+        Some((name, sub)) => (sub.clone(), Some(name.to_owned())),
+        None => (matches, None),
+    };
+    let args = match CommonArgs::from_arg_matches(&matches) {
+        Ok(args) => args,
+        Err(e) => e.exit(),
+    };
+    let result = match sub {
+        Some(name) => commands.iter().find(|c| c.clap.get_name() == name).map_or(Ok(()), |c| run_command(c, &args, &matches)),
+        None => run_stage::<S>(&args),
+    };
+    match result {
+        Ok(()) => Exit::Done.into(),
+        Err(e) => {
+            print_error(&e);
+            e.exit().into()
+        }
+    }
+}
+
+fn load<S: Stage>(args: &CommonArgs) -> Result<Loaded<S::Config>, StageError> {
+    let Some(path) = &args.config else {
+        return Err(StageError::new(Exit::Usage, "no pipeline file given").with_hint(format!("{} --config pipelines/tiny.toml", S::NAME)));
+    };
+    Ok(config::load(path, S::NAME, S::DEFAULT_TOML, S::VARIANTS, &args.sets, S::validate)?)
+}
+
+/// Digest of the part of a configuration that matters to a stage's output.
+fn config_digest<S: Stage>(config: &S::Config, seed: u64) -> Result<Digest, StageError> {
+    let mut value = serde_json::to_value(config).map_err(|e| ConfigError::Other(e.to_string()))?;
+    if let Some(map) = value.as_object_mut() {
+        map.retain(|k, _| !S::UNDIGESTED.contains(&k.as_str()));
+    }
+    Ok(DigestBuilder::new().field("stage", S::NAME).field("seed", seed.to_le_bytes()).field("config", canonical(&value)).finish())
+}
+
+fn contexts<S: Stage>(args: &CommonArgs, loaded: &Loaded<S::Config>, progress: &Progress) -> Result<Vec<(StageContext, S::Config)>, StageError> {
+    let run = RunDir::new(args.run.clone().unwrap_or_else(|| PathBuf::from("runs").join(&loaded.run)));
+    let worker = args.resolve_worker(|k| std::env::var(k).ok()).map_err(|m| StageError::new(Exit::Usage, m))?;
+    let cancel = CancelToken::new();
+    let base = std::iter::once((None, &loaded.config));
+    let variants = loaded.variants.iter().map(|(name, config)| (Some(name.clone()), config));
+    base.chain(variants)
+        .map(|(variant, config)| {
+            let stage_dir = match &variant {
+                Some(v) => run.variant(S::NAME, v),
+                None => run.stage(S::NAME),
+            };
+            let ctx = StageContext {
+                run: run.clone(),
+                stage_dir,
+                variant,
+                seed: loaded.seed,
+                config_dir: loaded.config_dir.clone(),
+                config_digest: config_digest::<S>(config, loaded.seed)?,
+                limit: args.limit,
+                force: args.force,
+                prune: args.prune,
+                fresh: args.fresh,
+                threads: args.threads,
+                worker,
+                cancel: cancel.clone(),
+                progress: progress.clone(),
+                metrics: Metrics::none(),
+            };
+            Ok((ctx, config.clone()))
+        })
+        .collect()
+}
+
+fn to_stdout(text: &str) -> Result<(), StageError> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // A reader that has seen enough, such as `head`.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|e| StageError::new(Exit::Failed, format!("cannot write to stdout: {e}"))),
+    }
+}
+
+fn set_threads(threads: Option<usize>) {
+    if let Some(n) = threads {
+        // Fails only if a pool exists already, which then stays.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(n).build_global();
+    }
+}
+
+fn run_command<S: Stage>(command: &Command<S>, args: &CommonArgs, matches: &clap::ArgMatches) -> Result<(), StageError> {
+    let loaded = load::<S>(args)?;
+    let progress = Progress::new(S::NAME, args.quiet);
+    logging::init(args.verbosity() - 1, logging::use_color(args.color), &progress, None)?;
+    set_threads(args.threads);
+    let contexts = contexts::<S>(args, &loaded, &progress)?;
+    let (ctx, config) = &contexts[0];
+    to_stdout(&(command.run)(ctx, config, matches)?)
+}
+
+fn run_stage<S: Stage>(args: &CommonArgs) -> Result<(), StageError> {
+    let loaded = load::<S>(args)?;
+    if args.print_config {
+        return to_stdout(&loaded.printed);
+    }
+    let progress = Progress::new(S::NAME, args.quiet);
+    let mut contexts = contexts::<S>(args, &loaded, &progress)?;
+    let color = logging::use_color(args.color);
+    if args.dry_run {
+        logging::init(args.verbosity(), color, &progress, None)?;
+        return contexts.iter().try_for_each(|(ctx, config)| to_stdout(&describe_dry_run(ctx, &S::dry_run(ctx, config)?)));
+    }
+    let first = contexts[0].0.clone();
+    let _lock = StageLock::acquire(&first.stage_dir, first.worker.index)?;
+    logging::init(args.verbosity(), color, &progress, Some(&first.stage_dir.log_jsonl()))?;
+    crate::install_signals(&first.cancel).map_err(|e| StageError::new(Exit::Failed, format!("cannot handle signals: {e}")))?;
+    set_threads(args.threads);
+    write_effective(&first.run, S::NAME, &loaded)?;
+    let span = tracing::info_span!("stage", name = S::NAME, run = %first.run.path().display());
+    let _entered = span.enter();
+    tracing::debug!(seed = loaded.seed, config = %first.config_digest, version = env!("CARGO_PKG_VERSION"), "started");
+
+    let start = Instant::now();
+    stamp::clear(&first.run, S::NAME);
+    let mut report = Report::default();
+    for (ctx, config) in &mut contexts {
+        ctx.metrics = Metrics::open(&ctx.stage_dir.metrics_jsonl())?;
+        let part = S::run(ctx, config)?;
+        match ctx.variant.clone() {
+            None => report = part,
+            Some(v) => report.absorb(&v, part),
+        }
+    }
+    let wall_secs = start.elapsed().as_secs_f64();
+    let complete = args.limit.is_none() && first.worker.count == 1;
+    if complete {
+        let variants: Vec<String> = loaded.variants.iter().map(|v| v.0.clone()).collect();
+        stamp::write(&first.run, S::NAME, loaded.stated_digest, &variants, &report, wall_secs)?;
+    }
+    progress.line(&summary_line(S::NAME, &report, wall_secs));
+    for note in &report.notes {
+        progress.line(&format!("  {note}"));
+    }
+    for look in &report.look {
+        progress.line(&format!("  look at: {look}"));
+    }
+    tracing::debug!(done = report.inputs_done, skipped = report.inputs_skipped, rows = report.rows, wall_secs, "finished");
+    report.text.as_deref().map_or(Ok(()), to_stdout)
+}
+
+fn summary_line(stage: &str, report: &Report, wall_secs: f64) -> String {
+    if report.inputs_done == 0 && report.inputs_skipped > 0 {
+        return format!("{stage}: nothing to do, {} done before, {} rows", report.inputs_skipped, report.rows);
+    }
+    format!(
+        "{stage}: {} done, {} skipped, {} rows, {} rejected, {:.1} MB, {wall_secs:.1} s",
+        report.inputs_done,
+        report.inputs_skipped,
+        report.rows,
+        report.rejected,
+        report.bytes_out as f64 / 1e6
+    )
+}
+
+fn describe_dry_run(ctx: &StageContext, dry: &DryRun) -> String {
+    let name = ctx.stage_dir.name();
+    let mut text = format!("{name}: {} to do, {} done\n", dry.todo.len(), dry.skip);
+    for unit in &dry.todo {
+        text += &format!("  {}  {}  {:.1} MB\n", unit.unit, unit.why, unit.bytes as f64 / 1e6);
+    }
+    for note in &dry.notes {
+        text += &format!("  {note}\n");
+    }
+    text
+}
+
+/// Puts this stage's table into the run's `effective.toml`, leaving the other stages' as they are.
+fn write_effective<C>(run: &RunDir, stage: &str, loaded: &Loaded<C>) -> Result<(), StageError> {
+    let path = run.effective_toml();
+    let mut all: toml::Table = std::fs::read_to_string(&path).ok().and_then(|t| toml::from_str(&t).ok()).unwrap_or_default();
+    all.insert("run".into(), toml::Value::String(loaded.run.clone()));
+    all.insert("seed".into(), toml::Value::Integer(i64::try_from(loaded.seed).unwrap_or(i64::MAX)));
+    let stages = all.entry("stage").or_insert_with(|| toml::Value::Table(toml::Table::new()));
+    if let Some(stages) = stages.as_table_mut() {
+        stages.insert(stage.to_owned(), toml::Value::Table(loaded.effective.clone()));
+    }
+    let text = toml::to_string_pretty(&all).map_err(|e| ConfigError::Other(e.to_string()))?;
+    if std::fs::read_to_string(&path).ok().as_deref() != Some(text.as_str()) {
+        atomic::write(&path, text.as_bytes())?;
+    }
+    Ok(())
+}
