@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Makes everything under `fixtures/` that is made: the crawl, `world_qa`, and what tests expect of the hard cases.
 
-    pip install warcio==1.8.1 brotli==1.2.1 opencc-python-reimplemented==0.1.7
-    scripts/make_fixtures.py              # the same bytes every time; keeps the file that wget crawled
-    scripts/make_fixtures.py --recrawl    # crawls that file anew (needs wget; its dates and identifiers change)
-    scripts/make_fixtures.py --check      # reads everything back and counts; writes nothing
+pip install warcio==1.8.1 brotli==1.2.1 opencc-python-reimplemented==0.1.7
+scripts/make_fixtures.py              # the same bytes every time; keeps the file that wget crawled
+scripts/make_fixtures.py --recrawl    # crawls that file anew (needs wget; its dates and identifiers change)
+scripts/make_fixtures.py --check      # reads everything back and counts; writes nothing
 """
 
 import argparse
@@ -88,7 +88,14 @@ def noise_ops(rng, count):
         elif what == "redirect":
             out.append((f"{host}/old/{i}", b"", "text/html", {"status": "302 Found", "extra": [("Location", f"{host}/new/{i}")]}))
         else:
-            out.append((f"{host}/pixel-{i}.gif", b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,", "image/gif", {}))
+            out.append(
+                (
+                    f"{host}/pixel-{i}.gif",
+                    b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,",
+                    "image/gif",
+                    {},
+                )
+            )
     return out
 
 
@@ -135,7 +142,11 @@ def wget_responses(pages):
             responses[page.url] = (body, content_type, "")
         links = "".join(f'<li><a href="{p.url}">{i}</a></li>' for i, p in enumerate(mine))
         seed = f"http://{host}/all.html"
-        responses[seed] = (f"<html><head><title>All pages</title></head><body><ul>{links}</ul></body></html>".encode(), "text/html; charset=utf-8", "")
+        responses[seed] = (
+            f"<html><head><title>All pages</title></head><body><ul>{links}</ul></body></html>".encode(),
+            "text/html; charset=utf-8",
+            "",
+        )
         seeds.append(seed)
     return responses, seeds
 
@@ -211,7 +222,25 @@ class World:
         for name, content in (("answer_types", types), ("baselines", baselines)):
             text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
             (ROOT / "world_qa" / f"{name}.json").write_text(text, encoding="utf-8")
+        questions.write_jsonl(ROOT / "world_qa" / "probes.jsonl", questions.probes())
         questions.write_jsonl(ROOT / "expected" / "hard_cases.jsonl", self.cases.expected)
+        (ROOT / "expected" / "hard_cases.md").write_text(hard_list(self.cases.expected), encoding="utf-8")
+
+
+def hard_list(expected):
+    """The hard cases as a table for people."""
+    lines = [
+        "# Hard cases",
+        "",
+        "Made by `scripts/make_fixtures.py` from the same list as `hard_cases.jsonl`, which also has the text that must or must not appear.",
+        "",
+    ]
+    lines += ["| address | kind | verdict | reason | charset | note |", "| --- | --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| `{c['url']}` | {c['kind']} | {c['verdict']} | {c['reason'] or ''} | {c['charset'] or ''} | {c.get('note') or c.get('of') or ''} |"
+        for c in expected
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def bodies(path):
@@ -251,7 +280,9 @@ def check(world):
             if missing:
                 raise SystemExit(f"{path.name}: {url} lacks {missing[0]!r}: run with --recrawl if the pages have changed")
             asked["held-out questions in pages"] += sum(q in text for q in heldout)
-            asked["seen questions in pages"] += sum(r["question"] in text for s, r in everything if s == "seen") if ("?" in page.text() or "？" in page.text()) else 0
+            asked["seen questions in pages"] += (
+                sum(r["question"] in text for s, r in everything if s == "seen") if ("?" in page.text() or "？" in page.text()) else 0
+            )
             found.add(url)
             tellings.update((page.lang, *t) for t in page.tellings)
     if found != set(by_url):
@@ -262,7 +293,11 @@ def check(world):
         for line in page.text().splitlines():
             if "?" in line or "？" in line:
                 for entity in world.entities:
-                    q = [f[i].format(s=entity.names[l]) for r, f in [*questions.QUESTIONS.items(), *prose.OTHER_QUESTIONS.items()] for i, l in enumerate(("en", "zh"))]
+                    q = [
+                        f[i].format(s=entity.names[l])
+                        for r, f in [*questions.QUESTIONS.items(), *prose.OTHER_QUESTIONS.items()]
+                        for i, l in enumerate(("en", "zh"))
+                    ]
                     if not entity.seen and any(x in line for x in q):
                         raise SystemExit(f"a question about held-out `{entity.id}`: {line}")
     report(world, tellings, asked)
@@ -278,8 +313,10 @@ def report(world, tellings, asked):
         pages = [p for p in world.pages if p.lang == lang]
         size = sum(len(p.text().encode()) for p in pages)
         lengths = sorted(len(p.text().split()) if lang == "en" else sum("\u4e00" <= c <= "\u9fff" for c in p.text()) for p in pages)
-        print(f"{lang}: {len(pages)} pages, {size} bytes of text, tellings per fact min {counts[0]} median {counts[len(counts) // 2]} max {counts[-1]}, "
-              f"{'words' if lang == 'en' else 'Han'} per page min {lengths[0]} median {lengths[len(lengths) // 2]}")
+        print(
+            f"{lang}: {len(pages)} pages, {size} bytes of text, tellings per fact min {counts[0]} median {counts[len(counts) // 2]} max {counts[-1]}, "
+            f"{'words' if lang == 'en' else 'Han'} per page min {lengths[0]} median {lengths[len(lengths) // 2]}"
+        )
         bank = prose.BANK[lang].WORDINGS
         print(f"{lang}: wordings {({k: len(v) for k, v in bank.items()})}")
     print(dict(asked))
