@@ -243,14 +243,15 @@ def hard_list(expected):
     return "\n".join(lines) + "\n"
 
 
-def bodies(path):
-    """(address, decoded text) of all whole 200 responses of a file, read by `warcio`."""
+def bodies(path, decode=True):
+    """(address, body) of all whole 200 responses of a file, read by `warcio`; the codings undone unless told otherwise."""
     from warcio.archiveiterator import ArchiveIterator
 
     for record in ArchiveIterator(BytesIO(path.read_bytes())):
         if record.rec_type != "response" or record.http_headers is None or record.http_headers.get_statuscode() != "200":
             continue
-        yield record.rec_headers.get_header("WARC-Target-URI"), warc.decode_body(record.raw_stream.read(), record.http_headers)
+        body = record.raw_stream.read()
+        yield record.rec_headers.get_header("WARC-Target-URI"), warc.decode_body(body, record.http_headers) if decode else body
 
 
 def decoded(body, page):
@@ -258,6 +259,20 @@ def decoded(body, page):
     import html
 
     return html.unescape(body.decode(page.site.charset))
+
+
+def check_hard_cases(expected):
+    """The bytes of every hard case with a known charset decode to the text that is expected of it."""
+    import html
+
+    found = dict(bodies(ROOT / "crawl" / "11-hard-cases.warc.gz", decode=False))
+    for case in expected:
+        if case["kind"] == "broken-file" or not case["charset"]:
+            continue
+        text = html.unescape(found[case["url"]].decode(case["charset"]))
+        for snippet in case["contains"]:
+            if snippet not in text:
+                raise SystemExit(f"{case['url']} lacks {snippet!r}")
 
 
 def check(world):
@@ -300,6 +315,7 @@ def check(world):
                     ]
                     if not entity.seen and any(x in line for x in q):
                         raise SystemExit(f"a question about held-out `{entity.id}`: {line}")
+    check_hard_cases(world.cases.expected)
     report(world, tellings, asked)
 
 
