@@ -4,7 +4,14 @@
 mod rpath;
 
 fn main() {
-    for file in ["cpp/shim.cpp", "cpp/shim.h"] {
+    for file in [
+        "cpp/shim.cpp",
+        "cpp/shim.h",
+        "cpp/fused.cpp",
+        "cpp/fused.h",
+        "cpp/kernels.cpp",
+        "cpp/kernels.h",
+    ] {
         println!("cargo:rerun-if-changed={file}");
     }
     println!("cargo:rerun-if-changed=build.rs");
@@ -26,12 +33,28 @@ fn main() {
         .pic(true)
         .warnings(false)
         .opt_level(2)
+        .flag("-fopenmp") // at::parallel_for is a template with OpenMP pragmas; libtorch brings the runtime
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
         .flag("-std=c++17")
         .flag(format!("-D_GLIBCXX_USE_CXX11_ABI={abi}"))
         .flag("-DGLOG_USE_GLOG_EXPORT")
         .file("cpp/shim.cpp")
+        .file("cpp/fused.cpp")
         .compile("jielong_torch_ext");
+    // No torch headers here, so the loops can have flags of their own. None of them reorders sums except where
+    // `-fassociative-math` lets a reduction run in vector lanes, which is the same on every run of one CPU kind.
+    cc::Build::new()
+        .cpp(true)
+        .pic(true)
+        .warnings(false)
+        .opt_level(3)
+        .flag("-std=c++17")
+        .flag("-fno-math-errno")
+        .flag("-fno-trapping-math")
+        .flag("-fno-signed-zeros")
+        .flag("-fassociative-math")
+        .file("cpp/kernels.cpp")
+        .compile("jielong_kernels");
     println!("cargo:rustc-link-lib=dl");
 }

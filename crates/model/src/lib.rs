@@ -1,1 +1,33 @@
 //! Llama-family decoder in tch: config, attention, block, weights in HF names, adapters.
+//!
+//! - [`Config`]: the architecture, in the field names of a Hugging Face `config.json`.
+//! - [`Model`]: new, loaded from or saved to a Hugging Face model directory; [`Model::forward`], [`Model::loss`].
+//! - [`Param`]: weights in a fixed order, f32 masters with working copies in the compute type.
+//! - [`Grads`]: gradients summed over micro-batches.
+//! - [`LoraConfig`]: adapters in the PEFT layout.
+//! - [`KvCache`]: for generation, driven by the `infer` crate.
+//!
+//! This crate knows no Parquet, no run directory and no TOML. Logits are those of `transformers` within 1e-4 in f32;
+//! `tests/golden.rs` holds it to that.
+
+mod adapter;
+mod cache;
+mod config;
+mod error;
+mod forward;
+mod inputs;
+mod loss;
+mod mmap;
+mod model;
+mod params;
+mod rope;
+mod weights;
+
+pub use adapter::{LoraConfig, PROJECTIONS};
+pub use cache::KvCache;
+pub use config::{Config, Dtype, HfConfig, OneOrMany, RopeParameters};
+pub use error::{Error, Result};
+pub use inputs::Inputs;
+pub use loss::{Grads, IGNORE, Loss};
+pub use model::{Model, Options};
+pub use params::{INIT_STD, Param, Part};

@@ -5,16 +5,19 @@
 //! Every C++ exception becomes an [`Error`]; nothing here panics on bad shapes, types or devices.
 //!
 //! - [`optim`]: [`fused_adamw`], and operations on lists of tensors.
+//! - [`fused`]: RMSNorm, SwiGLU, rotation, and cross-entropy behind a matrix product, one pass each.
 //! - [`runtime`]: threads, determinism, CPU abilities, the RNG's state, the GPU half of libtorch.
 
 #![allow(unsafe_code, reason = "the one crate that calls C++")]
 
 mod error;
 mod ffi;
+pub mod fused;
 pub mod optim;
 pub mod runtime;
 
 pub use error::{Error, Result};
+pub use fused::{add_rms_norm, linear_cross_entropy, rms_norm, split_rotate, swiglu};
 pub use optim::{
     AdamW, foreach_add, foreach_copy, foreach_mul, foreach_mul_tensor, foreach_norm, foreach_zero,
     fused_adamw, step_tensor,

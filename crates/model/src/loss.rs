@@ -1,0 +1,162 @@
+//! The loss, without ever holding all tokens times the whole vocabulary, and the gradients that come of it.
+//!
+//! Shape letters: b batch, t time, n tokens (b · t), d width, v vocabulary.
+
+use tch::{Kind, Tensor};
+
+use crate::error::{Error, Result};
+use crate::inputs::Inputs;
+use crate::model::Model;
+
+/// Targets with this value are not trained on and not counted, as in PyTorch.
+pub const IGNORE: i64 = -100;
+
+/// Logits that are held at a time: 64 MiB of f32.
+const MAX_LOGITS: i64 = 16 << 20;
+
+/// A summed loss. Divide by the number of targets of the whole global batch, not of each micro-batch.
+#[derive(Debug)]
+pub struct Loss {
+    /// Sum of the negative log-likelihoods in nats: 0-d f32, differentiable.
+    pub sum: Tensor,
+    /// Targets that were counted.
+    pub num_targets: i64,
+}
+
+impl Model {
+    /// Cross-entropy of `targets_bt` (i64, already shifted: the token after each input; [`IGNORE`] to leave out).
+    ///
+    /// # Errors
+    /// Shapes that differ, or as [`Model::forward`].
+    pub fn loss(&self, ids_bt: &Tensor, targets_bt: &Tensor, inputs: &Inputs) -> Result<Loss> {
+        same_shape(ids_bt, targets_bt)?;
+        let num_targets = targets_bt
+            .f_ne(IGNORE)?
+            .f_sum(Kind::Int64)?
+            .f_int64_value(&[])?;
+        let (hidden_nd, targets_n) = self.flat_hidden(ids_bt, targets_bt, inputs)?;
+        let rows = MAX_LOGITS / self.config.vocab_size.max(1);
+        let sum = torch_ext::linear_cross_entropy(
+            &hidden_nd,
+            self.head(),
+            &targets_n,
+            IGNORE,
+            rows.max(1),
+        )?;
+        Ok(Loss { sum, num_targets })
+    }
+
+    /// Negative log-likelihood of each target in nats, `[b, t]` f32, 0 where ignored. No graph is kept.
+    ///
+    /// # Errors
+    /// As [`Model::loss`].
+    pub fn token_losses(
+        &self,
+        ids_bt: &Tensor,
+        targets_bt: &Tensor,
+        inputs: &Inputs,
+    ) -> Result<Tensor> {
+        same_shape(ids_bt, targets_bt)?;
+        tch::no_grad(|| {
+            let (hidden_nd, targets_n) = self.flat_hidden(ids_bt, targets_bt, inputs)?;
+            let rows = (MAX_LOGITS / self.config.vocab_size.max(1)).max(1);
+            let mut parts = Vec::new();
+            for (hidden, targets) in hidden_nd
+                .f_split(rows, 0)?
+                .iter()
+                .zip(targets_n.f_split(rows, 0)?)
+            {
+                let logits = self.logits(hidden)?;
+                let kept = targets.f_ne(IGNORE)?;
+                let index = targets.f_clamp_min(0)?.f_unsqueeze(1)?;
+                let chosen = logits.f_gather(1, &index, false)?.f_squeeze_dim(1)?;
+                parts.push((logits.f_logsumexp([1], false)? - chosen) * kept);
+            }
+            Ok(Tensor::f_cat(&parts, 0)?.f_view(ids_bt.size().as_slice())?)
+        })
+    }
+
+    fn flat_hidden(
+        &self,
+        ids_bt: &Tensor,
+        targets_bt: &Tensor,
+        inputs: &Inputs,
+    ) -> Result<(Tensor, Tensor)> {
+        let hidden_btd = self.hidden(ids_bt, inputs)?;
+        let hidden_nd = hidden_btd.f_view([-1, self.config.hidden_size])?;
+        Ok((hidden_nd, targets_bt.f_reshape([-1])?))
+    }
+}
+
+fn same_shape(ids: &Tensor, targets: &Tensor) -> Result<()> {
+    if ids.size() == targets.size() {
+        return Ok(());
+    }
+    Err(Error::Input(format!(
+        "targets have shape {:?}, token ids {:?}",
+        targets.size(),
+        ids.size()
+    )))
+}
+
+/// The f32 gradients of what a model trains, summed over micro-batches.
+#[derive(Debug, Default)]
+pub struct Grads {
+    sums: Vec<Tensor>,
+}
+
+impl Grads {
+    /// No gradients yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Runs the backward pass of a scalar and adds its gradients, in the order of [`Model::trainable`].
+    ///
+    /// # Errors
+    /// A loss without a graph, a weight that the loss does not depend on, or what libtorch refuses.
+    pub fn add_backward(&mut self, model: &Model, loss: &Tensor) -> Result<()> {
+        let leaves: Vec<&Tensor> = model.trainable().iter().map(|param| &param.work).collect();
+        let grads = Tensor::f_run_backward(&[loss], &leaves, false, false)?;
+        if let Some((_, param)) = grads
+            .iter()
+            .zip(model.trainable())
+            .find(|(grad, _)| !grad.defined())
+        {
+            return Err(Error::Input(format!(
+                "the loss does not depend on `{}`",
+                param.name
+            )));
+        }
+        if self.sums.is_empty() {
+            let own = |grad: &Tensor| -> Result<Tensor> {
+                Ok(grad.f_to_kind(Kind::Float)?.f_contiguous()?)
+            };
+            self.sums = grads.iter().map(own).collect::<Result<_>>()?;
+            return Ok(());
+        }
+        Ok(torch_ext::foreach_add(
+            &self.tensors(),
+            &grads.iter().collect::<Vec<_>>(),
+            1.0,
+        )?)
+    }
+
+    /// The sums, in the order of [`Model::trainable`]; empty before the first backward pass.
+    pub fn tensors(&self) -> Vec<&Tensor> {
+        self.sums.iter().collect()
+    }
+
+    /// The Euclidean norm of all gradients together, a 0-d f32 tensor.
+    ///
+    /// # Errors
+    /// No gradients, or what libtorch refuses.
+    pub fn norm(&self) -> Result<Tensor> {
+        Ok(torch_ext::foreach_norm(&self.tensors())?)
+    }
+
+    /// Forgets the gradients; the next backward pass begins a new sum.
+    pub fn clear(&mut self) {
+        self.sums.clear();
+    }
+}

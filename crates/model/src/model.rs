@@ -1,0 +1,221 @@
+//! A model: its weights, their working copies, and where they are stored.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tch::{Device, Kind, Tensor};
+
+use crate::adapter::Adapter;
+use crate::config::{Config, Dtype};
+use crate::error::{Error, Result};
+use crate::params::{self, Param};
+use crate::rope::Rope;
+use crate::weights::{self, Outgoing, Slot};
+
+/// Where and how a model computes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// CPU or GPU.
+    pub device: Device,
+    /// The type of the forward and backward pass: `Kind::Float` or `Kind::BFloat16`.
+    pub compute: Kind,
+    /// Whether to keep f32 master weights and build graphs; false for inference.
+    pub trainable: bool,
+}
+
+impl Options {
+    /// f32 on the CPU, trainable.
+    pub fn cpu() -> Self {
+        Self {
+            device: Device::Cpu,
+            compute: Kind::Float,
+            trainable: true,
+        }
+    }
+}
+
+/// A Llama-family decoder.
+///
+/// To train it: [`Model::loss`], [`crate::Grads`], an optimizer over [`Model::trainable`], then [`Model::refresh`].
+#[derive(Debug)]
+pub struct Model {
+    pub(crate) config: Config,
+    pub(crate) options: Options,
+    pub(crate) params: Vec<Param>,
+    pub(crate) rope: Rope,
+    pub(crate) adapter: Option<Adapter>,
+}
+
+impl Model {
+    /// New weights. The same configuration and seed give the same bytes anywhere (see [`params::INIT_STD`]).
+    ///
+    /// # Errors
+    /// A configuration that does not hold together, or what libtorch refuses.
+    pub fn new(config: Config, seed: u64, options: &Options) -> Result<Self> {
+        let values = |spec: &params::Spec| {
+            Ok(params::init(spec, &config, seed).f_to_device(options.device)?)
+        };
+        Self::build(config.clone(), options, values)
+    }
+
+    /// Reads a Hugging Face model directory: `config.json`, and `model.safetensors` or its sharded form.
+    ///
+    /// # Errors
+    /// Files that are missing or damaged, tensors that are missing, unexpected or of another shape, by name.
+    pub fn load(dir: &Path, options: &Options) -> Result<Self> {
+        let config = Config::from_dir(dir)?;
+        let kind = if options.trainable {
+            Kind::Float
+        } else {
+            options.compute
+        };
+        let empty = |spec: &params::Spec| {
+            Ok(Tensor::f_zeros(
+                spec.shape.as_slice(),
+                (kind, options.device),
+            )?)
+        };
+        let model = Self::build(config, options, empty)?;
+        let files = weights::weight_files(dir)?;
+        let tied = model.config.tie_word_embeddings;
+        // Some writers store the tied matrix twice, and old ones the rotary frequencies.
+        let ignore = |name: &str| {
+            (tied && name == "lm_head.weight") || name.ends_with("rotary_emb.inv_freq")
+        };
+        weights::read_into(&files, &model.slots(), str::to_owned, ignore)?;
+        model.refresh()?;
+        Ok(model)
+    }
+
+    fn build(
+        config: Config,
+        options: &Options,
+        values: impl Fn(&params::Spec) -> Result<Tensor>,
+    ) -> Result<Self> {
+        config.validate()?;
+        if !matches!(options.compute, Kind::Float | Kind::BFloat16) {
+            return Err(Error::Input(format!(
+                "cannot compute in {:?}, only in Float and BFloat16",
+                options.compute
+            )));
+        }
+        let params = params::specs(&config)
+            .into_iter()
+            .map(|spec| {
+                let master = values(&spec)?;
+                Param::new(
+                    spec.name,
+                    spec.parts,
+                    master,
+                    options.compute,
+                    options.trainable,
+                )
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let rope = Rope::new(&config, options.device, options.compute)?;
+        Ok(Self {
+            config,
+            options: *options,
+            params,
+            rope,
+            adapter: None,
+        })
+    }
+
+    fn slots(&self) -> Vec<Slot<'_>> {
+        let parts = self
+            .params
+            .iter()
+            .flat_map(|param| param.parts.iter().map(move |part| (param, part)));
+        parts
+            .map(|(param, part)| Slot {
+                name: &part.name,
+                target: &param.master,
+                start: part.start,
+                rows: part.rows,
+            })
+            .collect()
+    }
+
+    /// Writes `config.json`, `generation_config.json` and `model.safetensors` into `dir`, which must exist. Files are
+    /// synced but not renamed: give a staged directory and rename it when the tokenizer stands beside the weights.
+    /// A tied output matrix is left out. An attached adapter is not part of it: merge it first, or save it by itself.
+    ///
+    /// # Errors
+    /// Files that cannot be written.
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        let kind = match self.config.save_dtype {
+            Dtype::F32 => Kind::Float,
+            Dtype::Bf16 => Kind::BFloat16,
+        };
+        let mut tensors = BTreeMap::new();
+        for slot in self.slots() {
+            let rows = slot.target.f_narrow(0, slot.start, slot.rows)?;
+            tensors.insert(slot.name.to_owned(), Outgoing::new(rows, kind));
+        }
+        weights::write(&dir.join("model.safetensors"), &tensors)?;
+        weights::write_text(
+            &dir.join("generation_config.json"),
+            &self.config.generation_json(),
+        )?;
+        weights::write_text(&dir.join("config.json"), &self.config.to_json())
+    }
+
+    /// The architecture.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The architecture, to change what is only written to files: special tokens and `save_dtype`.
+    pub fn config_mut(&mut self) -> &mut Config {
+        &mut self.config
+    }
+
+    /// Where the weights are.
+    pub fn device(&self) -> Device {
+        self.options.device
+    }
+
+    /// The type of the forward pass.
+    pub fn compute(&self) -> Kind {
+        self.options.compute
+    }
+
+    /// The base weights, in a fixed order.
+    pub fn params(&self) -> &[Param] {
+        &self.params
+    }
+
+    /// What an optimizer updates, in a fixed order: the base weights, or the adapter's alone once one is attached.
+    pub fn trainable(&self) -> &[Param] {
+        self.adapter
+            .as_ref()
+            .map_or(&self.params, |adapter| &adapter.params)
+    }
+
+    /// Number of weights that an optimizer updates.
+    pub fn num_trainable(&self) -> i64 {
+        self.trainable().iter().map(Param::numel).sum()
+    }
+
+    /// Brings working copies up to date with the masters. Call it after every change of masters; free in f32.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn refresh(&self) -> Result<()> {
+        let adapter = self.adapter.iter().flat_map(|adapter| &adapter.params);
+        let copies: Vec<&Param> = self
+            .params
+            .iter()
+            .chain(adapter)
+            .filter(|param| param.has_copy())
+            .collect();
+        let targets: Vec<&Tensor> = copies.iter().map(|param| &param.work).collect();
+        let sources: Vec<&Tensor> = copies.iter().map(|param| &param.master).collect();
+        Ok(torch_ext::foreach_copy(&targets, &sources)?)
+    }
+
+    pub(crate) fn work(&self, index: usize) -> &Tensor {
+        &self.params[index].work
+    }
+}

@@ -1,0 +1,205 @@
+//! Safetensors files: memory-mapped and strict on reading, sorted and marked `{"format":"pt"}` on writing.
+//!
+//! The mark matters: `transformers` 4 fails on files without it.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use safetensors::{Dtype, SafeTensors, View};
+use tch::{Device, Kind, Tensor};
+
+use crate::error::{Error, Result};
+use crate::mmap::MappedFile;
+
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// The weight files of a model directory: one file, or those named in the index of a sharded model.
+pub(crate) fn weight_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let single = dir.join(SINGLE);
+    let index = dir.join(INDEX);
+    if single.exists() || !index.exists() {
+        return Ok(vec![single]);
+    }
+    let text = std::fs::read_to_string(&index).map_err(Error::io(&index, "read"))?;
+    #[derive(serde::Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let parsed: Index = serde_json::from_str(&text).map_err(|source| Error::Json {
+        path: index,
+        source,
+    })?;
+    let names: BTreeSet<String> = parsed.weight_map.into_values().collect();
+    Ok(names.into_iter().map(|name| dir.join(name)).collect())
+}
+
+/// Where a tensor of a file goes: rows `start..` of a destination.
+pub(crate) struct Slot<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) target: &'a Tensor,
+    pub(crate) start: i64,
+    pub(crate) rows: i64,
+}
+
+/// Fills every slot from the files. Each slot must be filled once and each tensor must have a slot, except those
+/// that `ignore` accepts. `rename` maps names in files to slot names.
+///
+/// # Errors
+/// Missing or unexpected names, other shapes, types that are not floats, damaged files.
+pub(crate) fn read_into(
+    files: &[PathBuf],
+    slots: &[Slot],
+    rename: impl Fn(&str) -> String,
+    ignore: impl Fn(&str) -> bool,
+) -> Result<()> {
+    let by_name: HashMap<&str, &Slot> = slots.iter().map(|slot| (slot.name, slot)).collect();
+    let mut filled = BTreeSet::new();
+    let mut unexpected = Vec::new();
+    for path in files {
+        let map = MappedFile::open(path)?;
+        let file = SafeTensors::deserialize(map.bytes()).map_err(|source| Error::Safetensors {
+            path: path.clone(),
+            source,
+        })?;
+        for (file_name, view) in file.tensors() {
+            let name = rename(&file_name);
+            let Some(slot) = by_name.get(name.as_str()) else {
+                if !ignore(&name) {
+                    unexpected.push(file_name);
+                }
+                continue;
+            };
+            let kind = match view.dtype() {
+                Dtype::F32 => Kind::Float,
+                Dtype::F16 => Kind::Half,
+                Dtype::BF16 => Kind::BFloat16,
+                other => {
+                    return Err(Error::Type {
+                        path: path.clone(),
+                        name: file_name,
+                        got: format!("{other:?}"),
+                    });
+                }
+            };
+            let got: Vec<i64> = view.shape().iter().map(|n| *n as i64).collect();
+            let mut expected = slot.target.size();
+            expected[0] = slot.rows;
+            if got != expected {
+                return Err(Error::Shape {
+                    path: path.clone(),
+                    name: file_name,
+                    got,
+                    expected,
+                });
+            }
+            let tensor = Tensor::f_from_data_size(view.data(), &got, kind)?;
+            tch::no_grad(|| {
+                slot.target
+                    .f_narrow(0, slot.start, slot.rows)?
+                    .f_copy_(&tensor)
+            })?;
+            filled.insert(slot.name);
+        }
+    }
+    let missing: Vec<String> = slots
+        .iter()
+        .filter(|slot| !filled.contains(slot.name))
+        .map(|slot| slot.name.to_owned())
+        .collect();
+    if missing.is_empty() && unexpected.is_empty() {
+        return Ok(());
+    }
+    unexpected.sort();
+    let few = |mut names: Vec<String>| {
+        let more = names.len().saturating_sub(8);
+        names.truncate(8);
+        if more > 0 {
+            names.push(format!("and {more} more"));
+        }
+        names
+    };
+    let path = files
+        .first()
+        .and_then(|file| file.parent())
+        .unwrap_or(Path::new(""))
+        .to_owned();
+    Err(Error::Names {
+        path,
+        missing: few(missing),
+        unexpected: few(unexpected),
+    })
+}
+
+/// A tensor that is turned into bytes only when its turn to be written comes.
+pub(crate) struct Outgoing {
+    tensor: Tensor,
+    shape: Vec<usize>,
+    kind: Kind,
+}
+
+impl Outgoing {
+    pub(crate) fn new(tensor: Tensor, kind: Kind) -> Self {
+        let shape = tensor.size().iter().map(|n| *n as usize).collect();
+        Self {
+            tensor,
+            shape,
+            kind,
+        }
+    }
+}
+
+impl View for &Outgoing {
+    fn dtype(&self) -> Dtype {
+        if self.kind == Kind::BFloat16 {
+            Dtype::BF16
+        } else {
+            Dtype::F32
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let tensor = self
+            .tensor
+            .detach()
+            .to_device(Device::Cpu)
+            .to_kind(self.kind)
+            .contiguous();
+        let mut bytes = vec![0; self.data_len()];
+        tensor.copy_data_u8(&mut bytes, self.shape.iter().product());
+        Cow::Owned(bytes)
+    }
+
+    fn data_len(&self) -> usize {
+        self.shape.iter().product::<usize>() * if self.kind == Kind::BFloat16 { 2 } else { 4 }
+    }
+}
+
+/// Writes tensors to a safetensors file, in the order of their names, and syncs it to disk.
+pub(crate) fn write(path: &Path, tensors: &BTreeMap<String, Outgoing>) -> Result<()> {
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    safetensors::serialize_to_file(tensors.iter(), Some(metadata), path).map_err(|source| {
+        Error::Safetensors {
+            path: path.to_owned(),
+            source,
+        }
+    })?;
+    sync(path)
+}
+
+/// Writes a text file and syncs it to disk.
+pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).map_err(Error::io(path, "write"))?;
+    sync(path)
+}
+
+fn sync(path: &Path) -> Result<()> {
+    std::fs::File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(Error::io(path, "sync"))
+}
