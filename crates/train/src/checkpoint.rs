@@ -1,0 +1,306 @@
+//! Checkpoints: directories one can resume from, and load as a model anywhere.
+//!
+//! ```text
+//! checkpoints/step-000500/   config.json model.safetensors tokenizer.json …   a Hugging Face model directory
+//!   trainer/state.safetensors   float32 master weights, both AdamW moments, generator state
+//!   trainer/state.json          step, cursor, lineage, threads, precision, digest of every file: written last
+//! ```
+//!
+//! A checkpoint is staged under a temporary name, synced, and renamed, so a kill leaves the old state or the new one.
+//! On resume every file is checked against its digest; a damaged checkpoint is passed over for the one before it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use handoff::{Digest, StageDir, atomic};
+use serde::{Deserialize, Serialize};
+
+use crate::lineage::Lineage;
+use crate::{Error, Result};
+
+/// Version of `trainer/state.json`; another one is not resumed from.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Folder of a checkpoint that holds what a model directory does not need.
+const TRAINER: &str = "trainer";
+
+/// `trainer/state.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// [`FORMAT_VERSION`] of the writer.
+    pub format_version: u32,
+    /// Counts starts from scratch in this directory; the highest one is the run that goes on.
+    pub generation: u64,
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Training rows consumed by these steps.
+    pub rows_seen: u64,
+    /// What the weights come from.
+    pub lineage: Lineage,
+    /// Compute type: `bf16` or `fp32`.
+    pub precision: String,
+    /// Device the steps ran on.
+    pub device: String,
+    /// Threads within one operation; bits are the same only for the same number.
+    pub threads: usize,
+    /// Digest of every other file of the checkpoint, by path relative to it.
+    pub files: BTreeMap<String, Digest>,
+}
+
+/// A checkpoint on disk whose files match their digests.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    /// Its directory.
+    pub path: PathBuf,
+    /// Its state.
+    pub state: State,
+}
+
+impl Checkpoint {
+    /// Path of the optimizer state.
+    pub fn tensors(&self) -> PathBuf {
+        tensors_path(&self.path)
+    }
+}
+
+/// Where the optimizer state of the checkpoint in `dir` lies.
+pub fn tensors_path(dir: &Path) -> PathBuf {
+    dir.join(TRAINER).join("state.safetensors")
+}
+
+fn state_path(dir: &Path) -> PathBuf {
+    dir.join(TRAINER).join("state.json")
+}
+
+/// The checkpoints of one stage directory.
+#[derive(Debug, Clone)]
+pub struct Checkpoints {
+    stage_dir: StageDir,
+    keep_last: usize,
+}
+
+/// What [`Checkpoints::newest`] found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The newest checkpoint that is whole.
+    pub checkpoint: Option<Checkpoint>,
+    /// Newer ones that were passed over, with the reason.
+    pub damaged: Vec<(PathBuf, String)>,
+}
+
+impl Checkpoints {
+    /// Checkpoints under `stage_dir`, of which the last `keep_last` are kept.
+    pub fn new(stage_dir: StageDir, keep_last: usize) -> Self {
+        Self { stage_dir, keep_last }
+    }
+
+    /// Removes what a killed process left half-written.
+    ///
+    /// # Errors
+    /// When a leftover cannot be removed.
+    pub fn clean(&self) -> Result<()> {
+        atomic::remove_leftovers(&self.stage_dir.checkpoints())?;
+        Ok(())
+    }
+
+    /// The newest whole checkpoint: highest generation, then highest step.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub fn newest(&self) -> Result<Found> {
+        let mut found = Found::default();
+        let mut candidates = Vec::new();
+        for path in self.directories()? {
+            match read_state(&path) {
+                Ok(state) => candidates.push((state.generation, state.step, path, state)),
+                Err(reason) => found.damaged.push((path, reason)),
+            }
+        }
+        candidates.sort_by_key(|(generation, step, ..)| std::cmp::Reverse((*generation, *step)));
+        for (.., path, state) in candidates {
+            match verify(&path, &state) {
+                Ok(()) => {
+                    found.checkpoint = Some(Checkpoint { path, state });
+                    break;
+                }
+                Err(reason) => found.damaged.push((path, reason)),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Writes a checkpoint: `write` fills the staged directory, then digests are taken and `state` is written; older ones are pruned.
+    ///
+    /// # Errors
+    /// When anything cannot be written; earlier checkpoints are then untouched.
+    pub fn save(&self, mut state: State, write: impl FnOnce(&Path) -> Result<()>) -> Result<Checkpoint> {
+        let path = self.stage_dir.checkpoint(state.step);
+        let staged = atomic::temporary_beside(&path);
+        let trainer = staged.join(TRAINER);
+        fs::create_dir_all(&trainer).map_err(Error::io("create", &trainer))?;
+        let written = write(&staged).and_then(|()| {
+            state.files.clear();
+            for file in files_below(&staged)? {
+                let relative = file.strip_prefix(&staged).unwrap_or(&file);
+                let name = relative.iter().map(|p| p.to_string_lossy()).collect::<Vec<_>>().join("/");
+                state.files.insert(name, Digest::of_file(&file)?);
+            }
+            atomic::write_json(&state_path(&staged), &state)?;
+            atomic::commit_dir(&staged, &path)?;
+            Ok(())
+        });
+        if let Err(error) = written {
+            let _ = fs::remove_dir_all(&staged);
+            return Err(error);
+        }
+        if let Err(error) = self.prune(&state) {
+            // The new checkpoint is safe; an old one that stays only costs space.
+            tracing::warn!(%error, "an older checkpoint could not be removed");
+        }
+        Ok(Checkpoint { path, state })
+    }
+
+    /// Keeps the last `keep_last` of this generation; drops earlier generations, which the new checkpoint replaces.
+    fn prune(&self, newest: &State) -> Result<()> {
+        let mut own: Vec<(u64, PathBuf)> = Vec::new();
+        for path in self.directories()? {
+            match read_state(&path) {
+                Ok(state) if state.generation == newest.generation => own.push((state.step, path)),
+                Ok(state) if state.generation < newest.generation => remove(&path)?,
+                _ => {}
+            }
+        }
+        own.sort();
+        let surplus = own.len().saturating_sub(self.keep_last);
+        own.into_iter().take(surplus).try_for_each(|(_, path)| remove(&path))
+    }
+
+    fn directories(&self) -> Result<Vec<PathBuf>> {
+        let dir = self.stage_dir.checkpoints();
+        if !dir.exists() {
+            return Ok(Vec::new());
+        }
+        let mut out = Vec::new();
+        for entry in fs::read_dir(&dir).map_err(Error::io("list", &dir))? {
+            let path = entry.map_err(Error::io("list", &dir))?.path();
+            let is_step = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("step-"));
+            if is_step && path.is_dir() {
+                out.push(path);
+            }
+        }
+        out.sort();
+        Ok(out)
+    }
+}
+
+fn remove(path: &Path) -> Result<()> {
+    // Renamed first, so that a kill leaves a leftover to clean and not half a checkpoint.
+    let aside = atomic::temporary_beside(path);
+    atomic::rename(path, &aside)?;
+    fs::remove_dir_all(&aside).map_err(Error::io("remove", &aside))
+}
+
+fn read_state(dir: &Path) -> std::result::Result<State, String> {
+    let bytes = fs::read(state_path(dir)).map_err(|e| format!("trainer/state.json: {e}"))?;
+    let state: State = serde_json::from_slice(&bytes).map_err(|e| format!("trainer/state.json: {e}"))?;
+    if state.format_version != FORMAT_VERSION {
+        return Err(format!("format version {}, this build reads {FORMAT_VERSION}", state.format_version));
+    }
+    Ok(state)
+}
+
+fn verify(dir: &Path, state: &State) -> std::result::Result<(), String> {
+    for (name, expected) in &state.files {
+        let got = Digest::of_file(&dir.join(name)).map_err(|_| format!("`{name}` cannot be read"))?;
+        if got != *expected {
+            return Err(format!("`{name}` does not match its digest"));
+        }
+    }
+    Ok(())
+}
+
+fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).map_err(Error::io("list", dir))? {
+        let path = entry.map_err(Error::io("list", dir))?.path();
+        if path.is_dir() {
+            files.extend(files_below(&path)?);
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{BatchPlan, Horizon};
+    use handoff::RunDir;
+
+    fn state(generation: u64, step: u64) -> State {
+        let plan = BatchPlan::new(1, None, 1).unwrap();
+        State {
+            format_version: FORMAT_VERSION,
+            generation,
+            step,
+            rows_seen: step,
+            lineage: Lineage::fresh(serde_json::json!({}), Vec::new(), 0, Horizon::Steps(9), &plan),
+            precision: "fp32".into(),
+            device: "cpu".into(),
+            threads: 1,
+            files: BTreeMap::new(),
+        }
+    }
+
+    fn save(checkpoints: &Checkpoints, generation: u64, step: u64) -> PathBuf {
+        let write = |dir: &Path| {
+            fs::write(dir.join("config.json"), format!("{generation} {step}")).unwrap();
+            fs::write(tensors_path(dir), [1, 2, 3]).unwrap();
+            Ok(())
+        };
+        checkpoints.save(state(generation, step), write).unwrap().path
+    }
+
+    fn steps(checkpoints: &Checkpoints) -> Vec<u64> {
+        checkpoints.directories().unwrap().iter().map(|p| read_state(p).unwrap().step).collect()
+    }
+
+    #[test]
+    fn the_newest_whole_one_is_found_and_damage_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::new(RunDir::new(dir.path()).stage("pretrain"), 3);
+        assert!(checkpoints.newest().unwrap().checkpoint.is_none());
+        let paths: Vec<PathBuf> = [5, 10, 15].map(|s| save(&checkpoints, 1, s)).to_vec();
+        assert_eq!(checkpoints.newest().unwrap().checkpoint.unwrap().state.step, 15);
+        fs::write(tensors_path(&paths[2]), [1, 2, 4]).unwrap();
+        let found = checkpoints.newest().unwrap();
+        assert_eq!(found.checkpoint.unwrap().state.step, 10);
+        assert!(found.damaged[0].1.contains("trainer/state.safetensors"), "{:?}", found.damaged);
+        fs::write(state_path(&paths[1]), "{").unwrap();
+        fs::remove_file(tensors_path(&paths[0])).unwrap();
+        let found = checkpoints.newest().unwrap();
+        assert!(found.checkpoint.is_none());
+        assert_eq!(found.damaged.len(), 3);
+    }
+
+    #[test]
+    fn older_ones_go_and_a_new_generation_replaces_the_old_only_when_it_is_safe() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::new(RunDir::new(dir.path()).stage("pretrain"), 2);
+        for step in [5, 10, 15] {
+            save(&checkpoints, 1, step);
+        }
+        assert_eq!(steps(&checkpoints), [10, 15]);
+        let failed = checkpoints.save(state(2, 5), |_| Err(Error::Interrupted { step: 5 }));
+        assert!(failed.is_err());
+        assert_eq!(steps(&checkpoints), [10, 15], "a failed save leaves the older checkpoints");
+        save(&checkpoints, 2, 10);
+        assert_eq!(steps(&checkpoints), [10]);
+        assert_eq!(checkpoints.newest().unwrap().checkpoint.unwrap().state.generation, 2);
+        let names: Vec<_> = fs::read_dir(dir.path().join("pretrain/checkpoints")).unwrap().collect();
+        assert_eq!(names.len(), 1, "no leftovers: {names:?}");
+    }
+}

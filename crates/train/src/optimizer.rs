@@ -1,0 +1,251 @@
+//! AdamW over the model's master weights, and its state on disk.
+//!
+//! libtorch supplies tensors and autograd; everything that must survive a stop is owned by the model (float32 masters)
+//! and here (both moments), in the order of [`Model::trainable`].
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use model::{Grads, Model};
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensors, serialize};
+use tch::{Kind, Tensor};
+use torch_ext::AdamW;
+
+use crate::{Error, Result};
+
+/// AdamW settings that stay the same over all steps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OptimizerConfig {
+    /// Decay rate of the first moment.
+    pub beta1: f64,
+    /// Decay rate of the second moment.
+    pub beta2: f64,
+    /// Added to the denominator.
+    pub eps: f64,
+    /// Weight decay of matrices; norms have none.
+    pub weight_decay: f64,
+    /// Gradients are scaled down to this norm; `None` leaves them alone.
+    pub clip_norm: Option<f64>,
+}
+
+/// The moments of all trainable tensors, in model order.
+#[derive(Debug)]
+pub struct Optimizer {
+    names: Vec<String>,
+    exp_avgs: Vec<Tensor>,
+    exp_avg_sqs: Vec<Tensor>,
+    /// Positions of the parameters with weight decay, and of those without.
+    groups: [Vec<usize>; 2],
+    config: OptimizerConfig,
+}
+
+impl Optimizer {
+    /// Zero moments for what `model` trains.
+    pub fn new(model: &Model, config: OptimizerConfig) -> Self {
+        let params = model.trainable();
+        let zeros = || params.iter().map(|p| p.master.zeros_like()).collect::<Vec<_>>();
+        let (decaying, plain) = (0..params.len()).partition(|&i| params[i].decay);
+        let names = params.iter().map(|p| p.name.clone()).collect();
+        Self { names, exp_avgs: zeros(), exp_avg_sqs: zeros(), groups: [decaying, plain], config }
+    }
+
+    /// Number of tensors with weight decay, and of those without.
+    pub fn num_tensors(&self) -> (usize, usize) {
+        (self.groups[0].len(), self.groups[1].len())
+    }
+
+    /// Name of the tensor at a position.
+    pub fn name(&self, index: usize) -> &str {
+        &self.names[index]
+    }
+
+    /// One AdamW step on the masters with learning rate `lr`, in one kernel a group; `step` counts from 1.
+    ///
+    /// Gradients are divided by `max(norm / clip_norm, 1)` inside the kernel, so that a GPU is never waited for.
+    /// Working copies are refreshed.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn step(&mut self, model: &Model, grads: &Grads, norm: &Tensor, step: u64, lr: f64) -> Result<()> {
+        let (params, grads) = (model.trainable(), grads.tensors());
+        let count = torch_ext::step_tensor(step as i64, model.device());
+        let scale = match self.config.clip_norm {
+            Some(limit) => Some((norm / limit).f_clamp_min(1.0)?),
+            None => None,
+        };
+        let c = &self.config;
+        for (group, weight_decay) in self.groups.iter().zip([c.weight_decay, 0.0]) {
+            let masters: Vec<&Tensor> = group.iter().map(|&i| &params[i].master).collect();
+            let grads: Vec<&Tensor> = group.iter().map(|&i| grads[i]).collect();
+            let m: Vec<&Tensor> = group.iter().map(|&i| &self.exp_avgs[i]).collect();
+            let v: Vec<&Tensor> = group.iter().map(|&i| &self.exp_avg_sqs[i]).collect();
+            let options = AdamW { lr, beta1: c.beta1, beta2: c.beta2, eps: c.eps, weight_decay };
+            torch_ext::fused_adamw(&masters, &grads, &m, &v, &count, &options, scale.as_ref(), None)?;
+        }
+        Ok(model.refresh()?)
+    }
+
+    /// Writes all that has to survive a stop: `master.<name>`, `exp_avg.<name>`, `exp_avg_sq.<name>`, and `rng.cpu`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, model: &Model, path: &Path) -> Result<()> {
+        let rng = torch_ext::rng_state()?;
+        let mut entries = Vec::new();
+        for (name, tensor) in self.named(model).into_iter().chain([("rng.cpu".to_owned(), &rng)]) {
+            let dtype = if tensor.kind() == Kind::Uint8 { Dtype::U8 } else { Dtype::F32 };
+            let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
+            entries.push((name, dtype, shape, bytes_of(tensor)?));
+        }
+        let misfit = |e: safetensors::SafeTensorError| Error::StateMismatch { path: path.to_path_buf(), problem: e.to_string() };
+        let mut views = Vec::with_capacity(entries.len());
+        for (name, dtype, shape, bytes) in &entries {
+            views.push((name, TensorView::new(*dtype, shape.clone(), bytes).map_err(misfit)?));
+        }
+        let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        let file = serialize(views, Some(format)).map_err(misfit)?;
+        fs::write(path, file).map_err(Error::io("write", path))
+    }
+
+    /// Takes over what [`Optimizer::save`] wrote, masters included; names, shapes and count must be exactly these.
+    ///
+    /// # Errors
+    /// [`Error::StateMismatch`] where they are not, or when the file cannot be read.
+    pub fn load(&mut self, model: &Model, path: &Path) -> Result<()> {
+        let bytes = fs::read(path).map_err(Error::io("read", path))?;
+        let misfit = |problem: String| Error::StateMismatch { path: path.to_path_buf(), problem };
+        let file = SafeTensors::deserialize(&bytes).map_err(|e| misfit(e.to_string()))?;
+        let named = self.named(model);
+        if file.len() != named.len() + 1 {
+            return Err(misfit(format!("it holds {} tensors, expected {}", file.len(), named.len() + 1)));
+        }
+        for (name, tensor) in named {
+            let view = file.tensor(&name).map_err(|e| misfit(format!("`{name}`: {e}")))?;
+            let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
+            if shape != tensor.size() || view.dtype() != Dtype::F32 {
+                return Err(misfit(format!("`{name}` is {:?}{shape:?}, expected F32{:?}", view.dtype(), tensor.size())));
+            }
+            let value = Tensor::f_from_data_size(view.data(), &shape, Kind::Float)?;
+            tch::no_grad(|| tensor.shallow_clone().f_copy_(&value))?;
+        }
+        let rng = file.tensor("rng.cpu").map_err(|e| misfit(format!("`rng.cpu`: {e}")))?;
+        torch_ext::set_rng_state(&Tensor::f_from_data_size(rng.data(), &[rng.data().len() as i64], Kind::Uint8)?)?;
+        Ok(model.refresh()?)
+    }
+
+    fn named<'a>(&'a self, model: &'a Model) -> Vec<(String, &'a Tensor)> {
+        let each = |prefix: &str, i: usize| format!("{prefix}.{}", self.names[i]);
+        let masters = model.trainable().iter().enumerate().map(|(i, p)| (each("master", i), &p.master));
+        let m = self.exp_avgs.iter().enumerate().map(|(i, t)| (each("exp_avg", i), t));
+        let v = self.exp_avg_sqs.iter().enumerate().map(|(i, t)| (each("exp_avg_sq", i), t));
+        masters.chain(m).chain(v).collect()
+    }
+}
+
+/// Positions of tensors whose gradient is zero everywhere.
+pub fn zero_gradients(grads: &Grads) -> Vec<usize> {
+    let zero = |grad: &Tensor| grad.f_count_nonzero(None).and_then(i64::try_from).is_ok_and(|n| n == 0);
+    grads.tensors().iter().enumerate().filter(|(_, grad)| zero(grad)).map(|(i, _)| i).collect()
+}
+
+fn bytes_of(tensor: &Tensor) -> Result<Vec<u8>> {
+    let flat = tensor.f_detach()?.f_to_device(tch::Device::Cpu)?.f_contiguous()?;
+    let mut bytes = vec![0; flat.numel() * flat.kind().elt_size_in_bytes()];
+    flat.f_copy_data_u8(&mut bytes, flat.numel())?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Config, Inputs, Options};
+
+    const CONFIG: OptimizerConfig = OptimizerConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.1, clip_norm: Some(1.0) };
+
+    fn model(compute: Kind) -> Model {
+        let config = Config::llama(16, 8, 1, 2);
+        Model::new(config, 3, &Options { compute, ..Options::cpu() }).unwrap()
+    }
+
+    fn grads(model: &Model) -> Grads {
+        let ids = Tensor::from_slice(&[1_i64, 2, 3, 4, 5, 6]).reshape([2, 3]);
+        let targets = Tensor::from_slice(&[2_i64, 3, 4, 5, 6, 7]).reshape([2, 3]);
+        let mut grads = Grads::new();
+        grads.add_backward(model, &model.loss(&ids, &targets, &Inputs::default()).unwrap().sum).unwrap();
+        grads
+    }
+
+    fn values(tensor: &Tensor) -> Vec<f32> {
+        Vec::try_from(tensor.detach().to_kind(Kind::Float).flatten(0, -1)).unwrap()
+    }
+
+    #[test]
+    fn a_first_step_follows_the_formula_in_both_groups() {
+        for compute in [Kind::Float, Kind::BFloat16] {
+            let model = model(compute);
+            let before: Vec<Vec<f32>> = model.trainable().iter().map(|p| values(&p.master)).collect();
+            let grads = grads(&model);
+            let mut optimizer = Optimizer::new(&model, OptimizerConfig { clip_norm: None, ..CONFIG });
+            optimizer.step(&model, &grads, &grads.norm().unwrap(), 1, 0.01).unwrap();
+            for ((param, old), grad) in model.trainable().iter().zip(&before).zip(grads.tensors()) {
+                let shrink = if param.decay { 1.0 - 0.01 * 0.1 } else { 1.0 };
+                for ((new, old), g) in values(&param.master).iter().zip(old).zip(values(grad)) {
+                    // Bias-corrected moments of one gradient are g and g²: the update is g / (|g| + eps).
+                    let expected = old * shrink - 0.01 * g / (g.abs() + 1e-8);
+                    assert!((new - expected).abs() < 1e-6, "{}: {new} != {expected}, gradient {g}", param.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn clipping_divides_large_gradients_and_leaves_small_ones() {
+        let model = model(Kind::Float);
+        for (limit, clipped) in [(0.5, true), (1e6, false)] {
+            let grads = grads(&model);
+            let norm = grads.norm().unwrap();
+            let mut optimizer = Optimizer::new(&model, OptimizerConfig { clip_norm: Some(limit), ..CONFIG });
+            optimizer.step(&model, &grads, &norm, 1, 0.0).unwrap();
+            // The first moment is (1 - beta1) times the clipped gradient.
+            let refs: Vec<&Tensor> = optimizer.exp_avgs.iter().collect();
+            let kept = f64::try_from(torch_ext::foreach_norm(&refs).unwrap()).unwrap() / 0.1;
+            let expected = if clipped { limit } else { f64::try_from(norm).unwrap() };
+            assert!((kept / expected - 1.0).abs() < 1e-4, "{kept} != {expected}");
+        }
+    }
+
+    #[test]
+    fn state_round_trips_and_misfits_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.safetensors");
+        let (a, b) = (model(Kind::BFloat16), model(Kind::BFloat16));
+        let (mut oa, mut ob) = (Optimizer::new(&a, CONFIG), Optimizer::new(&b, CONFIG));
+        let train = |model: &Model, optimizer: &mut Optimizer, step| {
+            let grads = grads(model);
+            optimizer.step(model, &grads, &grads.norm().unwrap(), step, 0.01).unwrap();
+        };
+        train(&a, &mut oa, 1);
+        oa.save(&a, &path).unwrap();
+        ob.load(&b, &path).unwrap();
+        train(&a, &mut oa, 2);
+        train(&b, &mut ob, 2);
+        for ((name, x), (_, y)) in oa.named(&a).iter().zip(ob.named(&b)) {
+            assert_eq!(values(x), values(y), "{name}");
+        }
+        let wider = Model::new(Config::llama(16, 16, 1, 2), 3, &Options::cpu()).unwrap();
+        let error = Optimizer::new(&wider, CONFIG).load(&wider, &path).unwrap_err().to_string();
+        assert!(error.contains("master.model.embed_tokens.weight") && error.contains("[16, 16]"), "{error}");
+    }
+
+    #[test]
+    fn gradients_that_are_zero_are_found() {
+        let mut model = model(Kind::Float);
+        assert!(zero_gradients(&grads(&model)).is_empty());
+        model.attach_lora(&model::LoraConfig::all_linear(2, 4.0), 1).unwrap();
+        let grads = grads(&model);
+        let zero: Vec<&str> = zero_gradients(&grads).into_iter().map(|i| model.trainable()[i].name.as_str()).collect();
+        assert!(!zero.is_empty() && zero.iter().all(|n| n.contains("lora_A")), "B begins at zero, so A has no gradient yet: {zero:?}");
+    }
+}

@@ -1,0 +1,245 @@
+//! One run of a training stage: what to do, from where, and how its result is committed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use handoff::{Digest, DigestBuilder, Manifest, OutputFile, StageDir, UnitEntry, UnitKey, atomic};
+use serde_json::Value;
+use stage::StageContext;
+
+use crate::batch::{BatchPlan, Horizon};
+use crate::checkpoint::{Checkpoint, Checkpoints, FORMAT_VERSION, State};
+use crate::compute::Compute;
+use crate::lineage::{DataBatch, Decision, Lineage, OnNewData, decide};
+use crate::observe::StageObserver;
+use crate::optimizer::{Optimizer, OptimizerConfig};
+use crate::trainer::{LoopSettings, Outcome, Task, Trainer};
+use crate::{Error, Result};
+
+/// Name of the manifest entry of a finished model.
+pub const MODEL_UNIT: &str = "model";
+
+/// Schema name of model files in a manifest; [`handoff::Upstream::open`] with it lists them.
+pub const MODEL_SCHEMA: &str = "hf-model";
+
+/// Schema name of adapter files in a manifest.
+pub const ADAPTER_SCHEMA: &str = "peft-adapter";
+
+/// What a stage wants trained, in final types.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Every setting and input digest that changes the weights, by key.
+    pub recipe: Value,
+    /// The data in ingest order.
+    pub batches: Vec<DataBatch>,
+    /// What to do with appended data.
+    pub policy: OnNewData,
+    /// Earlier rows mixed in for each new one when continuing.
+    pub replay: f64,
+    /// How long.
+    pub horizon: Horizon,
+    /// Rows of a step.
+    pub plan: BatchPlan,
+    /// Seed of order and initial weights.
+    pub seed: u64,
+    /// Checkpoints kept.
+    pub keep_last: usize,
+}
+
+impl Request {
+    /// The manifest key of the finished model.
+    pub fn key(&self) -> UnitKey {
+        let data = self.batches.iter().fold(DigestBuilder::new(), |b, batch| b.field("batch", batch.digest.as_bytes()));
+        let recipe = self.recipe.to_string();
+        UnitKey { input_digest: data.finish(), config_digest: Digest::of_bytes(recipe.as_bytes()), format_version: FORMAT_VERSION }
+    }
+
+    /// The committed entry of exactly this request, if its outputs are still there.
+    ///
+    /// # Errors
+    /// When the manifest cannot be read.
+    pub fn finished(&self, dir: &StageDir) -> Result<Option<UnitEntry>> {
+        let manifest = Manifest::load(dir)?;
+        let entry = manifest.units().get(MODEL_UNIT).filter(|e| e.key == self.key() && manifest.outputs_present(e));
+        Ok(entry.cloned())
+    }
+}
+
+/// A run that knows where it starts.
+#[derive(Debug)]
+pub struct Session {
+    checkpoints: Checkpoints,
+    request: Request,
+    generation: u64,
+    /// What was decided about earlier work.
+    pub decision: Decision,
+    /// Recipe, data and phases, with the new phase if there is one.
+    pub lineage: Lineage,
+    /// The checkpoint it goes on from.
+    pub start: Option<Checkpoint>,
+    /// Checkpoints that were passed over because they are damaged.
+    pub damaged: Vec<(PathBuf, String)>,
+}
+
+impl Session {
+    /// Looks at earlier work and decides; `over` (from `--force` or `--fresh`) ignores it. Nothing is changed on disk.
+    ///
+    /// # Errors
+    /// [`Error::NewData`] under the policy to refuse, [`Error::NoRows`] without data.
+    pub fn open(stage_dir: &StageDir, request: Request, over: bool) -> Result<Self> {
+        let checkpoints = Checkpoints::new(stage_dir.clone(), request.keep_last);
+        let found = checkpoints.newest()?;
+        let newest = found.checkpoint.as_ref().map_or(0, |c| c.state.generation);
+        let recorded = found.checkpoint.as_ref().map(|c| &c.state.lineage);
+        let decision = match decide(recorded, &request.recipe, &request.batches, request.policy) {
+            _ if over => Decision::Restart { why: "--force or --fresh was given".to_owned() },
+            other => other?,
+        };
+        let fresh = || Lineage::fresh(request.recipe.clone(), request.batches.clone(), request.seed, request.horizon, &request.plan);
+        let (lineage, start) = match (&decision, found.checkpoint) {
+            (Decision::Resume, Some(checkpoint)) => (checkpoint.state.lineage.clone(), Some(checkpoint)),
+            (Decision::Continue { .. }, Some(checkpoint)) => {
+                let lineage = checkpoint.state.lineage.extended(request.batches.clone(), request.horizon, &request.plan, request.replay);
+                (lineage, Some(checkpoint))
+            }
+            _ => (fresh(), None),
+        };
+        if lineage.total_steps() == 0 {
+            return Err(Error::NoRows { of: stage_dir.name().to_owned() });
+        }
+        let generation = if start.is_some() { newest } else { newest + 1 };
+        Ok(Self { checkpoints, request, generation, decision, lineage, start, damaged: found.damaged })
+    }
+
+    /// Step that the run goes on from.
+    pub fn first_step(&self) -> u64 {
+        self.start.as_ref().map_or(0, |c| c.state.step)
+    }
+
+    /// Lines about what happens and why, for people.
+    pub fn describe(&self) -> Vec<String> {
+        let mut lines: Vec<String> =
+            self.damaged.iter().map(|(path, reason)| format!("passed over damaged checkpoint `{}`: {reason}", path.display())).collect();
+        lines.push(self.decision.to_string());
+        if let Decision::Continue { .. } = self.decision
+            && let Some(phase) = self.lineage.phases.last()
+        {
+            lines.push(format!(
+                "phase {} is {} steps (from step {}) on the new rows, with {} earlier row(s) for each, warm-up and schedule anew",
+                self.lineage.phases.len(),
+                phase.steps,
+                phase.first_step,
+                phase.replay
+            ));
+        }
+        if let Some(checkpoint) = &self.start {
+            lines.push(format!(
+                "going on from `{}`, step {} of {}",
+                checkpoint.path.display(),
+                checkpoint.state.step,
+                self.lineage.total_steps()
+            ));
+        }
+        lines
+    }
+
+    /// Trains to the end of the lineage.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`], and [`Error::StateMismatch`] where the checkpoint does not fit the model.
+    pub fn train(
+        &self,
+        ctx: &StageContext,
+        task: &impl Task,
+        optimizer: OptimizerConfig,
+        settings: LoopSettings,
+        compute: &Compute,
+    ) -> Result<Outcome> {
+        self.checkpoints.clean()?;
+        let mut optimizer = Optimizer::new(task.model(), optimizer);
+        let (mut step, mut rows_seen) = (0, 0);
+        if let Some(checkpoint) = &self.start {
+            optimizer.load(task.model(), &checkpoint.tensors())?;
+            (step, rows_seen) = (checkpoint.state.step, checkpoint.state.rows_seen);
+            warn_of_difference(&checkpoint.state, compute);
+        }
+        let state = State {
+            format_version: FORMAT_VERSION,
+            generation: self.generation,
+            step,
+            rows_seen,
+            lineage: self.lineage.clone(),
+            precision: compute.precision().to_owned(),
+            device: compute.device_name(),
+            threads: compute.threads,
+            files: BTreeMap::new(),
+        };
+        let mut observer = StageObserver::new(ctx, step, self.lineage.total_steps())?;
+        let mut trainer =
+            Trainer { task, optimizer: &mut optimizer, checkpoints: &self.checkpoints, observer: &mut observer, settings, state };
+        let outcome = trainer.run();
+        observer.finish();
+        outcome
+    }
+
+    /// Puts finished directories in place (`write` fills a staged one) and commits the manifest entry.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn commit(
+        &self,
+        dir: &StageDir,
+        outputs: &[(&str, PathBuf, &dyn Fn(&Path) -> Result<()>)],
+        counts: BTreeMap<String, u64>,
+        rejected: Vec<OutputFile>,
+        wall_secs: f64,
+    ) -> Result<UnitEntry> {
+        let mut files = Vec::new();
+        for (schema, target, write) in outputs {
+            let staged = atomic::temporary_beside(target);
+            fs::create_dir_all(&staged).map_err(Error::io("create", &staged))?;
+            write(&staged)?;
+            atomic::commit_dir(&staged, target)?;
+            files.extend(list(dir, schema, target)?);
+        }
+        let key = self.request.key();
+        let unit = MODEL_UNIT.to_owned();
+        let entry = UnitEntry { unit, batch: 0, index: 0, key, outputs: files, rejected, counts, wall_secs };
+        let mut manifest = Manifest::load(dir)?;
+        manifest.commit(entry.clone())?;
+        manifest.write_summary()?;
+        Ok(entry)
+    }
+}
+
+fn warn_of_difference(state: &State, compute: &Compute) {
+    let now = (compute.precision().to_owned(), compute.device_name(), compute.threads);
+    let then = (state.precision.clone(), state.device.clone(), state.threads);
+    if now != then {
+        tracing::warn!(
+            "the checkpoint was made with {} on {} with {} thread(s), this run uses {} on {} with {}: results are close, but not the same bits",
+            then.0,
+            then.1,
+            then.2,
+            now.0,
+            now.1,
+            now.2
+        );
+    }
+}
+
+/// The files of a finished directory, as the manifest records them.
+fn list(dir: &StageDir, schema: &str, target: &Path) -> Result<Vec<OutputFile>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(target).map_err(Error::io("list", target))? {
+        paths.push(entry.map_err(Error::io("list", target))?.path());
+    }
+    paths.sort();
+    let file = |path: PathBuf| -> Result<OutputFile> {
+        let bytes = fs::metadata(&path).map_err(Error::io("read", &path))?.len();
+        let digest = Digest::of_file(&path)?;
+        Ok(OutputFile { path: dir.relative(&path), schema: schema.to_owned(), schema_version: 1, rows: 0, bytes, digest })
+    };
+    paths.into_iter().filter(|p| p.is_file()).map(file).collect()
+}
