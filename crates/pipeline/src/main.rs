@@ -1,0 +1,7 @@
+//! The runner.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pipeline::main()
+}
