@@ -1,1 +1,2 @@
 //! Asking a teacher: back-ends, request log, budget, prompts.
+pub mod offline;

@@ -1,0 +1,376 @@
+//! The English rules: how plain sentences state a fact, and the question each of them answers.
+//!
+//! `%1` and `%2` in a pattern or a question stand for the columns of the rule's `each` table.
+//! The questions `relation`, `superlative`, `symbol`, `definition`, `where` and `continent` are put together in code.
+
+use super::Rule;
+
+pub(crate) const MACROS: &[(&str, &str)] = &[
+    ("BE", "is|was|are|remains|has been|has always been|has long been|is also|is now|is still|is currently|is today|is officially|is simply|is of course"),
+    ("ONCE", "first|officially|originally|finally|later|formally"),
+    ("THE", "the|its"),
+    ("IN", "in|of|on|within|across|throughout|anywhere in|in all of|in the whole of|found in|located in|in all|on the territory of"),
+    ("SEA", "above sea level|above the sea|above mean sea level|above the level of the sea"),
+    ("USED", "used in|of|in use in|used throughout|used across|in circulation in|accepted in|that circulates in|circulating in|for"),
+    ("CHEM", "chemical|atomic|standard|official|usual|international"),
+    ("AS", "as its|as the|as their|for its|as its own|as the country's|as their own"),
+];
+
+const NOTHING: &[(&str, &str)] = &[("", "")];
+
+/// Adjective in the comparative, and the superlative it comes to.
+const COMPARED: &[(&str, &str)] = &[
+    ("higher", "highest"),
+    ("taller", "highest"),
+    ("longer", "longest"),
+    ("larger", "largest"),
+    ("bigger", "largest"),
+    ("deeper", "deepest"),
+    ("older", "oldest"),
+    ("smaller", "smallest"),
+    ("hotter", "hottest"),
+];
+
+/// Participles that say how something came to be.
+const MADE: &[(&str, &str)] = &[
+    ("founded", "found"),
+    ("established", "establish"),
+    ("discovered", "discover"),
+    ("invented", "invent"),
+    ("built", "build"),
+    ("created", "create"),
+    ("written", "write"),
+    ("composed", "compose"),
+    ("designed", "design"),
+    ("developed", "develop"),
+    ("painted", "paint"),
+    ("isolated", "isolate"),
+    ("introduced", "introduce"),
+    ("published", "publish"),
+    ("launched", "launch"),
+    ("identified", "identify"),
+];
+
+/// Past tense of [`MADE`] where a person is the subject, and the question's verb.
+const MAKES: &[(&str, &str)] = &[
+    ("founded", "founded"),
+    ("discovered", "discovered"),
+    ("invented", "invented"),
+    ("wrote", "wrote"),
+    ("composed", "composed"),
+    ("designed", "designed"),
+    ("painted", "painted"),
+    ("isolated", "isolated"),
+    ("built", "built"),
+];
+
+const FINDING: &[(&str, &str)] = &[("discovery", "discovered"), ("invention", "invented"), ("foundation", "founded"), ("isolation", "isolated")];
+const FINDS: &[(&str, &str)] = &[("discovering", "discovered"), ("inventing", "invented"), ("founding", "founded"), ("isolating", "isolated"), ("writing", "wrote")];
+const CHANGES: &[(&str, &str)] = &[("boils", "boiling"), ("melts", "melting"), ("freezes", "freezing")];
+const CHANGE: &[(&str, &str)] = &[("boil", "boiling"), ("melt", "melting"), ("freeze", "freezing")];
+const SIZES: &[(&str, &str)] = &[("high", "high"), ("tall", "high"), ("long", "long"), ("wide", "wide"), ("deep", "deep"), ("thick", "thick"), ("across", "wide")];
+
+/// All rules, surer ones first.
+pub(crate) const RULES: &[Rule] = &[
+    Rule { name: "en-symbol", ask: "symbol", each: NOTHING, patterns: &[
+        "the <CHEM>? (symbol|abbreviation) (of|for|used for|given to) {Y:subject} <BE> {V:symbol} $",
+        "{Y:subject} 's <CHEM>? (symbol|abbreviation) <BE> {V:symbol} $",
+        "{Y:subject} (has|bears|carries|uses|goes by|takes|is given|gets|is known by) (the|a|an)? <CHEM>? (symbol|abbreviation) {V:symbol} (,|and|with|$)",
+        "{Y:subject} ,? (\\()? <CHEM>? symbol :? {V:symbol}",
+        "{Y:subject} (has|bears|carries|uses) {V:symbol} as its <CHEM>? symbol",
+        "{Y:subject} <BE> (a|an|the) {G:gap} (with|whose|of|bearing|carrying|that has) (the|a|an)? <CHEM>? symbol (is)? {V:symbol} (,|and|with|$)",
+        "{V:symbol} <BE> the <CHEM>? (symbol|abbreviation) (of|for|used for) {Y:subject} $",
+        "{V:symbol} stands for {Y:subject} (in|on|$)",
+        "{Y:subject} (is|are) (usually|commonly|normally|always)? (represented|denoted|written|abbreviated|symbolised|symbolized|designated|marked|shown|listed) (in formulas|in formulae|in the periodic table|on the periodic table|by chemists)? (by|as|with|under|to) (the)? <CHEM>? (symbol|letters|letter|abbreviation)? {V:symbol} (in|on|,|$)",
+        "(chemists|scientists|physicists) (write|abbreviate|denote|represent|mark|shorten) {Y:subject} (as|by|with|to) (the)? (symbol|letters|letter)? {V:symbol} (in|,|$)",
+        "the (symbol|letters|letter|abbreviation) {V:symbol} (stands for|stand for|represents|represent|denotes|denote|means|mean|belongs to|refers to) {Y:subject} (in|on|,|$)",
+        "{Y:subject} (appears|is found|stands|is listed) (in|on) (the)? (periodic table|formulas) (as|under|with) (the)? (symbol|letters)? {V:symbol}",
+        "the (element|metal|gas) with (the)? <CHEM>? symbol {V:symbol} (is|is called|is named) {Y:subject} $",
+    ] },
+    Rule { name: "en-atomic-number", ask: "What is the atomic number of {Y}?", each: NOTHING, patterns: &[
+        "{Y:subject} (has|carries|bears) (the|an)? atomic number (of)? {V:number} (,|and|with|$)",
+        "{Y:subject} 's atomic number <BE> {V:number} $",
+        "the atomic number of {Y:subject} <BE> {V:number} $",
+        "{V:number} <BE> the atomic number of {Y:subject} $",
+        "{Y:subject} ,? (\\()? atomic number :? {V:number}",
+        "{Y:subject} <BE> (a|an|the) {G:gap} (with|whose|of|and) (the|an|its)? atomic number (is|of)? {V:number} (,|and|$)",
+        "{Y:subject} <BE> element (number|no .|no|#)? {V:number} (in|on|of|,|$)",
+        "{Y:subject} <BE> number {V:number} (in|on) the (periodic table|table of elements|list of elements)",
+        "{Y:subject} (sits|stands|comes|is listed|is placed|ranks|appears|is found) (at|as|in) (number|position|place|box|square) {V:number} (in|on|of) the (periodic table|table of elements)",
+        "{Y:subject} (occupies|takes|holds|fills) (the)? (position|place|box|square|spot|slot) (number)? {V:number} (in|on|of) the (periodic table|table of elements)",
+        "(in|on) the periodic table ,? {Y:subject} (is|has|sits at|stands at|comes at|holds|occupies|carries|takes|appears as|is listed as) (the)? (number|position|place|element|box|square) (number)? {V:number} $",
+        "the (element|metal|gas) with (the)? atomic number {V:number} (is|is called|is named) {Y:subject} $",
+        "the (nucleus|nuclei) of (a|an|every|each)? {Y:subject} (atom)? (contains|holds|has) {V:number} protons",
+        "(every|each|an|a) (atom of)? {Y:subject} (atom|nucleus)? (has|contains|holds|carries) {V:number} protons",
+    ] },
+    Rule { name: "en-changes", ask: "What is the %2 point of {Y}?", each: CHANGES, patterns: &[
+        "{Y:subject} (only)? %1 (at|once it reaches|when heated to|when it reaches|at a temperature of) {V:temperature} (,|at|and|under|$)",
+        "at {V:temperature} ,? {Y:subject} %1 $",
+        "the temperature at which {Y:subject} %1 is {V:temperature}",
+        "when (it)? (is heated|heated|cooled) to {V:temperature} ,? {Y:subject} %1",
+    ] },
+    Rule { name: "en-changing", ask: "What is the %2 point of {Y}?", each: CHANGE, patterns: &[
+        "{Y:subject} (begins|starts|will begin|comes) to (a)? %1 at {V:temperature}",
+        "it takes {V:temperature} to (make)? %1 {Y:subject} $",
+        "to %1 {Y:subject} ,? (you|one|it) (must|need|needs|have|has) (to)? (heat|reach|heat it|be heated) (it)? (to)? {V:temperature}",
+        "{Y:subject} (has|have) (a|its) %2 point (of|at) {V:temperature}",
+        "the %2 point of {Y:subject} (is|lies|stands|is reached) (at)? {V:temperature}",
+        "{Y:subject} 's %2 point (is|lies|stands) (at)? {V:temperature}",
+        "%2 of {Y:subject} (occurs|takes place|happens|begins|starts) at {V:temperature}",
+        "{Y:subject} reaches its %2 point at {V:temperature}",
+        "{V:temperature} is the %2 point of {Y:subject} $",
+    ] },
+    Rule { name: "en-superlative", ask: "superlative", each: NOTHING, patterns: &[
+        "the {X:superlative} <IN> {Y:place} (of all)? <BE> (called|known as|named)? {V:value} $",
+        "the {X:superlative} (to be found|you can find|one can find|that you can climb|you can climb|lying|situated) (in|on|within) {Y:place} <BE> {V:value} $",
+        "{Y:name} 's {X:superlative} <BE> (called|known as|named)? {V:value} $",
+        "{Y:name} 's {X:superlative} , {V:name} (,|\\()",
+        "the {X:superlative} <IN> {Y:place} , {V:name} (,|\\()",
+        "in {Y:place} ,? the {X:superlative} (of all)? <BE> {V:value} $",
+        "in {Y:place} ,? {V:name} <BE> the {X:superlative} $",
+        "{V:name} <BE> (both)? (considered|regarded as|known as|by far|easily)? the {X:superlative} <IN> {Y:place} (,|and|with|at|$)",
+        "{V:name} <BE> the {X:superlative} (from|to) {Y:name} $",
+        "the {X:superlative} from {Y:name} <BE> {V:name} $",
+        "{V:name} <BE> the {X:superlative} <IN> {Y:place} (,|and|which|that|$)",
+        "{V:name} (stands|ranks|counts|serves|stands out|is recorded|is listed|is known) as the {X:superlative} <IN> {Y:place}",
+        "{V:name} (holds|has|bears|carries|takes) the (title|record|rank|name|honour|honor) (of|as|for|of being) (the)? {X:superlative} <IN> {Y:place}",
+        "{V:name} <BE> (by far)? {Y:name} 's {X:superlative} (,|and|with|at|$)",
+        "{V:name} , (which is|being|as)? the {X:superlative} <IN> {Y:place} (,|$)",
+        "{V:name} , {Y:name} 's {X:superlative} (,|$)",
+        "the title of {X:superlative} <IN> {Y:place} (belongs to|goes to|is held by) {V:name} $",
+        "{Y:name} (is home to|contains|has|boasts|includes) {V:name} , (its|the country's) (very)? {X:superlative} (,|$)",
+        "{Y:name} (has|counts) {V:name} as its {X:superlative}",
+        "{Y:name} , (where|whose) (the)? {X:superlative} <BE> {V:name} $",
+        "with {V:name} as its {X:superlative} , {Y:name}",
+        "(of|among) (all)? (the)? {N:noun} (in|of|on) {Y:place} ,? (it is)? {V:name} (is|which is|that is) (the)? {X:superlative} $",
+        "it is {V:name} that is the {X:superlative} <IN> {Y:place} $",
+        "{Y:name} (reaches|has) its {X:superlative} (at|on|in|with) {V:name} $",
+    ] },
+    Rule { name: "en-superlative-among", ask: "What is the {X} {N1} in {Y}?", each: NOTHING, patterns: &[
+        "(of|among) (all)? (the)? {N:noun} (in|of|on) {Y:place} ,? (it is)? {V:name} (is|which is|that is|ranks as|stands as|counts as) (the)? {X:adjective} (,|at|with|and|$)",
+        "{V:name} is (the)? {X:adjective} (of|among) (all)? (the)? {N:noun} (in|of|on) {Y:place} $",
+        "(the)? {X:adjective} (of|among) (all)? (the)? {N:noun} (in|of|on) {Y:place} is {V:name} $",
+        "(of|among) (all)? {Y:name} 's {N:noun} ,? (it is)? {V:name} (is|which is|that is) (the)? {X:adjective} (,|at|with|and|$)",
+        "{V:name} is (the)? {X:adjective} (of|among) (all)? {Y:name} 's {N:noun} $",
+    ] },
+    Rule { name: "en-compared", ask: "What is the %2 {N1} in {Y}?", each: COMPARED, patterns: &[
+        "{V:name} (is|stands|rises|reaches|runs|flows) %1 than (any|every|all) (other)? {N:unit} (in|of|on|within) {Y:place} $",
+        "{V:name} (is|stands|rises|reaches|runs|flows) %1 than (any|every|all) other {N:unit} (in|of|on|within) {Y:place}",
+        "no (other)? {N:unit} (in|of|on|within) {Y:place} (is|stands|rises|reaches|runs|flows) %1 than {V:name} $",
+        "(there is)? no {N:unit} (in|of|on|within) {Y:place} (is)? %1 than {V:name} $",
+        "in {Y:place} ,? no (other)? {N:unit} (is|stands|rises|reaches|runs|flows) %1 than {V:name} $",
+    ] },
+    Rule { name: "en-relation", ask: "relation", each: NOTHING, patterns: &[
+        "the {X:relation} (of|for) {Y:subject} <BE> (called|named|known as)? {V:value} $",
+        "the {X:relation} (of|for) {Y:subject} (is estimated at|is measured at|comes to|amounts to|equals|is equal to|stands at|is put at|is given as) {V:quantity} $",
+        "{Y:subject} 's {X:relation} <BE> (called|named|known as)? {V:value} $",
+        "{Y:subject} 's {X:relation} (is estimated at|comes to|amounts to|equals|is equal to|stands at) {V:quantity} $",
+        "{Y:subject} (has|have|had) (a|an) (total|average|mean)? {X:relation} of {V:quantity} $",
+        "with (a|an) {X:relation} of {V:quantity} , {Y:name}",
+        "{Y:name} , with (a|an) {X:relation} of {V:quantity} ,",
+        "{Y:name} , whose {X:relation} <BE> {V:value} $",
+        "{Y:name} , (with|which has) {V:name} <AS> {X:relation} $",
+        "with {V:value} <AS> {X:relation} , {Y:name}",
+        "{Y:subject} (has|have|had) {V:value} <AS> {X:relation} $",
+        "{Y:name} <BE> (a|an) {G:gap} (with|that has) {V:value} <AS> {X:relation} $",
+        "{Y:name} <BE> (a|an) {G:gap} whose {X:relation} <BE> {V:value} $",
+        "(in|for) {Y:name} , the {X:relation} <BE> {V:value} $",
+    ] },
+    Rule { name: "en-relation-sure", ask: "relation", each: NOTHING, patterns: &[
+        "the {X:sure} <USED> {Y:name} <BE> (called|known as)? {V:value} $",
+        "{V:value} <BE> (both)? (the)? {X:sure} <USED> {Y:subject} (,|and|$)",
+        "{V:value} <BE> the {X:sure} and {G:gap} (of|in) {Y:name} $",
+        "{V:value} (serves|functions|acts|is used|works|has served|circulates) as (the)? {X:sure} (of|in|for) {Y:subject} (,|$)",
+        "{V:value} (serves|functions|acts|is used|works|has served|circulates) as {Y:name} 's {X:sure} (,|$)",
+        "{V:value} <BE> {Y:name} 's {X:sure} (,|and|$)",
+        "{Y:name} (uses|has|adopted|has adopted|employs|chose|keeps|recognises|recognizes|counts|names|made|took) {V:value} <AS> {X:sure} $",
+        "{V:name} , (which is)? the {X:sure} of {Y:name} (,|$)",
+        "{V:name} , {Y:name} 's {X:sure} (,|$)",
+        "the {X:sure} of {Y:name} , {V:name} ,",
+        "{Y:name} 's {X:sure} , {V:value} ,",
+        "as (the)? {X:sure} of {Y:name} , {V:name}",
+        "as {Y:name} 's {X:sure} , {V:name}",
+        "the role of {X:sure} (of|in) {Y:name} (is played by|belongs to|falls to) {V:name} $",
+        "the city that serves as the {X:sure} of {Y:name} is {V:name} $",
+        "the (city|town) of {V:name} <BE> the {X:sure} of {Y:name} (,|and|$)",
+        "in {Y:name} ,? {V:value} <BE> (used as)? the {X:sure} (,|$)",
+        "{Y:name} (has|made|chose|keeps|established|set up) its {X:sure} (at|in) {V:name} $",
+        "(when|if) you (visit|travel to|go to) {Y:name} , the {X:sure} (is|you need is) {V:value} $",
+        "it is {V:name} that (is|serves as) the {X:sure} of {Y:name} $",
+        "{Y:name} 's {X:sure} (goes by the name of|bears the name|is the city of|goes by the name) {V:value} $",
+        "the {X:sure} of {Y:name} (goes by the name of|bears the name|is the city of|lies in|is located in|goes by the name) {V:name} $",
+    ] },
+    Rule { name: "en-relation-inverse", ask: "relation-inverse", each: NOTHING, patterns: &[
+        "{V:name} <BE> the {X:relation} of {Y:name} $",
+        "{V:name} , the {X:relation} of {Y:name} ,",
+    ] },
+    Rule { name: "en-currency", ask: "What is the currency of {Y}?", each: NOTHING, patterns: &[
+        "(people|shoppers|residents|locals|citizens|visitors|travellers|customers|everyone|the people) (in|of|across|throughout|to) {Y:name} (pay|pays|shop|settle bills|buy things|buy goods) (for things|for goods|their bills)? (with|in|using) {V:value} $",
+        "in {Y:name} ,? (people|you|one|shoppers|locals|everyone|goods|things|bills|everything)? (pay|pays|can pay|shop|are paid|is paid for|are paid for|buy things|buy goods) (for things|for goods)? (with|in|using) {V:value} $",
+        "(prices|goods|shop prices|wages|bills) in {Y:name} are (given|quoted|listed|marked|shown|paid|set|priced|labelled|counted) in {V:value} $",
+        "(money|cash|the money|the cash) (in|of|used in) {Y:name} (is|is called|is known as|comes in) {V:value} $",
+        "{V:value} is (the)? (money|legal tender|official money|unit of money|cash|currency) (used)? (in|of|throughout) {Y:name} $",
+        "{V:value} is (used|spent|accepted) as (money|currency|legal tender|the currency) (in|throughout) {Y:name} $",
+        "{Y:name} (issues|mints|prints|uses) {V:value} as (its)? (money|legal tender|currency) $",
+        "(you|one|people|travellers|visitors) (pay|pays|need) (with|in)? {V:value} in {Y:name} $",
+        "the currency (you will need|you need|that people use|people use|that is used|used by people) in {Y:name} is {V:value} $",
+        "{Y:name} 's (money|cash|unit of money) (is|is called) {V:value} $",
+    ] },
+    Rule { name: "en-language", ask: "What is the official language of {Y}?", each: NOTHING, patterns: &[
+        "{V:name} is (spoken|used|recognised|recognized) as (the|an) official language (of|in) {Y:name} $",
+        "{V:name} is (the)? official (language)? (in|of) {Y:name} $",
+        "{V:name} has official status in {Y:name} $",
+        "the government of {Y:name} (uses|works in|conducts its business in) {V:name} $",
+    ] },
+    Rule { name: "en-speak", ask: "What language is spoken in {Y}?", each: NOTHING, patterns: &[
+        "(people|most people|the people|inhabitants|locals|residents) (in|of|from) {Y:name} speak {V:name} $",
+        "in {Y:name} ,? (people|most people|everyone|they)? (speak|speaks|mostly speak|mainly speak) {V:name} $",
+        "{V:name} is (widely|mainly|mostly|commonly)? spoken (in|throughout|across) {Y:name} $",
+        "the language (spoken|used) in {Y:name} is {V:name} $",
+    ] },
+    Rule { name: "en-size", ask: "How %2 is {Y}?", each: SIZES, patterns: &[
+        "{Y:subject} (is|are|was|stands|measures|rises|towers|reaches|runs) {V:length} %1 $",
+        "{Y:subject} is {V:length} in (length|height) and %1 $",
+        "at {V:length} %1 , {Y:name} (is|ranks|stands|has)",
+        "{Y:name} , (which is|at)? {V:length} %1 ,",
+    ] },
+    Rule { name: "en-height", ask: "How high is {Y}?", each: NOTHING, patterns: &[
+        "{Y:name} (rises|stands|climbs|soars|towers|reaches|peaks|tops out|tops) (to|up to|at|for)? (a height of|an elevation of|an altitude of|a summit elevation of)? {V:length} (<SEA>|into the sky|high)? (,|in|and|on|$)",
+        "{Y:name} (has|boasts) (a|an) (height|elevation|altitude|summit elevation|peak elevation) of {V:length}",
+        "the (summit|top|peak|highest point) of {Y:name} (is|stands|lies|reaches|rises|sits|is at) (at|to)? (an elevation of|a height of|an altitude of)? {V:length} (<SEA>)? (,|and|$)",
+        "{Y:name} 's (summit|top|peak) (is|stands|lies|reaches|rises|sits|is at) (at|to)? (an elevation of|a height of|an altitude of)? {V:length} (<SEA>)? (,|and|$)",
+        "{Y:name} (is|lies) {V:length} <SEA> $",
+        "the (height|elevation|altitude) of {Y:name} <BE> {V:length} (<SEA>)? (,|and|$)",
+        "{Y:name} 's (height|elevation|altitude) <BE> {V:length} (<SEA>)? (,|and|$)",
+    ] },
+    Rule { name: "en-length", ask: "How long is {Y}?", each: NOTHING, patterns: &[
+        "{Y:name} (flows|runs|stretches|extends|winds|meanders|travels|snakes|is) (for|over|along)? (a distance of|a length of|a total of|a course of)? {V:length} (in length|from|through|across|before|until|to|on its way|,|and|in total|$)",
+        "{Y:name} (has|covers) (a|its) (total|full|overall)? (length|course) (of|that measures) {V:length}",
+        "the (total|full|overall)? length of {Y:name} <BE> {V:length} $",
+        "{Y:name} 's (total|full)? length <BE> {V:length} $",
+        "from (its)? source to (its)? mouth ,? {Y:name} (is|measures|runs|flows|covers) (for)? {V:length} (long)? $",
+    ] },
+    Rule { name: "en-area", ask: "What is the area of {Y}?", each: NOTHING, patterns: &[
+        "{Y:name} (covers|occupies|spans|measures|has|encompasses|extends over) (an|a)? (total|land|surface)? (area)? (of)? {V:area} $",
+    ] },
+    Rule { name: "en-weight", ask: "How much does {Y} weigh?", each: NOTHING, patterns: &["{Y:subject} weighs {V:quantity} $"] },
+    Rule { name: "en-takes", ask: "How long does {Y} take to {W}?", each: NOTHING, patterns: &[
+        "{Y:subject} (takes|needs|requires) {V:duration} to {W:rest}",
+        "it takes {Y:name} {V:duration} to {W:rest}",
+    ] },
+    Rule { name: "en-orbit", ask: "How long does {Y} take to orbit the Sun?", each: NOTHING, patterns: &[
+        "{Y:name} (orbits|circles|goes around|travels around|revolves around|goes round) the sun (once)? (in|every) {V:duration} $",
+        "{Y:name} (completes|makes|finishes) (one|a|an|each|its) (full)? (orbit|trip|journey|revolution|circuit) (around|round|of|about) the sun (in|every|within) {V:duration} $",
+        "(a|one) year on {Y:name} (lasts|is|takes|is equal to|equals) {V:duration} (long)? $",
+    ] },
+    Rule { name: "en-day", ask: "How long is a day on {Y}?", each: NOTHING, patterns: &[
+        "(a|one) day on {Y:name} (lasts|is|takes|is equal to|equals) {V:duration} (long)? $",
+        "{Y:name} (rotates|spins|turns) (once)? (on its axis)? (once)? (in|every) {V:duration} $",
+    ] },
+    Rule { name: "en-count", ask: "How many {N} does {Y} have?", each: NOTHING, patterns: &[
+        "{Y:name} (has|had) {V:number} {N:noun} $",
+        "{V:number} {N:noun} (orbit|circle|go around|revolve around|surround|travel around) {Y:name} $",
+        "{Y:name} (is orbited by|is circled by|is accompanied by) {V:number} {N:noun} $",
+    ] },
+    Rule { name: "en-contains", ask: "How many {N} are there in {Y}?", each: NOTHING, patterns: &[
+        "there are {V:number} {N:noun} (in|on) {Y:name} $",
+        "{Y:name} (consists of|is made up of|is divided into|comprises|contains) {V:number} {N:noun} $",
+    ] },
+    Rule { name: "en-units", ask: "How many {N} are there in a {Y}?", each: NOTHING, patterns: &[
+        "there are {V:number} {N:noun} in {Y:a-unit} $",
+        "{Y:a-unit} (is|equals|is equal to|contains|has|consists of|lasts|corresponds to|is made up of|amounts to|comprises|is the same as|is defined as|measures|holds) {V:number} {N:noun} $",
+        "{V:number} {N:noun} (make|make up|equal|are equal to|add up to|form|are) {Y:a-unit} $",
+        "{Y:a-unit} (is|can be) (divided|split) into {V:number} {N:noun} $",
+    ] },
+    Rule { name: "en-measured", ask: "In what unit is {Y} measured?", each: NOTHING, patterns: &[
+        "{Y:subject} is (usually|commonly|normally|generally|always)? (measured|given|expressed|stated) in (the unit)? {V:value} $",
+        "scientists measure {Y:subject} in {V:value} $",
+    ] },
+    Rule { name: "en-si-unit", ask: "What is the SI unit of {Y}?", each: NOTHING, patterns: &[
+        "the SI unit (of|for) {Y:subject} <BE> (called)? {V:value} $",
+        "{V:value} <BE> the (SI|international) unit (of|for|used for) {Y:subject} $",
+        "in the (SI|international) system (of units)? ,? {Y:subject} is measured in {V:value} $",
+    ] },
+    Rule { name: "en-born", ask: "When was {Y} born?", each: NOTHING, patterns: &[
+        "{Y:name} was born (in|on) {V:date}",
+        "{Y:name} was born (in|at) {G:gap} (in|on) {V:date}",
+    ] },
+    Rule { name: "en-born-in", ask: "Where was {Y} born?", each: NOTHING, patterns: &["{Y:name} was born in {V:place} (,|in|on|$)", "{Y:name} was born (in|on) {N:date} in {V:place} $"] },
+    Rule { name: "en-died", ask: "When did {Y} die?", each: NOTHING, patterns: &["{Y:name} died (in|on) {V:date}", "{Y:name} died (in|at) {G:gap} (in|on) {V:date}"] },
+    Rule { name: "en-made-when", ask: "When was {Y} %1?", each: MADE, patterns: &[
+        "{Y:subject} was <ONCE>? %1 (in|on) {V:date}",
+        "{Y:subject} was <ONCE>? %1 by {G:gap} (in|on) {V:date} $",
+        "in {V:date} ,? {Y:name} was <ONCE>? %1 (by|in|$)",
+    ] },
+    Rule { name: "en-made-who", ask: "Who %1 {Y}?", each: &[
+        ("founded", ""), ("established", ""), ("discovered", ""), ("invented", ""), ("built", ""), ("created", ""), ("composed", ""), ("designed", ""), ("developed", ""), ("painted", ""), ("isolated", ""), ("identified", ""),
+    ], patterns: &[
+        "{Y:subject} (was|is) <ONCE>? %1 (in|on) {N:date} by {V:person} (,|in|at|while|who|and|$)",
+        "{Y:subject} (was|is) <ONCE>? %1 by {V:person} (,|in|on|at|while|who|and|$)",
+        "{Y:subject} , %1 (in {N:date})? by {V:person} (in|,|$)",
+        "in {N:date} ,? {Y:subject} was <ONCE>? %1 by {V:person} $",
+    ] },
+    Rule { name: "en-made-who", ask: "Who wrote {Y}?", each: NOTHING, patterns: &["{Y:name} (was|is) (originally)? written (in {N:date})? by {V:person} (,|in|on|at|while|who|and|$)"] },
+    Rule { name: "en-makes", ask: "Who %2 {Y}?", each: MAKES, patterns: &[
+        "{V:person} <ONCE>? %1 {Y:subject} (in|at|on|by|while|,|$)",
+        "in {N:date} ,? {V:person} <ONCE>? %1 {Y:subject} (in|at|on|by|while|,|$)",
+        "it was {V:person} who <ONCE>? %1 {Y:subject} (in|at|on|by|while|,|$)",
+        "the (person|man|woman|scientist|chemist|physicist|one) who <ONCE>? %1 {Y:subject} (was|is) {V:person} $",
+        "{V:person} (was|is) the (person|man|woman|scientist|chemist|physicist|one|first)? (person)? (who|to) <ONCE>? %1 {Y:subject} (in|at|on|by|while|,|$)",
+    ] },
+    Rule { name: "en-finding", ask: "Who %2 {Y}?", each: FINDING, patterns: &[
+        "the %1 of {Y:subject} (is|was) (usually|generally|commonly|often)? (credited to|made by|attributed to|due to|owed to|the work of) {V:person} (,|in|$)",
+        "the %1 of {Y:subject} (goes to|goes back to|belongs to) {V:person} (,|in|$)",
+        "{V:person} (is|was) (usually|generally|often|widely)? credited with the %1 of {Y:subject} $",
+        "{Y:subject} owes its %1 to {V:person} (,|in|$)",
+        "we owe the %1 of {Y:subject} to {V:person} (,|in|$)",
+        "{V:person} made the %1 of {Y:subject} (in|,|$)",
+        "{V:person} announced the %1 of {Y:subject} (in|,|$)",
+    ] },
+    Rule { name: "en-finding-year", ask: "When was {Y} %2?", each: FINDING, patterns: &[
+        "the %1 of {Y:subject} (dates to|dates from|dates back to|was made in|took place in|happened in|came in|occurred in|was announced in) {V:date}",
+        "{V:person} announced the %1 of {Y:subject} in {V:date}",
+    ] },
+    Rule { name: "en-finds", ask: "Who %2 {Y}?", each: FINDS, patterns: &[
+        "{V:person} (is|was) (usually|generally|often|widely)? (credited with|known for|famous for|remembered for|best known for) %1 {Y:subject} (in|,|$)",
+        "(the)? credit for %1 {Y:subject} goes to {V:person} (,|in|$)",
+        "{V:person} (succeeded in|gets the credit for|received credit for) %1 {Y:subject} (in|,|$)",
+    ] },
+    Rule { name: "en-discoverer", ask: "Who discovered {Y}?", each: NOTHING, patterns: &[
+        "the discoverer of {Y:subject} (is|was) {V:person} $",
+        "{V:person} (is|was) the discoverer of {Y:subject} $",
+        "{V:person} , the discoverer of {Y:subject} (,|$)",
+        "{Y:subject} 's discoverer (is|was) {V:person} $",
+        "{Y:subject} was (first)? found by {V:person} (in|,|$)",
+    ] },
+    Rule { name: "en-independence", ask: "When did {Y} gain independence?", each: NOTHING, patterns: &[
+        "{Y:name} (became independent|gained independence|gained its independence|declared independence|won independence|achieved independence) (from {G:gap})? (in|on) {V:date}",
+    ] },
+    Rule { name: "en-named-after", ask: "What is {Y} named after?", each: NOTHING, patterns: &[
+        "{Y:subject} (is|was) named (after|for|in honour of|in honor of) {V:value} $",
+        "{Y:subject} (takes|gets|derives|took|has) its name from {V:value} $",
+        "{Y:subject} (owes|traces) its name (to|back to) {V:value} $",
+    ] },
+    Rule { name: "en-nickname", ask: "What is {Y} also known as?", each: NOTHING, patterns: &[
+        "{Y:name} is (also|popularly|sometimes|often|affectionately)? (nicknamed|also known as|also called|popularly known as|popularly called) {V:value} $",
+    ] },
+    Rule { name: "en-made-of", ask: "What is {Y} made of?", each: NOTHING, patterns: &[
+        "{Y:subject} (is|are) (mostly|mainly|primarily|entirely|largely|chiefly)? (made|composed|built|formed|made up) (mostly|mainly|primarily|entirely|largely|chiefly)? (of|from|out of) {V:value} $",
+        "{Y:subject} consists (mostly|mainly|primarily|entirely|largely|chiefly)? of {V:value} $",
+    ] },
+    Rule { name: "en-flows-into", ask: "What does {Y} flow into?", each: NOTHING, patterns: &["{Y:name} (flows|empties|drains|discharges|runs) into {V:name} (,|in|near|at|$)"] },
+    Rule { name: "en-rises-in", ask: "Where does {Y} rise?", each: NOTHING, patterns: &["{Y:name} (rises|originates|begins|starts|has its source|springs) in {V:place} (,|and|$)"] },
+    Rule { name: "en-continent", ask: "continent", each: NOTHING, patterns: &[
+        "{Y:name} (is|lies|sits) (a|an)? (part of|located in|situated in|located on|situated on|in|on) (the continent of)? {V:place} $",
+        "{Y:name} belongs to (the continent of)? {V:place} $",
+        "{Y:name} <BE> (a|an) (small|large|landlocked|mountainous|island|independent|sovereign|populous|coastal|unitary|federal|big|tiny)? (country|nation|state|republic|kingdom) (located|situated|lying|found)? (in|on) (the continent of)? {V:place} (,|and|with|that|$)",
+        "the (country|nation|state|republic|kingdom) of {Y:name} (lies|is|sits|is located|is situated) (in|on) {V:place} $",
+    ] },
+    Rule { name: "en-where", ask: "where", each: NOTHING, patterns: &[
+        "{Y:name} (is|lies|stands|sits) (located|situated|found)? (in|on|at) {V:place} (,|and|$)",
+        "{Y:name} can be found in {V:place} $",
+        "{Y:name} <BE> (a|an) {G:gap} (located|situated|lying|found)? (in|on) {V:place} (,|and|with|that|$)",
+    ] },
+    Rule { name: "en-definition", ask: "definition", each: NOTHING, patterns: &["{Y:subject} (is|are) (a|an) {V:definition} (,|.|;|$)"] },
+];
+

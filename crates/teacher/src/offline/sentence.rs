@@ -1,0 +1,97 @@
+//! Sentences made ready for the rules: tokens, the places where a clause begins, remarks left out, pronouns resolved.
+
+use super::RuleLanguage;
+use super::chinese;
+use super::english;
+use super::token::{self, Token, TokenKind};
+
+/// One reading of a sentence.
+pub(crate) struct Sentence<'a> {
+    pub(crate) tokens: Vec<Token<'a>>,
+    /// For each token, whether a clause begins there.
+    pub(crate) starts: Vec<bool>,
+    /// Tokens before the first word that casts doubt; a statement that reaches behind it is not taken.
+    pub(crate) certain: usize,
+}
+
+/// The readings of one sentence: as it stands, without remarks in brackets, with its pronoun resolved.
+pub(crate) struct Readings<'a> {
+    pub(crate) variants: Vec<Sentence<'a>>,
+}
+
+/// Longest sentence looked at, in tokens (English) or characters (Chinese).
+const MAX_TOKENS: usize = 80;
+
+/// The sentences of a document that may state a fact.
+pub(crate) fn sentences(text: &str, language: RuleLanguage) -> Vec<Readings<'_>> {
+    let mut out = Vec::new();
+    let mut topic: Option<Vec<Token<'_>>> = None;
+    let mut last_end = 0;
+    for range in corpus::sentences(text) {
+        if text.get(last_end..range.start).is_none_or(|gap| gap.contains('\n')) {
+            topic = None;
+        }
+        last_end = range.end;
+        let piece = &text[range.clone()];
+        let mut tokens = token::tokens(piece, range.start);
+        if language == RuleLanguage::Chinese {
+            chinese::prepare(&mut tokens);
+        }
+        let limit = if language == RuleLanguage::Chinese { MAX_TOKENS * 2 } else { MAX_TOKENS };
+        if tokens.len() > limit || tokens.len() < 3 || piece.trim_end().ends_with(['?', '？']) {
+            topic = None;
+            continue;
+        }
+        let reduced = without_remarks(&tokens);
+        let base = if reduced.len() < tokens.len() { reduced } else { tokens.clone() };
+        let resolved = match language {
+            RuleLanguage::English => english::resolve(&base, topic.as_deref()),
+            RuleLanguage::Chinese => chinese::resolve(&base, topic.as_deref()),
+        };
+        topic = match language {
+            RuleLanguage::English => english::topic(resolved.as_deref().unwrap_or(&base)),
+            RuleLanguage::Chinese => chinese::topic(resolved.as_deref().unwrap_or(&base)),
+        };
+        let mut variants = Vec::new();
+        let plain = resolved.unwrap_or_else(|| base.clone());
+        if language == RuleLanguage::English {
+            variants.extend(english::without_asides(&plain).into_iter().map(|v| ready(v, language)));
+        }
+        variants.insert(0, ready(plain, language));
+        if base.len() < tokens.len() {
+            variants.push(ready(tokens, language));
+        }
+        out.push(Readings { variants });
+    }
+    out
+}
+
+fn ready(tokens: Vec<Token<'_>>, language: RuleLanguage) -> Sentence<'_> {
+    let starts = match language {
+        RuleLanguage::English => english::clause_starts(&tokens),
+        RuleLanguage::Chinese => chinese::clause_starts(&tokens),
+    };
+    let certain = match language {
+        RuleLanguage::English => tokens.iter().position(|t| english::is_doubt(&t.key)),
+        RuleLanguage::Chinese => chinese::first_doubt(&tokens),
+    };
+    let certain = certain.unwrap_or(tokens.len());
+    Sentence { tokens, starts, certain }
+}
+
+/// The tokens without what stands in brackets.
+fn without_remarks<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
+    let mut out = Vec::with_capacity(tokens.len());
+    let mut depth = 0usize;
+    for token in tokens {
+        let mark = token.kind == TokenKind::Mark;
+        if mark && matches!(&*token.key, "(" | "[" | "【") {
+            depth += 1;
+        } else if mark && matches!(&*token.key, ")" | "]" | "】") {
+            depth = depth.saturating_sub(1);
+        } else if depth == 0 {
+            out.push(token.clone());
+        }
+    }
+    if depth > 0 { tokens.to_vec() } else { out }
+}
