@@ -39,6 +39,7 @@ fn main() {
         .flag("-std=c++17")
         .flag(format!("-D_GLIBCXX_USE_CXX11_ABI={abi}"))
         .flag("-DGLOG_USE_GLOG_EXPORT")
+        .flag("-DAT_PER_OPERATOR_HEADERS")
         .file("cpp/shim.cpp")
         .file("cpp/fused.cpp")
         .compile("jielong_torch_ext");

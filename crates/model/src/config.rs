@@ -278,6 +278,13 @@ impl Config {
                 self.num_attention_heads, self.num_key_value_heads
             )));
         }
+        if self.hidden_size % self.num_attention_heads != 0 {
+            // Nothing here needs it when `head_dim` is given, but transformers refuses to open such a model.
+            return Err(Error::Config(format!(
+                "`hidden_size` ({}) is not a multiple of `num_attention_heads` ({})",
+                self.hidden_size, self.num_attention_heads
+            )));
+        }
         if self.head_dim % 2 != 0 {
             return Err(Error::Config(format!(
                 "`head_dim` is {}, rotary positions need an even number",

@@ -7,7 +7,7 @@
 //! Shape letters: b batch, t time, d width, h query heads, g key-value heads, e width of a head, v vocabulary,
 //! i feed-forward width.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::adapter::Target;
 use crate::cache::KvCache;
@@ -103,21 +103,24 @@ impl Model {
             is_causal,
             cache,
         };
+        // `x_btd` is the residual stream without the last branch's output `delta`, which the next norm adds to it.
         let mut x_btd = Tensor::f_embedding(self.work(index::EMBED), ids_bt, -1, false, false)?;
+        let mut delta: Option<Tensor> = None;
         for layer in 0..self.params_layers() {
-            x_btd = self.block(layer, x_btd, &mut pass)?;
+            let (sum, normed) =
+                self.add_norm(x_btd, delta, index::layer(layer, index::INPUT_NORM))?;
+            let mixed = self.attention(layer, &normed, &mut pass)?;
+            let (sum, normed) =
+                self.add_norm(sum, Some(mixed), index::layer(layer, index::POST_NORM))?;
+            delta = Some(self.feed_forward(layer, &normed)?);
+            x_btd = sum;
         }
         if let Some(cache) = pass.cache {
             cache.advance(time);
         }
-        self.norm(&x_btd, index::final_norm(self.params_layers()))
-    }
-
-    fn block(&self, layer: usize, x_btd: Tensor, pass: &mut Pass) -> Result<Tensor> {
-        let normed = self.norm(&x_btd, index::layer(layer, index::INPUT_NORM))?;
-        let x_btd = x_btd + self.attention(layer, &normed, pass)?;
-        let normed = self.norm(&x_btd, index::layer(layer, index::POST_NORM))?;
-        Ok(&x_btd + self.feed_forward(layer, &normed)?)
+        Ok(self
+            .add_norm(x_btd, delta, index::final_norm(self.params_layers()))?
+            .1)
     }
 
     fn attention(&self, layer: usize, x_btd: &Tensor, pass: &mut Pass) -> Result<Tensor> {
@@ -133,16 +136,8 @@ impl Model {
                 x_btd.size()
             )));
         };
-        let qkv = self.project(layer, Target::Qkv, x_btd)?.f_view([
-            batch,
-            time,
-            heads + 2 * groups,
-            width,
-        ])?;
-        let rotated = pass.angles.rotate(&qkv.f_narrow(2, 0, heads + groups)?)?;
-        let q_bhte = rotated.f_narrow(2, 0, heads)?.f_transpose(1, 2)?;
-        let mut k_bgte = rotated.f_narrow(2, heads, groups)?.f_transpose(1, 2)?;
-        let mut v_bgte = qkv.f_narrow(2, heads + groups, groups)?.f_transpose(1, 2)?;
+        let qkv = self.project(layer, Target::Qkv, x_btd)?;
+        let (q_bhte, mut k_bgte, mut v_bgte) = pass.angles.split(&qkv, heads, groups)?;
         if let Some(cache) = pass.cache.as_deref_mut() {
             (k_bgte, v_bgte) = cache.append(layer, &k_bgte, &v_bgte)?;
         }
@@ -164,18 +159,38 @@ impl Model {
 
     fn feed_forward(&self, layer: usize, x_btd: &Tensor) -> Result<Tensor> {
         let gate_up = self.project(layer, Target::GateUp, x_btd)?;
-        let width = self.config.intermediate_size;
-        let gate_bti = gate_up.f_narrow(-1, 0, width)?.f_silu()?;
-        let up_bti = gate_up.f_narrow(-1, width, width)?;
-        self.project(layer, Target::Down, &(gate_bti * up_bti))
+        let inner_bti = if self.is_cpu() {
+            torch_ext::swiglu(&gate_up)?
+        } else {
+            let width = self.config.intermediate_size;
+            gate_up
+                .f_narrow(-1, 0, width)?
+                .f_silu()?
+                .f_mul(&gate_up.f_narrow(-1, width, width)?)?
+        };
+        self.project(layer, Target::Down, &inner_bti)
     }
 
-    fn norm(&self, x: &Tensor, which: usize) -> Result<Tensor> {
-        Ok(x.f_rms_norm(
-            [self.config.hidden_size],
-            Some(self.work(which)),
-            self.config.rms_norm_eps,
-        )?)
+    /// The residual stream `x + delta`, and its norm.
+    fn add_norm(&self, x: Tensor, delta: Option<Tensor>, which: usize) -> Result<(Tensor, Tensor)> {
+        let (weight, eps) = (self.work(which), self.config.rms_norm_eps);
+        match delta {
+            Some(delta) if self.is_cpu() => Ok(torch_ext::add_rms_norm(&x, &delta, weight, eps)?),
+            None if self.is_cpu() => {
+                let normed = torch_ext::rms_norm(&x, weight, eps)?;
+                Ok((x, normed))
+            }
+            delta => {
+                let sum = delta.map_or(Ok(x.shallow_clone()), |delta| x.f_add(&delta))?;
+                let normed = sum.f_rms_norm([self.config.hidden_size], Some(weight), eps)?;
+                Ok((sum, normed))
+            }
+        }
+    }
+
+    /// Where the fused operations of torch-ext exist.
+    fn is_cpu(&self) -> bool {
+        self.options.device == Device::Cpu
     }
 
     /// A matrix product, with the adapter's share where one is attached.

@@ -112,7 +112,7 @@ impl Model {
                 )
             })
             .collect::<Result<Vec<_>>>()?;
-        let rope = Rope::new(&config, options.device, options.compute)?;
+        let rope = Rope::new(&config, options.device)?;
         Ok(Self {
             config,
             options: *options,

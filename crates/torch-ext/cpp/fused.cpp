@@ -3,10 +3,18 @@
 #include "fused.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/full_like.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include "kernels.h"
 
-using torch::Tensor;
+using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
@@ -219,7 +227,7 @@ Tensor cross_entropy_chunk(Tensor& logits, const Tensor& targets, int64_t ignore
   }
   Tensor kept = targets.ne(ignore), index = targets.clamp_min(0).unsqueeze(1);
   Tensor lse = logits.logsumexp(1, /*keepdim=*/true);
-  Tensor loss = (lse - logits.gather(1, index)).squeeze(1).mul(kept);
+  Tensor loss = lse.sub(logits.gather(1, index)).squeeze(1).mul(kept);
   if (gradient) {
     logits.sub_(lse).exp_();
     logits.scatter_add_(1, index, at::full_like(index, -1, logits.options()));

@@ -1,21 +1,30 @@
 // What tch leaves out of libtorch: see src/ for the documented Rust functions, one file a topic.
 #include "shim.h"
 
-#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
 #include <ATen/cpu/Utils.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/_foreach_copy.h>
+#include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/_foreach_zero.h>
+#include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/stack.h>
 #include <dlfcn.h>
 
 namespace {
 
-std::vector<torch::Tensor> list(const tensor* tensors, size_t count) {
-  std::vector<torch::Tensor> out;
+std::vector<at::Tensor> list(const tensor* tensors, size_t count) {
+  std::vector<at::Tensor> out;
   out.reserve(count);
   for (size_t i = 0; i < count; ++i) out.push_back(*tensors[i]);
   return out;
 }
 
-std::optional<torch::Tensor> optional(tensor t) {
-  return t == nullptr ? std::nullopt : std::optional<torch::Tensor>(*t);
+std::optional<at::Tensor> optional(tensor t) {
+  return t == nullptr ? std::nullopt : std::optional<at::Tensor>(*t);
 }
 
 }  // namespace
@@ -26,8 +35,8 @@ char* jl_fused_adamw(const tensor* params, const tensor* grads, const tensor* ex
                      tensor step, double lr, double beta1, double beta2, double weight_decay, double eps, tensor grad_scale,
                      tensor found_inf) {
   return jl_guard([&] {
-    torch::NoGradGuard no_grad;
-    std::vector<torch::Tensor> steps(count, *step);
+    at::NoGradGuard no_grad;
+    std::vector<at::Tensor> steps(count, *step);
     at::_fused_adamw_(list(params, count), list(grads, count), list(exp_avgs, count), list(exp_avg_sqs, count), {}, steps, lr, beta1,
                       beta2, weight_decay, eps, /*amsgrad=*/false, /*maximize=*/false, optional(grad_scale), optional(found_inf));
   });
@@ -35,43 +44,43 @@ char* jl_fused_adamw(const tensor* params, const tensor* grads, const tensor* ex
 
 char* jl_foreach_norm(const tensor* tensors, size_t count, tensor* total) {
   return jl_guard([&] {
-    torch::NoGradGuard no_grad;
+    at::NoGradGuard no_grad;
     auto norms = at::_foreach_norm(list(tensors, count), 2, at::kFloat);
-    *total = new torch::Tensor(at::linalg_vector_norm(at::stack(norms)));
+    *total = new at::Tensor(at::linalg_vector_norm(at::stack(norms)));
   });
 }
 
 char* jl_foreach_mul_scalar(const tensor* tensors, size_t count, double factor) {
   return jl_guard([&] {
-    torch::NoGradGuard no_grad;
+    at::NoGradGuard no_grad;
     at::_foreach_mul_(list(tensors, count), factor);
   });
 }
 
 char* jl_foreach_mul_tensor(const tensor* tensors, size_t count, tensor factor) {
   return jl_guard([&] {
-    torch::NoGradGuard no_grad;
+    at::NoGradGuard no_grad;
     at::_foreach_mul_(list(tensors, count), *factor);
   });
 }
 
 char* jl_foreach_copy(const tensor* targets, const tensor* sources, size_t count) {
   return jl_guard([&] {
-    torch::NoGradGuard no_grad;
+    at::NoGradGuard no_grad;
     at::_foreach_copy_(list(targets, count), list(sources, count));
   });
 }
 
 char* jl_foreach_add(const tensor* targets, const tensor* sources, size_t count, double alpha) {
   return jl_guard([&] {
-    torch::NoGradGuard no_grad;
+    at::NoGradGuard no_grad;
     at::_foreach_add_(list(targets, count), list(sources, count), alpha);
   });
 }
 
 char* jl_foreach_zero(const tensor* tensors, size_t count) {
   return jl_guard([&] {
-    torch::NoGradGuard no_grad;
+    at::NoGradGuard no_grad;
     at::_foreach_zero_(list(tensors, count));
   });
 }
@@ -80,7 +89,7 @@ char* jl_rng_get(tensor* state) {
   return jl_guard([&] {
     auto generator = at::globalContext().defaultGenerator(at::kCPU);
     std::lock_guard<std::mutex> lock(generator.mutex());
-    *state = new torch::Tensor(generator.get_state());
+    *state = new at::Tensor(generator.get_state());
   });
 }
 
