@@ -1,0 +1,192 @@
+//! Configuration of the stage; `default.toml` beside this file is its manual and holds every default.
+
+use serde::{Deserialize, Serialize};
+use stage::ConfigProblem;
+
+/// `[stage.crawl-clean]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Files, folders or patterns to read.
+    pub inputs: Vec<String>,
+    /// Language tags to keep; a tag stands for its more specific forms too.
+    pub languages: Vec<String>,
+    /// Largest page, before and after decompression, in bytes.
+    pub max_page_bytes: usize,
+    /// Most nodes of a page.
+    pub max_nodes: usize,
+    /// Deepest nesting of a page.
+    pub max_depth: usize,
+    /// Largest share of characters that could not be decoded.
+    pub max_replaced_share: f64,
+    /// Bytes of pages held in memory at a time.
+    pub chunk_bytes: usize,
+    /// Characters of a refused text that are kept in `rejected/`.
+    pub rejected_text_chars: usize,
+    /// Column of JSON lines or Parquet with extracted text.
+    pub text_column: String,
+    /// Column with HTML, read where there is no text.
+    pub html_column: String,
+    /// Column with the address.
+    pub url_column: String,
+    /// Column with the date.
+    pub date_column: String,
+    /// Language identification.
+    pub language: LanguageConfig,
+    /// Quality filters and personal data.
+    pub filter: FilterConfig,
+    /// Exact and near duplicates.
+    pub dedup: DedupConfig,
+}
+
+/// `[stage.crawl-clean.language]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LanguageConfig {
+    /// Refuse what is not in `languages`.
+    pub enabled: bool,
+    /// Least score of the decision.
+    pub min_score: f64,
+}
+
+/// `[stage.crawl-clean.filter]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilterConfig {
+    /// Apply the filters and replace personal data.
+    pub enabled: bool,
+    /// Replace e-mail addresses, telephone numbers and IP addresses.
+    pub replace_pii: bool,
+    /// Rules for languages written in words.
+    pub words: Rules,
+    /// Rules for Chinese and Japanese, counted in characters.
+    pub han: Rules,
+}
+
+/// Thresholds of one class of languages. A unit is a word, or a Han or kana character.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rules {
+    /// Least number of units.
+    pub min_units: usize,
+    /// Most units.
+    pub max_units: usize,
+    /// Least mean length of a word in characters (words only).
+    pub min_mean_length: f64,
+    /// Greatest mean length of a word in characters (words only).
+    pub max_mean_length: f64,
+    /// Most `#` or ellipses per unit.
+    pub max_symbol_share: f64,
+    /// Largest share of lines that begin with a bullet.
+    pub max_bullet_lines: f64,
+    /// Largest share of lines that end with an ellipsis.
+    pub max_ellipsis_lines: f64,
+    /// Least share of units that hold a letter (words), or of Han and kana among all letters and digits (characters).
+    pub min_alphabetic: f64,
+    /// Least number of different function words in the text.
+    pub min_stop_words: usize,
+    /// Largest share of lines that repeat an earlier line.
+    pub max_duplicate_lines: f64,
+    /// Largest share of characters in lines that repeat an earlier line.
+    pub max_duplicate_line_chars: f64,
+    /// `[n, share]`: largest share of characters in copies of the most frequent n-gram.
+    pub top_ngrams: Vec<(usize, f64)>,
+    /// `[n, share]`: largest share of characters in n-grams that occurred before.
+    pub duplicate_ngrams: Vec<(usize, f64)>,
+    /// Least share of lines that end with a sentence's mark.
+    pub min_line_punctuation: f64,
+    /// A line of at most this many characters is short.
+    pub short_line_chars: usize,
+    /// Largest share of short lines.
+    pub max_short_lines: f64,
+    /// Most line breaks per unit.
+    pub max_newlines_per_unit: f64,
+    /// Least number of sentences.
+    pub min_sentences: usize,
+    /// Refuse texts with a curly bracket.
+    pub refuse_curly_bracket: bool,
+    /// Refuse texts with filler words.
+    pub refuse_lorem_ipsum: bool,
+}
+
+/// `[stage.crawl-clean.dedup]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DedupConfig {
+    /// Drop duplicates of earlier documents.
+    pub enabled: bool,
+    /// Look for near duplicates too.
+    pub near: bool,
+    /// Bands of a signature.
+    pub bands: usize,
+    /// Rows of a band.
+    pub rows: usize,
+    /// Words of a shingle.
+    pub shingle_words: usize,
+    /// Characters of a shingle where Han and kana prevail.
+    pub shingle_chars: usize,
+}
+
+impl Config {
+    /// Checks what one field alone cannot tell.
+    ///
+    /// # Errors
+    /// The key and what is wrong with it.
+    pub fn validate(&self) -> Result<(), ConfigProblem> {
+        let problem = |key: &str, message: &str| Err(ConfigProblem::new(key, message));
+        if self.inputs.is_empty() {
+            return problem("inputs", "name at least one file, folder or pattern");
+        }
+        if self.language.enabled && self.languages.is_empty() {
+            return problem("languages", "would refuse every page; name languages, or set language.enabled = false");
+        }
+        if self.max_page_bytes == 0 || self.chunk_bytes == 0 || self.max_nodes == 0 || self.max_depth == 0 {
+            return problem("max_page_bytes", "max_page_bytes, chunk_bytes, max_nodes and max_depth must be positive");
+        }
+        let dedup = &self.dedup;
+        if dedup.bands == 0 || dedup.rows == 0 || dedup.shingle_words == 0 || dedup.shingle_chars == 0 {
+            return problem("dedup", "bands, rows, shingle_words and shingle_chars must be positive");
+        }
+        for (name, rules) in [("filter.words", &self.filter.words), ("filter.han", &self.filter.han)] {
+            if rules.min_units > rules.max_units {
+                return problem(name, "min_units is greater than max_units");
+            }
+            if rules.top_ngrams.iter().chain(&rules.duplicate_ngrams).any(|&(n, share)| n == 0 || !(0.0..=1.0).contains(&share)) {
+                return problem(name, "an n-gram rule is [n, share] with n of 1 or more and a share from 0 to 1");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// The defaults, with an input so that they validate.
+    pub(crate) fn defaults() -> Config {
+        let mut table: toml::Table = toml::from_str(include_str!("default.toml")).unwrap();
+        let mut stage = table.remove("stage").unwrap().as_table_mut().unwrap().remove("crawl-clean").unwrap();
+        stage.as_table_mut().unwrap().insert("inputs".into(), toml::Value::Array(vec!["in".into()]));
+        stage.try_into().unwrap()
+    }
+
+    #[test]
+    fn defaults_are_complete_and_valid() {
+        assert!(defaults().validate().is_ok());
+    }
+
+    #[test]
+    fn settings_that_lose_everything_are_refused() {
+        let key = |change: fn(&mut Config)| {
+            let mut config = defaults();
+            change(&mut config);
+            config.validate().unwrap_err().key
+        };
+        assert_eq!(key(|c| c.inputs.clear()), "inputs");
+        assert_eq!(key(|c| c.languages.clear()), "languages");
+        assert_eq!(key(|c| c.dedup.rows = 0), "dedup");
+        assert_eq!(key(|c| c.filter.han.min_units = usize::MAX), "filter.han");
+        assert_eq!(key(|c| c.filter.words.top_ngrams = vec![(0, 0.5)]), "filter.words");
+    }
+}

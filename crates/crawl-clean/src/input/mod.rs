@@ -1,0 +1,121 @@
+//! From input files to raw pages: WARC, ARC, WET, HTML, JSON lines and Parquet.
+//!
+//! Every reader yields [`Item`]s in the order of the file and survives what is broken in it: a broken part becomes
+//! [`Item::Bad`] with its offset, and reading goes on behind it. Only a file that cannot be read at all is an error.
+
+pub mod arc;
+pub mod decoder;
+pub mod discover;
+pub mod http;
+pub mod table;
+pub mod warc;
+pub mod window;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::reason::Rejection;
+use std::path::Path;
+
+/// Where the text of a page is to be found.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    /// An HTTP response as it went over the wire: status line, headers, body.
+    Http(Vec<u8>),
+    /// HTML bytes without HTTP headers.
+    Html(Vec<u8>),
+    /// HTML already decoded.
+    HtmlText(String),
+    /// Text already extracted.
+    Text(String),
+}
+
+impl Content {
+    /// Size in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Http(bytes) | Self::Html(bytes) => bytes.len(),
+            Self::HtmlText(text) | Self::Text(text) => text.len(),
+        }
+    }
+
+    /// True if there is nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A page as it stands in the input.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RawPage {
+    /// Its address.
+    pub url: String,
+    /// Offset of its record in the file (of the compressed member), or number of its row.
+    pub offset: i64,
+    /// Date that the record or row states.
+    pub date: Option<String>,
+    /// Digest of the payload as the record states it.
+    pub payload_digest: Option<String>,
+    /// What the page is.
+    pub content: Content,
+}
+
+/// What a reader yields.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Item {
+    /// A page.
+    Page(RawPage),
+    /// A record that is no page: a request, metadata, a revisit.
+    Other,
+    /// Something broken.
+    Bad {
+        /// Address, if it is known.
+        url: String,
+        /// Offset in the file, or number of the row.
+        offset: i64,
+        /// What is wrong.
+        rejection: Rejection,
+    },
+}
+
+/// Items of one file, in order.
+pub type Items = Box<dyn Iterator<Item = Result<Item, Error>> + Send>;
+
+/// What kind of file an input is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// WARC, WET included.
+    Warc,
+    /// Internet Archive ARC.
+    Arc,
+    /// One HTML page.
+    Html,
+    /// JSON lines.
+    Jsonl,
+    /// Parquet.
+    Parquet,
+}
+
+/// Opens an input file.
+///
+/// # Errors
+/// If the file cannot be opened, or is of no kind that is known.
+pub fn open(path: &Path, name: &str, config: &Config) -> Result<Items, Error> {
+    match discover::format(path)? {
+        Format::Warc => Ok(Box::new(warc::WarcReader::open(path, config.max_page_bytes)?)),
+        Format::Arc => Ok(Box::new(arc::ArcReader::open(path, config.max_page_bytes)?)),
+        Format::Html => Ok(Box::new(std::iter::once(html_file(path, name, config)))),
+        Format::Jsonl => Ok(Box::new(table::JsonlReader::open(path, config)?)),
+        Format::Parquet => table::parquet(path, config),
+    }
+}
+
+fn html_file(path: &Path, name: &str, config: &Config) -> Result<Item, Error> {
+    let bytes = std::fs::read(path).map_err(Error::read(path))?;
+    if bytes.len() > config.max_page_bytes {
+        let rejection = Rejection::measured(crate::reason::Reason::TooLarge, bytes.len() as f64, config.max_page_bytes as f64);
+        return Ok(Item::Bad { url: name.to_owned(), offset: 0, rejection });
+    }
+    Ok(Item::Page(RawPage { url: name.to_owned(), offset: 0, date: None, payload_digest: None, content: Content::Html(bytes) }))
+}

@@ -1,0 +1,367 @@
+//! WARC 1.0 and 1.1 (ISO 28500), WET included, written so that a damaged record costs itself and nothing more.
+
+use super::decoder::Decoder;
+use super::window::{Window, find};
+use super::{Content, Item, RawPage};
+use crate::error::Error;
+use crate::reason::{Reason, Rejection};
+use std::path::{Path, PathBuf};
+
+/// Longest header block of a record.
+const MAX_HEADER_BYTES: usize = 64 << 10;
+/// Every record begins with this.
+const MARK: &[u8] = b"WARC/1.";
+
+/// Reads the records of a WARC file as [`Item`]s.
+#[derive(Debug)]
+pub struct WarcReader {
+    window: Window,
+    path: PathBuf,
+    max_page_bytes: usize,
+    /// The last thing reported was broken: garbage that follows belongs to it.
+    resyncing: bool,
+    finished: bool,
+}
+
+/// The named fields that matter here.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+struct Header {
+    kind: String,
+    url: String,
+    date: Option<String>,
+    content_type: String,
+    payload_type: String,
+    payload_digest: Option<String>,
+    truncated: bool,
+    length: Option<u64>,
+}
+
+impl WarcReader {
+    /// Opens a WARC file, compressed or not.
+    ///
+    /// # Errors
+    /// If the file cannot be opened.
+    pub fn open(path: &Path, max_page_bytes: usize) -> Result<Self, Error> {
+        let (decoder, compressed) = super::discover::decoder(path)?;
+        Ok(Self::new(decoder, compressed, path, max_page_bytes))
+    }
+
+    fn new(decoder: Decoder, compressed: bool, path: &Path, max_page_bytes: usize) -> Self {
+        let window = Window::new(decoder, compressed);
+        Self { window, path: path.to_owned(), max_page_bytes, resyncing: false, finished: false }
+    }
+
+    fn step(&mut self) -> std::io::Result<Option<Item>> {
+        loop {
+            self.skip_breaks()?;
+            if !self.window.fill(MARK.len())? && self.window.bytes().is_empty() {
+                if let Some(damage) = self.window.take_damage() {
+                    self.resyncing = true;
+                    let rejection = Rejection::new(Reason::CompressionBroken).with_detail(damage.message);
+                    return Ok(Some(bad("", damage.offset, rejection)));
+                }
+                return Ok(None);
+            }
+            let offset = self.window.offset();
+            if self.window.bytes().starts_with(MARK) {
+                return self.record(offset).map(Some);
+            }
+            let skipped = self.resync()?;
+            if !std::mem::replace(&mut self.resyncing, true) {
+                let rejection = Rejection::new(Reason::RecordGarbage).with_detail(format!("{skipped} bytes before the next record"));
+                return Ok(Some(bad("", offset, rejection)));
+            }
+        }
+    }
+
+    fn skip_breaks(&mut self) -> std::io::Result<()> {
+        loop {
+            self.window.fill(1)?;
+            let breaks = self.window.bytes().iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+            self.window.advance(breaks);
+            if breaks == 0 || !self.window.bytes().is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Moves to the next line that begins a record, or to the end; returns the bytes passed over.
+    fn resync(&mut self) -> std::io::Result<u64> {
+        let from = self.window.position();
+        self.window.advance(1);
+        loop {
+            self.window.fill(64 << 10)?;
+            let bytes = self.window.bytes();
+            if let Some(at) = find(bytes, MARK) {
+                self.window.advance(at);
+                return Ok(self.window.position() - from);
+            }
+            // Keep what could be the beginning of the mark.
+            let passed = bytes.len().saturating_sub(MARK.len() - 1);
+            if passed == 0 {
+                let rest = bytes.len();
+                self.window.advance(rest);
+                return Ok(self.window.position() - from);
+            }
+            self.window.advance(passed);
+        }
+    }
+
+    fn record(&mut self, offset: u64) -> std::io::Result<Item> {
+        self.window.fill(MAX_HEADER_BYTES)?;
+        let head = &self.window.bytes()[..self.window.bytes().len().min(MAX_HEADER_BYTES)];
+        let Some(end) = header_end(head) else {
+            return self.fail("", offset, Rejection::new(Reason::RecordHeader).with_detail("the header does not end"));
+        };
+        let header = parse_header(&head[..end]);
+        let Some(length) = header.length else {
+            return self.fail(&header.url, offset, Rejection::new(Reason::RecordHeader).with_detail("no valid Content-Length"));
+        };
+        self.window.advance(end);
+        let page = header.page_content();
+        if page.is_none() || length > self.max_page_bytes as u64 {
+            return self.pass_over(&header, offset, length, page.is_some());
+        }
+        // At most max_page_bytes, which is a usize.
+        let length = length as usize;
+        self.window.fill(length)?;
+        let have = self.window.bytes().len().min(length);
+        let cut = self.window.member_within(have).filter(|&at| self.window.bytes()[at..].starts_with(MARK));
+        if have < length || cut.is_some() {
+            let have = cut.unwrap_or(have);
+            self.window.advance(have);
+            self.resyncing = true;
+            let rejection = Rejection::measured(Reason::RecordLength, have as f64, length as f64).with_detail("the record ends early");
+            return Ok(bad(&header.url, offset, rejection));
+        }
+        let body = self.window.bytes()[..length].to_vec();
+        self.window.advance(length);
+        if let Some(rejection) = self.check_boundary(&body)? {
+            return Ok(bad(&header.url, offset, rejection));
+        }
+        self.resyncing = false;
+        let content = match page {
+            Some(Kind::Http) => Content::Http(body),
+            Some(Kind::Text) => Content::Text(String::from_utf8_lossy(&body).into_owned()),
+            _ => Content::Html(body),
+        };
+        let Header { url, date, payload_digest, .. } = header;
+        Ok(Item::Page(RawPage { url, offset: offset as i64, date, payload_digest, content }))
+    }
+
+    /// What follows a body has to be a record or the end; if not, the stated length was wrong.
+    fn check_boundary(&mut self, body: &[u8]) -> std::io::Result<Option<Rejection>> {
+        self.skip_breaks()?;
+        let more = self.window.fill(MARK.len())?;
+        if self.window.bytes().is_empty() || (more && self.window.bytes().starts_with(MARK)) {
+            return Ok(None);
+        }
+        self.resyncing = true;
+        let stated = body.len() as f64;
+        if let Some(at) = find(body, b"\n\r\nWARC/1.").or_else(|| find(body, b"\n\nWARC/1.")) {
+            // The body swallowed the next record: step back to it.
+            let back = self.window.position() - body.len() as u64 + at as u64;
+            let passed = (self.window.position() - back) as usize;
+            if self.window.step_back(passed) {
+                return Ok(Some(Rejection::measured(Reason::RecordLength, at as f64, stated).with_detail("the record ends early")));
+            }
+        }
+        Ok(Some(Rejection::new(Reason::RecordLength).with_detail("the record goes on behind its stated length")))
+    }
+
+    /// Skips a body that is not wanted or too large, without holding it.
+    fn pass_over(&mut self, header: &Header, offset: u64, length: u64, page: bool) -> std::io::Result<Item> {
+        let mut left = length;
+        while left > 0 {
+            let want = left.min(1 << 16) as usize;
+            self.window.fill(want)?;
+            let here = self.window.bytes().len().min(want);
+            let cut = self.window.member_within(here).filter(|&at| self.window.bytes()[at..].starts_with(MARK));
+            self.window.advance(cut.unwrap_or(here));
+            if here < want || cut.is_some() {
+                self.resyncing = true;
+                let rejection = Rejection::new(Reason::RecordLength).with_detail("the record ends early");
+                return Ok(bad(&header.url, offset, rejection));
+            }
+            left -= here as u64;
+        }
+        self.resyncing = false;
+        if page {
+            let rejection = Rejection::measured(Reason::TooLarge, length as f64, self.max_page_bytes as f64);
+            return Ok(bad(&header.url, offset, rejection));
+        }
+        Ok(Item::Other)
+    }
+
+    fn fail(&mut self, url: &str, offset: u64, rejection: Rejection) -> std::io::Result<Item> {
+        self.resync()?;
+        self.resyncing = true;
+        Ok(bad(url, offset, rejection))
+    }
+}
+
+impl Iterator for WarcReader {
+    type Item = Result<Item, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.finished {
+            return None;
+        }
+        match self.step() {
+            Ok(Some(item)) => Some(Ok(item)),
+            Ok(None) => {
+                self.finished = true;
+                None
+            }
+            Err(source) => {
+                self.finished = true;
+                Some(Err(Error::Read { path: self.path.clone(), source }))
+            }
+        }
+    }
+}
+
+pub(super) fn bad(url: &str, offset: u64, rejection: Rejection) -> Item {
+    Item::Bad { url: url.to_owned(), offset: offset as i64, rejection }
+}
+
+/// Length of the header block with the empty line behind it.
+fn header_end(bytes: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let line = from + bytes[from..].iter().position(|&b| b == b'\n')?;
+        match bytes.get(line + 1)? {
+            b'\n' => return Some(line + 2),
+            b'\r' if bytes.get(line + 2) == Some(&b'\n') => return Some(line + 3),
+            _ => from = line + 1,
+        }
+    }
+}
+
+fn parse_header(bytes: &[u8]) -> Header {
+    let text = String::from_utf8_lossy(bytes);
+    let mut header = Header::default();
+    for line in text.lines().skip(1) {
+        let Some((name, value)) = line.split_once(':') else { continue };
+        let value = value.trim();
+        match name.trim().to_ascii_lowercase().as_str() {
+            "warc-type" => header.kind = value.to_ascii_lowercase(),
+            "warc-target-uri" => header.url = value.trim_start_matches('<').trim_end_matches('>').to_owned(),
+            "warc-date" => header.date = Some(value.to_owned()),
+            "content-type" => header.content_type = value.to_ascii_lowercase(),
+            "warc-identified-payload-type" => header.payload_type = value.to_ascii_lowercase(),
+            "warc-payload-digest" => header.payload_digest = Some(value.to_owned()),
+            "warc-truncated" => header.truncated = !value.is_empty(),
+            "content-length" => header.length = value.parse().ok(),
+            _ => {}
+        }
+    }
+    header
+}
+
+/// How a record's block is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Http,
+    Html,
+    Text,
+}
+
+impl Header {
+    /// How to read the record if it is a page; decided before its block is touched.
+    fn page_content(&self) -> Option<Kind> {
+        match self.kind.as_str() {
+            "response" if self.content_type.starts_with("application/http") || self.content_type.is_empty() => Some(Kind::Http),
+            "resource" | "response" if is_html(&self.content_type) => Some(Kind::Html),
+            "resource" | "conversion" if self.content_type.starts_with("text/plain") => Some(Kind::Text),
+            _ => None,
+        }
+    }
+}
+
+fn is_html(content_type: &str) -> bool {
+    content_type.starts_with("text/html") || content_type.starts_with("application/xhtml")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn record(kind: &str, url: &str, block: &str) -> String {
+        sized(kind, url, block, block.len())
+    }
+
+    fn sized(kind: &str, url: &str, block: &str, length: usize) -> String {
+        let content_type = if kind == "conversion" { "text/plain" } else { "application/http; msgtype=response" };
+        format!("WARC/1.0\r\nWARC-Type: {kind}\r\nWARC-Target-URI: <{url}>\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n{block}\r\n\r\n")
+    }
+
+    fn gzip(text: &str) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// One word per item: `page:URL`, `other`, or the reason with its offset.
+    fn read(bytes: &[u8]) -> Vec<String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        let reader = WarcReader::open(file.path(), 1000).unwrap();
+        reader
+            .map(|item| match item.unwrap() {
+                Item::Page(page) => format!("page:{}", page.url),
+                Item::Other => "other".into(),
+                Item::Bad { offset, rejection, .. } => format!("{}@{offset}", rejection.reason),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn records_in_order_plain_and_compressed() {
+        let parts = [record("warcinfo", "", "x"), record("request", "a", "GET"), record("response", "a", "HTTP/1.1 200 OK\r\n\r\nhi"), record("conversion", "b", "text")];
+        let want = ["other", "other", "page:a", "page:b"];
+        assert_eq!(read(parts.concat().as_bytes()), want);
+        assert_eq!(read(&gzip(&parts.concat())), want);
+        assert_eq!(read(&parts.iter().flat_map(|p| gzip(p)).collect::<Vec<_>>()), want);
+    }
+
+    #[test]
+    fn wrong_lengths_cost_one_record() {
+        let good = record("response", "good", "HTTP/1.1 200 OK\r\n\r\nhi");
+        let short = sized("response", "short", "HTTP/1.1 200 OK\r\n\r\nlonger than stated", 20);
+        assert_eq!(read((short.clone() + &good).as_bytes()), ["record_length@0", "page:good"]);
+        let long = sized("response", "long", "HTTP/1.1 200 OK\r\n\r\nhi", 100);
+        assert_eq!(read((long.clone() + &good + &good).as_bytes()), ["record_length@0", "page:good", "page:good"]);
+        let zipped = [gzip(&long), gzip(&good)];
+        assert_eq!(read(&zipped.concat()), ["record_length@0", "page:good"]);
+        assert_eq!(read(&good.as_bytes()[..good.len() - 6]), ["record_length@0"]);
+    }
+
+    #[test]
+    fn garbage_and_bad_headers_cost_themselves() {
+        let good = record("response", "good", "HTTP/1.1 200 OK\r\n\r\nhi");
+        assert_eq!(read(format!("garbage here\n{good}").as_bytes()), ["record_garbage@0", "page:good"]);
+        let bad = "WARC/1.0\r\nWARC-Type: response\r\nContent-Length: many\r\n\r\nbody\r\n\r\n";
+        assert_eq!(read(format!("{bad}{good}").as_bytes()), ["record_header@0", "page:good"]);
+        assert_eq!(read(b"WARC/1.0\r\nno end"), ["record_header@0"]);
+    }
+
+    #[test]
+    fn damaged_member_costs_itself() {
+        let parts: Vec<Vec<u8>> = ["a", "b", "c"].iter().map(|url| gzip(&record("response", url, &format!("HTTP/1.1 200 OK\r\n\r\n{}", "some text ".repeat(9))))).collect();
+        let (a, mut b) = (parts[0].clone(), parts[1].clone());
+        b.truncate(60);
+        let got = read(&[a.clone(), b, parts[2].clone()].concat());
+        assert_eq!((got.first().map(String::as_str), got.last().map(String::as_str)), (Some("page:a"), Some("page:c")), "{got:?}");
+        assert!(got.len() >= 3 && got[1].ends_with(&format!("@{}", a.len())), "{got:?}");
+    }
+
+    #[test]
+    fn large_records_are_passed_over() {
+        let large = record("response", "large", &"x".repeat(5000));
+        let good = record("response", "good", "HTTP/1.1 200 OK\r\n\r\nhi");
+        assert_eq!(read((large + &good).as_bytes()), ["too_large@0", "page:good"]);
+        assert_eq!(read(b""), [""; 0]);
+    }
+}

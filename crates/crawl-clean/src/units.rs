@@ -1,0 +1,93 @@
+//! The stage's units, which of them are to be done, and why. A unit is one input file.
+//!
+//! With deduplication on, a unit depends on all units before it in the ingest order. So where an earlier unit is done again or
+//! pruned, those behind it are done again too; new inputs come last and change nothing.
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::input::discover;
+use handoff::{DigestCache, IngestLog, IngestUnit, Input, Manifest, Plan, manifest::unit_name, plan};
+use stage::{InputRef, StageContext};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Raised when the same input and configuration give other output than before.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// An input file.
+#[derive(Debug, Clone)]
+pub struct Unit {
+    /// Name of the file: what stands in the `source` column.
+    pub source: String,
+    /// The file as the hand-off knows it.
+    pub input: Input,
+}
+
+/// All inputs with the folders they were found in.
+#[derive(Debug)]
+pub struct Inputs {
+    /// Units by unit name.
+    pub units: BTreeMap<String, Unit>,
+    /// Files and folders looked at.
+    pub watch: Vec<PathBuf>,
+    /// Files that cannot be read at all.
+    pub unreadable: Vec<String>,
+}
+
+/// Finds all inputs and digests them.
+///
+/// # Errors
+/// If an entry of `inputs` names nothing, or two files have one name.
+pub fn find(ctx: &StageContext, config: &Config) -> Result<Inputs, Error> {
+    let mut cache = DigestCache::open(&ctx.run);
+    let mut inputs = Inputs { units: BTreeMap::new(), watch: Vec::new(), unreadable: Vec::new() };
+    for entry in &config.inputs {
+        let path = match ctx.resolve(entry) {
+            InputRef::Path(path) => path,
+            // No stage comes before this one: a folder may well be called `shard`.
+            InputRef::Stage(name) => ctx.path(&name),
+        };
+        let folder = if path.exists() { path.clone() } else { path.parent().map(PathBuf::from).unwrap_or_default() };
+        inputs.watch.push(folder);
+        for found in discover::find(&path)? {
+            let digest = match cache.digest(&found.path) {
+                Ok(digest) => digest,
+                Err(error) => {
+                    inputs.unreadable.push(format!("`{}`: {error}", found.path.display()));
+                    continue;
+                }
+            };
+            let bytes = std::fs::metadata(&found.path).map_err(Error::read(&found.path))?.len();
+            let name = unit_name(&found.name);
+            let input = Input { unit: name.clone(), path: found.path.clone(), digest, bytes };
+            if let Some(other) = inputs.units.get(&name)
+                && other.input.path != found.path
+            {
+                return Err(Error::SameName { first: other.input.path.clone(), second: found.path, name: found.name });
+            }
+            inputs.watch.push(found.path);
+            inputs.units.insert(name, Unit { source: found.name, input });
+        }
+    }
+    cache.save()?;
+    inputs.watch.sort();
+    inputs.watch.dedup();
+    Ok(inputs)
+}
+
+/// Compares the inputs with what is committed.
+#[must_use]
+pub fn compare(ctx: &StageContext, inputs: &Inputs, manifest: &Manifest) -> Plan {
+    let all: Vec<Input> = inputs.units.values().map(|unit| unit.input.clone()).collect();
+    plan(manifest, &all, ctx.config_digest, FORMAT_VERSION, ctx.force)
+}
+
+/// Enters new units into the ingest log and returns all units' batch and index.
+///
+/// # Errors
+/// If the log cannot be written.
+pub fn ingest(log: &mut IngestLog, inputs: &Inputs) -> Result<BTreeMap<String, (u32, u32)>, Error> {
+    let new: Vec<IngestUnit> = inputs.units.iter().map(|(name, unit)| IngestUnit { name: name.clone(), digest: unit.input.digest }).collect();
+    log.append(&new)?;
+    Ok(log.positions().into_iter().map(|(name, position)| (name.to_owned(), position)).collect())
+}
