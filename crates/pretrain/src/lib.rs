@@ -1,1 +1,248 @@
-//! Stage pretrain.
+//! Stage `pretrain`: a language model of Llama layout, trained to predict the next token of packed rows.
+//!
+//! In: table `samples` of the stage `inputs` (splits `train` and `validation`), a tokenizer folder, and perhaps a model folder.
+//! Rows are `seq_len + 1` token ids: all but the last are inputs, all but the first are targets, padding is no target.
+//!
+//! Out, under the stage's folder (a variant's under its own):
+//!
+//! | what | meaning |
+//! | --- | --- |
+//! | `model/` | the trained model: a Hugging Face folder with tokenizer and chat template |
+//! | `checkpoints/step-000500/` | the same at a step, and `trainer/` with all that resuming needs |
+//! | `metrics.jsonl`, `tb/` | `train/loss` (nats a token), `train/learning_rate`, `train/grad_norm`, `throughput/tokens_per_sec`, `throughput/eta_secs`, `validation/loss`, `validation/bits_per_byte`, by step |
+//! | `manifest/model.json` | the model's files and digests; written last |
+//!
+//! Invariants:
+//! - **The unit is the whole training**: it depends on the ordered list of data batches and on the recipe (every setting
+//!   that changes the weights, the tokenizer, the starting model, the seed). A finished training that matches is skipped.
+//! - **The same inputs and seed give the same bytes** of `model.safetensors` on the same kind of CPU with the same number
+//!   of threads, also when the run was killed at any step and resumed.
+//! - **New data does what `on_new_data` says, and the report says which.**
+//! - The training split is held in memory: 2 bytes a token for vocabularies up to 65,536, else 4.
+#![warn(missing_docs)]
+
+mod config;
+mod error;
+mod inputs;
+mod task;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::json;
+use stage::{ConfigProblem, DryRun, DryUnit, Report, Stage, StageContext, StageError};
+use train::batch::BatchPlan;
+use train::compute::Compute;
+use train::samples::Samples;
+use train::session::{MODEL_SCHEMA, Request, Session};
+use train::trainer::{LoopSettings, Outcome, Task};
+
+pub use config::{Config, WeightsType};
+pub use error::Error;
+
+use inputs::Inputs;
+use task::Pretraining;
+
+/// The stage.
+#[derive(Debug)]
+pub struct Pretrain;
+
+impl Stage for Pretrain {
+    type Config = Config;
+    const NAME: &'static str = "pretrain";
+    const ABOUT: &'static str = "Trains a language model on packed samples";
+    const DEFAULT_TOML: &'static str = include_str!("default.toml");
+    const VARIANTS: bool = true;
+
+    fn validate(config: &Config) -> Result<(), ConfigProblem> {
+        config.validate()
+    }
+
+    fn dry_run(ctx: &StageContext, config: &Config) -> Result<DryRun, StageError> {
+        let inputs = Inputs::open(ctx, config)?;
+        let request = request(ctx, config, &inputs)?;
+        if !(ctx.force || ctx.fresh) && request.finished(&ctx.stage_dir).map_err(Error::from)?.is_some() {
+            return Ok(DryRun { skip: 1, ..DryRun::default() });
+        }
+        let session = Session::open(&ctx.stage_dir, request, ctx.force || ctx.fresh).map_err(Error::from)?;
+        let steps = session.lineage.total_steps() - session.first_step();
+        let bytes = inputs.train.iter().map(|s| s.bytes).sum();
+        let why = session.decision.to_string();
+        let notes = vec![format!("{steps} step(s) to do")];
+        Ok(DryRun { todo: vec![DryUnit { unit: "model".into(), why, bytes }], skip: 0, notes })
+    }
+
+    fn run(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
+        Ok(run(ctx, config)?)
+    }
+}
+
+/// Trains, or finds that there is nothing to do.
+///
+/// # Errors
+/// See [`Error`].
+pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, Error> {
+    let started = Instant::now();
+    let inputs = Inputs::open(ctx, config)?;
+    let request = request(ctx, config, &inputs)?;
+    let over = ctx.force || ctx.fresh;
+    if let Some(entry) = if over { None } else { request.finished(&ctx.stage_dir).map_err(Error::from)? } {
+        let bytes_out = entry.outputs.iter().map(|o| o.bytes).sum();
+        return Ok(Report { inputs_skipped: 1, bytes_out, watch: inputs.watch, ..Report::default() });
+    }
+    let session = Session::open(&ctx.stage_dir, request, over)?;
+    let mut notes = session.describe();
+    notes.iter().for_each(|line| tracing::info!("{line}"));
+
+    let threads = ctx.threads.unwrap_or(config.threads);
+    let compute = Compute::resolve(&config.device, config.precision, threads)?;
+    let task = prepare(ctx, config, &inputs, &compute)?;
+    for line in plan_lines(&task, &session, &compute) {
+        tracing::info!("{line}");
+    }
+    let settings = LoopSettings {
+        learning_rate: config.learning_rate,
+        schedule: config.hyper().schedule(),
+        save_every: config.save_every,
+        eval_every: (config.eval_every > 0).then_some(config.eval_every),
+        log_every: config.log_every,
+        limit: ctx.limit,
+    };
+    let outcome = session.train(ctx, &task, config.hyper().optimizer(), settings, &compute)?;
+    if !outcome.complete {
+        notes.push(format!("stopped by --limit after {} step(s); the checkpoint is saved, `model/` is not written yet", outcome.steps));
+        return Ok(Report { notes, watch: inputs.watch, ..Report::default() });
+    }
+    let write = |dir: &Path| task.write_model(dir);
+    let counts = counts(&session, &task, &outcome);
+    let wall_secs = started.elapsed().as_secs_f64();
+    let entry = session.commit(&ctx.stage_dir, &[(MODEL_SCHEMA, ctx.stage_dir.model(), &write)], counts, Vec::new(), wall_secs)?;
+    notes.push(summary(&task, &session, &outcome));
+    Ok(Report {
+        inputs_done: 1,
+        rows: task.train.len(),
+        bytes_out: entry.outputs.iter().map(|o| o.bytes).sum(),
+        notes,
+        look: vec![ctx.stage_dir.model().display().to_string(), format!("tensorboard --logdir {}", ctx.stage_dir.tb().display())],
+        watch: inputs.watch,
+        ..Report::default()
+    })
+}
+
+/// What is to be trained, for comparison with what was.
+fn request(ctx: &StageContext, config: &Config, inputs: &Inputs) -> Result<Request, Error> {
+    let row_targets = row_targets(inputs)?;
+    let mut recipe = config.recipe();
+    recipe.insert("seed".into(), json!(ctx.seed));
+    recipe.insert("samples_config".into(), json!(inputs.samples_config));
+    recipe.insert("tokenizer_digest".into(), json!(inputs.tokenizer.digest()));
+    recipe.insert("init_digest".into(), json!(inputs.init.as_ref().map(|base| base.digest)));
+    Ok(Request {
+        recipe: recipe.into(),
+        batches: inputs.batches.clone(),
+        policy: config.on_new_data,
+        replay: config.replay,
+        horizon: config.horizon()?,
+        plan: BatchPlan::new(config.batch_rows, config.micro_batch_rows, row_targets)?,
+        seed: ctx.seed,
+        keep_last: config.keep_last,
+    })
+}
+
+/// Predicted tokens of a row, from the first shard's metadata.
+fn row_targets(inputs: &Inputs) -> Result<u64, Error> {
+    let first = inputs.train.iter().find(|s| s.rows > 0).ok_or_else(|| Error::NoTrainingRows { stage: inputs.stage.clone(), path: "".into() })?;
+    let reader = handoff::ShardReader::open_any(&first.path)?;
+    let key = reader.metadata().get("seq_len_tokens").and_then(|n| n.parse().ok());
+    Ok(key.unwrap_or(1))
+}
+
+fn prepare(ctx: &StageContext, config: &Config, inputs: &Inputs, compute: &Compute) -> Result<Pretraining, Error> {
+    let vocab_size = match &inputs.init {
+        Some(base) => model::Config::from_dir(&base.dir)?.vocab_size as usize,
+        None => inputs.tokenizer.padded_vocab_size(),
+    };
+    let load = |shards: &[handoff::UpstreamShard]| Samples::load(shards.iter().map(|s| s.path.as_path()), vocab_size);
+    let (train, validation) = (load(&inputs.train)?, load(&inputs.validation)?);
+    let expected = inputs.tokenizer.digest();
+    if let Some(got) = train.metadata("tokenizer_digest").filter(|got| *got != expected) {
+        return Err(Error::OtherTokenizer { samples: inputs.train[0].path.clone(), expected: expected.to_owned(), got: got.to_owned() });
+    }
+    let row_tokens = train.row_tokens();
+    let model = task::first_model(config, inputs, row_tokens, ctx.seed, compute)?;
+    let eval_rows = spread(validation.len(), config.eval_rows);
+    let plan = BatchPlan::new(config.batch_rows, config.micro_batch_rows, row_tokens as u64 - 1)?;
+    // The tokenizer is loaded again, because inputs are still needed and it is not cheap to share.
+    let tokenizer = text::Tokenizer::load(&inputs.tokenizer_dir)?;
+    Ok(Pretraining { model, train, validation, plan, eval_rows, document_mask: config.document_mask, tokenizer })
+}
+
+/// At most `limit` row numbers below `n`, evenly spaced; all where `limit` is 0.
+fn spread(n: u64, limit: u64) -> Vec<u64> {
+    if limit == 0 || n <= limit {
+        return (0..n).collect();
+    }
+    (0..limit).map(|i| i * n / limit).collect()
+}
+
+fn plan_lines(task: &Pretraining, session: &Session, compute: &Compute) -> Vec<String> {
+    let (config, plan) = (task.model.config(), &task.plan);
+    let total = session.lineage.total_steps();
+    vec![
+        format!(
+            "model: {} parameters, width {}, {} layers, {} heads, vocabulary {}",
+            config.num_params(),
+            config.hidden_size,
+            config.num_hidden_layers,
+            config.num_attention_heads,
+            config.vocab_size
+        ),
+        format!("data: {} training rows of {} tokens, {} validation rows ({} evaluated)", task.train.len(), plan.tokens_per_row, task.validation.len(), task.eval_rows.len()),
+        format!("batch: {plan}"),
+        format!(
+            "horizon: {total} steps, {} tokens, {:.1} passes over the rows",
+            total * plan.tokens_per_step(),
+            (total * plan.rows_per_step) as f64 / task.train.len().max(1) as f64
+        ),
+        format!("compute: {} on {}, {} thread(s)", compute.precision(), compute.device_name(), compute.threads),
+    ]
+}
+
+fn counts(session: &Session, task: &Pretraining, outcome: &Outcome) -> BTreeMap<String, u64> {
+    BTreeMap::from([
+        ("parameters".to_owned(), task.model.config().num_params() as u64),
+        ("steps".to_owned(), session.lineage.total_steps()),
+        ("steps_now".to_owned(), outcome.steps),
+        ("tokens".to_owned(), session.lineage.total_steps() * task.plan.tokens_per_step()),
+        ("train_rows".to_owned(), task.train.len()),
+        ("validation_rows".to_owned(), task.validation.len()),
+    ])
+}
+
+fn summary(task: &Pretraining, session: &Session, outcome: &Outcome) -> String {
+    let mut text = format!("{} parameters, {} steps", task.model.config().num_params(), session.lineage.total_steps());
+    if outcome.steps > 0 {
+        text += &format!(" ({} now, {:.0} tokens/s)", outcome.steps, outcome.tokens_per_sec);
+    }
+    if let Some(loss) = outcome.last_loss {
+        text += &format!(", training loss {loss:.3}");
+    }
+    for (name, value) in &outcome.scores {
+        text += &format!(", {} {value:.3}", name.replace('/', " ").replace('_', " "));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evaluated_rows_are_spread_over_the_split() {
+        assert_eq!(spread(10, 0), (0..10).collect::<Vec<_>>());
+        assert_eq!(spread(3, 8), [0, 1, 2]);
+        assert_eq!(spread(10, 4), [0, 2, 5, 7]);
+        assert!(spread(0, 4).is_empty());
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use stage::Exit;
+
 /// Result of a training operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -124,6 +126,17 @@ pub enum Error {
     /// The C++ side failed.
     #[error(transparent)]
     TorchExt(#[from] torch_ext::Error),
+    /// The merged model does not compute what model and adapter compute.
+    #[error("merging the adapter changes logits by up to {difference:.2e}, more than {tolerance:.0e}")]
+    Merge {
+        /// Largest difference of a logit.
+        difference: f64,
+        /// Allowed.
+        tolerance: f64,
+    },
+    /// The tokenizer's files could not be copied.
+    #[error(transparent)]
+    Text(#[from] text::Error),
     /// libtorch failed.
     #[error("libtorch failed")]
     Torch(#[from] tch::TchError),
@@ -136,8 +149,20 @@ impl Error {
         move |source| Error::Io { action, path, source }
     }
 
-    /// What mends it, where that is known.
-    pub fn hint(&self) -> Option<String> {
+}
+
+impl stage::Failure for Error {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Interrupted { .. } => Exit::Interrupted,
+            Self::NoRows { .. } | Self::RowLength { .. } | Self::TokenOutOfRange { .. } => Exit::Upstream,
+            Self::Device { .. } | Self::Horizon { .. } | Self::Batch { .. } | Self::Schedule { .. } => Exit::Usage,
+            Self::Handoff(error) => error.exit(),
+            _ => Exit::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
         match self {
             Error::NewData { .. } => Some(
                 "`on_new_data = \"continue\"` trains on from the last weights with the new rows, \"restart\" trains from the start on everything"
@@ -146,9 +171,10 @@ impl Error {
             Error::NotFinite { .. } => Some(
                 "the last checkpoint is untouched; lower `learning_rate`, lengthen `warmup_steps`, or try `precision = \"fp32\"`".into(),
             ),
+            Error::Interrupted { .. } => Some("run the same command again to go on".into()),
             Error::Horizon { .. } => Some("a `--set` of one of them does not unset another in the file: use the key that the file uses".into()),
             Error::TokenOutOfRange { .. } => Some("the shards were made with another tokenizer than the model's: run `shard` again, or change `init_from`".into()),
-            Error::Handoff(error) => error.hint(),
+            Error::Handoff(error) => stage::Failure::hint(error),
             _ => None,
         }
     }

@@ -8,6 +8,7 @@
 //! - [`trainer`]: the loop.
 //! - [`checkpoint`]: directories to resume from, written whole or not at all.
 //! - [`lineage`]: what was trained on what, and what to do when the data or the recipe changed.
+//! - [`settings`]: hyperparameters that all training stages share; [`source`]: where models and batches come from.
 //! - [`compute`]: device, precision, threads.
 //! - [`session`]: a stage's run from decision to committed result; [`observe`] tells the skeleton.
 //! - [`tensorboard`]: event files.
@@ -30,6 +31,8 @@ pub mod order;
 pub mod samples;
 pub mod schedule;
 pub mod session;
+pub mod settings;
+pub mod source;
 pub mod tensorboard;
 pub mod trainer;
 

@@ -3,11 +3,14 @@
 //! All token ids of the split are held as `u16` or `u32`, whichever the shards use: 2 or 4 bytes a token, so one GB of
 //! memory holds 500 million tokens of a vocabulary up to 65,536. Row `r` is found in O(1).
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use handoff::{ShardReader, TokenWidth, columns, schema};
-use tch::{Device, Kind, Tensor};
+use model::{IGNORE, Inputs};
+use tch::{Device, Tensor};
 
+use crate::trainer::Micro;
 use crate::{Error, Result};
 
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub struct Samples {
     /// Where documents begin in each row: all rows concatenated, each row's part ending at `starts_end`.
     starts: Vec<u32>,
     starts_end: Vec<usize>,
+    metadata: BTreeMap<String, String>,
+    pad: Option<i64>,
 }
 
 /// Rows decoded at a time while loading.
@@ -39,7 +44,7 @@ impl Samples {
     pub fn load<'a>(shards: impl IntoIterator<Item = &'a Path>, vocab_size: usize) -> Result<Self> {
         let width = TokenWidth::for_vocab(vocab_size);
         let ids = if width == TokenWidth::U16 { Ids::U16(Vec::new()) } else { Ids::U32(Vec::new()) };
-        let mut samples = Self { ids, row_tokens: 0, num_bytes: Vec::new(), starts: Vec::new(), starts_end: Vec::new() };
+        let mut samples = Self { ids, row_tokens: 0, num_bytes: Vec::new(), starts: Vec::new(), starts_end: Vec::new(), metadata: BTreeMap::new(), pad: None };
         for path in shards {
             samples.append(path, vocab_size)?;
         }
@@ -48,6 +53,10 @@ impl Samples {
 
     fn append(&mut self, path: &Path, vocab_size: usize) -> Result<()> {
         let reader = open(path)?;
+        if self.metadata.is_empty() {
+            self.metadata = reader.metadata().clone();
+            self.pad = self.metadata.get("pad_token_id").and_then(|id| id.parse().ok());
+        }
         for batch in reader.batches_of(LOAD_ROWS, &["input_ids", "document_starts", "num_bytes"])? {
             let batch = batch?;
             for row in columns::token_rows(&batch, "input_ids")? {
@@ -102,18 +111,43 @@ impl Samples {
         &self.starts[from..self.starts_end[row]]
     }
 
-    /// Token ids of rows as a tensor of shape (rows, [`Samples::row_tokens`]), int64.
-    pub fn tensor(&self, rows: &[u64], device: Device) -> Tensor {
-        let n = self.row_tokens;
-        let mut flat: Vec<i64> = Vec::with_capacity(rows.len() * n);
+    /// A key of the first shard's metadata, such as `tokenizer_digest`.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str)
+    }
+
+    /// Rows as inputs (all tokens but the last) and targets (all but the first), and the number of targets.
+    ///
+    /// Padding after the last document is no target. With `document_mask`, tokens see only their own document.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn micro(&self, rows: &[u64], device: Device, document_mask: bool) -> Result<(Micro, u64)> {
+        let time = self.row_tokens - 1;
+        let shape = [rows.len() as i64, time as i64];
+        let (mut ids, mut targets) = (Vec::with_capacity(rows.len() * time), Vec::with_capacity(rows.len() * time));
+        let mut segments = Vec::new();
         for &row in rows {
-            let at = row as usize * n..(row as usize + 1) * n;
-            match &self.ids {
-                Ids::U16(ids) => flat.extend(ids[at].iter().map(|&id| i64::from(id))),
-                Ids::U32(ids) => flat.extend(ids[at].iter().map(|&id| i64::from(id))),
+            let tokens = self.row(row);
+            ids.extend_from_slice(&tokens[..time]);
+            targets.extend(tokens[1..].iter().map(|&id| if Some(id) == self.pad { IGNORE } else { id }));
+            if document_mask {
+                let starts = self.document_starts(row);
+                segments.extend((0..time as u32).map(|t| starts.partition_point(|&start| start <= t) as i64));
             }
         }
-        Tensor::from_slice(&flat).reshape([rows.len() as i64, n as i64]).to_device(device).to_kind(Kind::Int64)
+        let num_targets = targets.iter().filter(|&&id| id != IGNORE).count() as u64;
+        let tensor = |values: &[i64]| Tensor::f_from_slice(values)?.f_reshape(shape)?.f_to_device(device);
+        let inputs = if document_mask { Inputs::documents(&tensor(&segments)?)? } else { Inputs::default() };
+        Ok((Micro { ids: tensor(&ids)?, targets: tensor(&targets)?, inputs }, num_targets))
+    }
+
+    fn row(&self, row: u64) -> Vec<i64> {
+        let at = row as usize * self.row_tokens..(row as usize + 1) * self.row_tokens;
+        match &self.ids {
+            Ids::U16(ids) => ids[at].iter().map(|&id| i64::from(id)).collect(),
+            Ids::U32(ids) => ids[at].iter().map(|&id| i64::from(id)).collect(),
+        }
     }
 }
 
@@ -148,7 +182,7 @@ mod tests {
         ];
         let table = schema::samples(width);
         let path = dir.split_shard("train", index);
-        let mut writer = ShardWriter::create(&path, &table, &ShardMeta::default()).unwrap();
+        let mut writer = ShardWriter::create(&path, &table, &ShardMeta { extra: [("pad_token_id".to_owned(), "1".to_owned())].into(), ..ShardMeta::default() }).unwrap();
         writer.write(&RecordBatch::try_new(table.arrow.clone(), columns).unwrap()).unwrap();
         writer.finish(dir).unwrap();
         path
@@ -163,8 +197,24 @@ mod tests {
         let samples = Samples::load([a.as_path(), b.as_path()], 10).unwrap();
         assert_eq!((samples.len(), samples.row_tokens(), samples.num_bytes(1)), (3, 3, 11));
         assert_eq!(samples.document_starts(2), [0, 2]);
-        let tensor = samples.tensor(&[2, 0], Device::Cpu);
-        assert_eq!(Vec::<i64>::try_from(tensor.flatten(0, -1)).unwrap(), [7, 8, 9, 1, 2, 3]);
+        let values = |t: &Tensor| Vec::<i64>::try_from(t.flatten(0, -1)).unwrap();
+        let (micro, targets) = samples.micro(&[2, 0], Device::Cpu, false).unwrap();
+        assert_eq!((values(&micro.ids), targets), (vec![7, 8, 1, 2], 4));
+        assert_eq!(values(&micro.targets), [8, 9, 2, 3]);
+    }
+
+    #[test]
+    fn padding_is_no_target_and_documents_can_be_separated() {
+        let dir = tempfile::tempdir().unwrap();
+        let stage = RunDir::new(dir.path()).stage("shard");
+        let a = write(&stage, 0, TokenWidth::U16, &[vec![4, 5, 6, 7, 1]]);
+        let samples = Samples::load([a.as_path()], 10).unwrap();
+        assert_eq!(samples.metadata("pad_token_id"), Some("1"));
+        let values = |t: &Tensor| Vec::<i64>::try_from(t.flatten(0, -1)).unwrap();
+        let (micro, targets) = samples.micro(&[0], Device::Cpu, true).unwrap();
+        assert_eq!((values(&micro.targets), targets), (vec![5, 6, 7, IGNORE], 3));
+        // The second document begins at token 2.
+        assert_eq!(values(&micro.inputs.positions.unwrap()), [0, 1, 0, 1]);
     }
 
     #[test]

@@ -91,11 +91,15 @@ pub struct LoopSettings {
     pub eval_every: Option<u64>,
     /// Steps between logged lines.
     pub log_every: u64,
+    /// At most so many steps in this process, for a smoke run.
+    pub limit: Option<u64>,
 }
 
 /// How a finished training went.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
+    /// Whether the last step of the lineage is done; false only where a limit stopped it.
+    pub complete: bool,
     /// Steps done in this process.
     pub steps: u64,
     /// Predicted tokens of these steps.
@@ -151,7 +155,7 @@ impl<T: Task> Trainer<'_, T> {
         let total = self.state.lineage.total_steps();
         let first = self.state.step;
         let (mut window, mut whole) = (Window::default(), Window::default());
-        let mut outcome = Outcome { steps: 0, targets: 0, tokens_per_sec: 0.0, last_loss: None, scores: Vec::new() };
+        let mut outcome = Outcome { complete: true, steps: 0, targets: 0, tokens_per_sec: 0.0, last_loss: None, scores: Vec::new() };
         let mut without_gradient: Option<Vec<usize>> = None;
         while self.state.step < total {
             let started = Instant::now();
@@ -173,11 +177,16 @@ impl<T: Task> Trainer<'_, T> {
             }
             self.observer.progress(done, line.as_deref());
             let stop = self.observer.cancelled();
-            if stop || last || done.is_multiple_of(self.settings.save_every) {
+            let limited = !last && self.settings.limit.is_some_and(|limit| done - first >= limit);
+            if stop || last || limited || done.is_multiple_of(self.settings.save_every) {
                 self.save()?;
             }
             if stop {
                 return Err(Error::Interrupted { step: done });
+            }
+            if limited {
+                outcome.complete = false;
+                break;
             }
             if !last && self.settings.eval_every.is_some_and(|every| done.is_multiple_of(every)) {
                 self.evaluate()?;
@@ -185,7 +194,9 @@ impl<T: Task> Trainer<'_, T> {
         }
         outcome.steps = self.state.step - first;
         outcome.tokens_per_sec = rate(&whole);
-        outcome.scores = self.evaluate()?;
+        if outcome.complete {
+            outcome.scores = self.evaluate()?;
+        }
         Ok(outcome)
     }
 

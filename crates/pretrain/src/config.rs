@@ -1,0 +1,143 @@
+//! Configuration of the stage; `default.toml` documents every key.
+
+use serde::{Deserialize, Serialize};
+use stage::ConfigProblem;
+use train::batch::{BatchPlan, Horizon};
+use train::compute::Precision;
+use train::lineage::OnNewData;
+use train::schedule::Decay;
+use train::settings::Hyper;
+
+/// Type of the weights in model folders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WeightsType {
+    /// float32: what was trained, exactly.
+    Fp32,
+    /// bfloat16.
+    Bf16,
+}
+
+/// `[stage.pretrain]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml documents each key")]
+pub struct Config {
+    pub inputs: String,
+    pub tokenizer: String,
+    pub init_from: Option<String>,
+    pub hidden_size: Option<i64>,
+    pub num_layers: Option<i64>,
+    pub num_heads: Option<i64>,
+    pub num_kv_heads: Option<i64>,
+    pub intermediate_size: Option<i64>,
+    pub tie_embeddings: Option<bool>,
+    pub rope_theta: Option<f64>,
+    pub max_positions: Option<i64>,
+    pub batch_rows: u64,
+    pub micro_batch_rows: Option<u64>,
+    pub epochs: Option<f64>,
+    pub steps: Option<u64>,
+    pub tokens: Option<u64>,
+    pub document_mask: bool,
+    pub learning_rate: f64,
+    pub schedule: Decay,
+    pub warmup_steps: u64,
+    pub decay_share: f64,
+    pub min_lr_share: f64,
+    pub weight_decay: f64,
+    pub beta1: f64,
+    pub beta2: f64,
+    pub eps: f64,
+    pub clip_norm: f64,
+    pub device: String,
+    pub precision: Precision,
+    pub threads: usize,
+    pub weights: WeightsType,
+    pub eval_every: u64,
+    pub eval_rows: u64,
+    pub log_every: u64,
+    pub save_every: u64,
+    pub keep_last: usize,
+    pub on_new_data: OnNewData,
+    pub replay: f64,
+}
+
+/// Keys that do not change the weights, or that the recipe holds in a resolved form.
+const NOT_RECIPE: &[&str] = &[
+    "inputs", "tokenizer", "init_from", "micro_batch_rows", "device", "threads", "weights", "eval_every", "eval_rows", "log_every",
+    "save_every", "keep_last", "on_new_data", "replay",
+];
+
+impl Config {
+    /// What one field alone cannot tell.
+    ///
+    /// # Errors
+    /// The key and the problem.
+    pub fn validate(&self) -> Result<(), ConfigProblem> {
+        let problem = |key: &str, message: String| Err(ConfigProblem { key: key.to_owned(), message });
+        let shape = [
+            ("hidden_size", self.hidden_size.is_some()),
+            ("num_layers", self.num_layers.is_some()),
+            ("num_heads", self.num_heads.is_some()),
+            ("num_kv_heads", self.num_kv_heads.is_some()),
+            ("intermediate_size", self.intermediate_size.is_some()),
+            ("tie_embeddings", self.tie_embeddings.is_some()),
+            ("rope_theta", self.rope_theta.is_some()),
+            ("max_positions", self.max_positions.is_some()),
+        ];
+        if let Some(init) = &self.init_from {
+            if let Some((key, _)) = shape.iter().find(|(_, given)| *given) {
+                return problem(key, format!("it would be ignored: the shape comes from `init_from` = \"{init}\""));
+            }
+        } else if let Some((key, _)) = shape[..3].iter().find(|(_, given)| !given) {
+            return problem(key, "a new model needs `hidden_size`, `num_layers` and `num_heads` (or set `init_from`)".to_owned());
+        }
+        let horizon_key = if self.tokens.is_some() { "tokens" } else if self.steps.is_some() { "steps" } else { "epochs" };
+        if let Err(error) = self.horizon() {
+            return problem(horizon_key, error.to_string());
+        }
+        if let Err(error) = BatchPlan::new(self.batch_rows, self.micro_batch_rows, 1) {
+            return problem("batch_rows", error.to_string());
+        }
+        self.hyper().validate().or_else(|(key, message)| problem(key, message))
+    }
+
+    /// How long to train.
+    ///
+    /// # Errors
+    /// Unless exactly one unit is given.
+    pub fn horizon(&self) -> train::Result<Horizon> {
+        Horizon::one_of(self.epochs, self.steps, self.tokens)
+    }
+
+    /// The settings that training stages share.
+    pub fn hyper(&self) -> Hyper {
+        Hyper {
+            learning_rate: self.learning_rate,
+            schedule: self.schedule,
+            warmup_steps: self.warmup_steps,
+            decay_share: self.decay_share,
+            min_lr_share: self.min_lr_share,
+            weight_decay: self.weight_decay,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            eps: self.eps,
+            clip_norm: self.clip_norm,
+            log_every: self.log_every,
+            save_every: self.save_every,
+            keep_last: self.keep_last,
+            replay: self.replay,
+        }
+    }
+
+    /// The keys that change the weights, as they stand.
+    pub fn recipe(&self) -> serde_json::Map<String, serde_json::Value> {
+        let mut map = match serde_json::to_value(self) {
+            Ok(serde_json::Value::Object(map)) => map,
+            _ => serde_json::Map::new(),
+        };
+        map.retain(|key, value| !NOT_RECIPE.contains(&key.as_str()) && !value.is_null());
+        map
+    }
+}

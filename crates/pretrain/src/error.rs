@@ -1,0 +1,93 @@
+//! Everything that can go wrong in the stage.
+
+use std::path::PathBuf;
+
+use stage::Exit;
+
+/// A failure of the stage.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// `inputs` is a path: samples are read through a stage's manifest.
+    #[error("`inputs` is `{got}`, expected the name of a stage that writes samples, such as `shard`")]
+    NotAStage {
+        /// The value.
+        got: String,
+    },
+    /// The stage before has no rows to train on.
+    #[error("`{stage}` has no training rows in `{path}`")]
+    NoTrainingRows {
+        /// The stage.
+        stage: String,
+        /// Its data folder.
+        path: PathBuf,
+    },
+    /// The tokenizer and the starting model do not belong together.
+    #[error("the tokenizer in `{tokenizer}` needs {needed} ids, the model in `{model}` has {got}")]
+    Vocabulary {
+        /// The tokenizer's folder.
+        tokenizer: PathBuf,
+        /// Ids the tokenizer gives out.
+        needed: usize,
+        /// The model's folder.
+        model: PathBuf,
+        /// Rows of its embedding.
+        got: i64,
+    },
+    /// The samples were made with another tokenizer.
+    #[error("the samples in `{samples}` were made with tokenizer {got}, `tokenizer` gives {expected}")]
+    OtherTokenizer {
+        /// A shard.
+        samples: PathBuf,
+        /// Digest of the configured tokenizer.
+        expected: String,
+        /// Digest in the shard.
+        got: String,
+    },
+    /// Rows are longer than the model's positions.
+    #[error("rows have {row_tokens} tokens, the model takes at most {max_positions}")]
+    RowsTooLong {
+        /// Tokens of a row that the model reads.
+        row_tokens: usize,
+        /// The model's limit.
+        max_positions: i64,
+    },
+    /// Training failed.
+    #[error(transparent)]
+    Train(#[from] train::Error),
+    /// The model failed.
+    #[error(transparent)]
+    Model(#[from] model::Error),
+    /// The tokenizer failed.
+    #[error(transparent)]
+    Text(#[from] text::Error),
+    /// The hand-off failed.
+    #[error(transparent)]
+    Handoff(#[from] handoff::Error),
+}
+
+impl stage::Failure for Error {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NotAStage { .. } => Exit::Usage,
+            Self::NoTrainingRows { .. } | Self::OtherTokenizer { .. } => Exit::Upstream,
+            Self::Vocabulary { .. } | Self::RowsTooLong { .. } => Exit::Usage,
+            Self::Train(error) => stage::Failure::exit(error),
+            Self::Handoff(error) => stage::Failure::exit(error),
+            Self::Model(_) | Self::Text(_) => Exit::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotAStage { .. } => Some("inputs = \"shard\"".into()),
+            Self::NoTrainingRows { stage, .. } => Some(format!("run `{stage}` again; its report says why rows were left out")),
+            Self::Vocabulary { .. } => Some("use the tokenizer that stands in the folder of `init_from`, from `tokenize` on".into()),
+            Self::OtherTokenizer { .. } => Some("run `shard` again with this tokenizer, or name the tokenizer it used".into()),
+            Self::RowsTooLong { .. } => Some("make shorter rows (`seq_len` of `shard`), or raise `max_positions` of a new model".into()),
+            Self::Train(error) => stage::Failure::hint(error),
+            Self::Handoff(error) => stage::Failure::hint(error),
+            Self::Model(_) | Self::Text(_) => None,
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Next-token prediction on packed rows, and its score on the validation split.
+
+use std::path::Path;
+
+use model::{Model, Options};
+use tch::Kind;
+use text::Tokenizer;
+use train::batch::BatchPlan;
+use train::compute::Compute;
+use train::lineage::{Lineage, Phase};
+use train::samples::Samples;
+use train::trainer::{StepBatch, Task};
+
+use crate::config::{Config, WeightsType};
+use crate::error::Error;
+use crate::inputs::Inputs;
+
+/// The task of the stage.
+pub(crate) struct Pretraining {
+    pub(crate) model: Model,
+    pub(crate) train: Samples,
+    pub(crate) validation: Samples,
+    pub(crate) plan: BatchPlan,
+    pub(crate) eval_rows: Vec<u64>,
+    pub(crate) document_mask: bool,
+    pub(crate) tokenizer: Tokenizer,
+}
+
+impl Task for Pretraining {
+    fn model(&self) -> &Model {
+        &self.model
+    }
+
+    fn batch(&self, lineage: &Lineage, phase: &Phase, step_in_phase: u64) -> train::Result<StepBatch> {
+        let order = lineage.rows_of(phase);
+        let first = step_in_phase * self.plan.rows_per_step;
+        let rows: Vec<u64> = (first..first + self.plan.rows_per_step).map(|position| order.at_position(position)).collect();
+        let (mut micro, mut targets) = (Vec::new(), 0);
+        for part in rows.chunks(self.plan.micro_rows as usize) {
+            let (batch, n) = self.train.micro(part, self.model.device(), self.document_mask)?;
+            micro.push(batch);
+            targets += n;
+        }
+        Ok(StepBatch { micro, targets, tokens: self.plan.tokens_per_step(), rows })
+    }
+
+    fn evaluate(&self) -> train::Result<Vec<(&'static str, f64)>> {
+        if self.eval_rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (mut nats, mut targets, mut bytes) = (0.0, 0, 0);
+        for rows in self.eval_rows.chunks(self.plan.micro_rows as usize) {
+            let (batch, n) = self.validation.micro(rows, self.model.device(), self.document_mask)?;
+            let nll = self.model.token_losses(&batch.ids, &batch.targets, &batch.inputs)?;
+            nats += f64::try_from(nll.f_sum(Kind::Double)?)?;
+            targets += n;
+            bytes += rows.iter().map(|&row| self.validation.num_bytes(row)).sum::<u64>();
+        }
+        let loss = nats / targets.max(1) as f64;
+        // Bits of all targets, end tokens included, over the bytes of text they stand for.
+        let bits_per_byte = nats / std::f64::consts::LN_2 / bytes.max(1) as f64;
+        Ok(vec![("validation/loss", loss), ("validation/bits_per_byte", bits_per_byte)])
+    }
+
+    fn write_model(&self, dir: &Path) -> train::Result<()> {
+        self.model.save(dir)?;
+        Ok(self.tokenizer.files().copy_to(dir)?)
+    }
+}
+
+/// The model of the first step: new, or with the weights of `init_from`.
+pub(crate) fn first_model(config: &Config, inputs: &Inputs, row_tokens: usize, seed: u64, compute: &Compute) -> Result<Model, Error> {
+    let options = Options { device: compute.device, compute: compute.kind, trainable: true };
+    let tokenizer = &inputs.tokenizer;
+    let mut model = match &inputs.init {
+        Some(base) => {
+            let model = Model::load(&base.dir, &options)?;
+            let needed = tokenizer.vocab_size();
+            if (model.config().vocab_size as usize) < needed {
+                let got = model.config().vocab_size;
+                return Err(Error::Vocabulary { tokenizer: inputs.tokenizer_dir.clone(), needed, model: base.dir.clone(), got });
+            }
+            model
+        }
+        None => Model::new(shape(config, tokenizer, row_tokens), seed, &options)?,
+    };
+    let written = model.config_mut();
+    written.bos_token_id = tokenizer.bos_id().map(i64::from);
+    written.eos_token_ids = tokenizer.stop_ids().iter().map(|&id| i64::from(id)).collect();
+    written.pad_token_id = tokenizer.pad_id().map(i64::from);
+    written.save_dtype = match config.weights {
+        WeightsType::Fp32 => model::Dtype::F32,
+        WeightsType::Bf16 => model::Dtype::Bf16,
+    };
+    let max_positions = model.config().max_position_embeddings;
+    if row_tokens as i64 - 1 > max_positions {
+        return Err(Error::RowsTooLong { row_tokens: row_tokens - 1, max_positions });
+    }
+    Ok(model)
+}
+
+/// The shape that the configuration asks for; [`Config::validate`] saw to the keys without which there is none.
+fn shape(config: &Config, tokenizer: &Tokenizer, row_tokens: usize) -> model::Config {
+    let vocab_size = tokenizer.padded_vocab_size() as i64;
+    let (width, layers, heads) = (config.hidden_size.unwrap_or(0), config.num_layers.unwrap_or(0), config.num_heads.unwrap_or(0));
+    let mut shape = model::Config::llama(vocab_size, width, layers, heads);
+    if let Some(n) = config.num_kv_heads {
+        shape.num_key_value_heads = n;
+    }
+    if let Some(n) = config.intermediate_size {
+        shape.intermediate_size = n;
+    }
+    if let Some(tie) = config.tie_embeddings {
+        shape.tie_word_embeddings = tie;
+    }
+    if let Some(theta) = config.rope_theta {
+        shape.rope_theta = theta;
+    }
+    shape.max_position_embeddings = config.max_positions.unwrap_or(shape.max_position_embeddings.max(row_tokens as i64));
+    shape
+}

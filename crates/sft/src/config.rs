@@ -1,0 +1,176 @@
+//! Configuration of the stage; `default.toml` documents every key.
+
+use serde::{Deserialize, Serialize};
+use stage::ConfigProblem;
+use train::batch::{BatchPlan, Horizon};
+use train::compute::Precision;
+use train::lineage::OnNewData;
+use train::schedule::Decay;
+use train::settings::Hyper;
+
+/// What is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// All weights.
+    Full,
+    /// Low-rank adapters.
+    Lora,
+}
+
+/// Type of the weights in model folders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WeightsType {
+    /// float32: what was trained, exactly.
+    Fp32,
+    /// bfloat16.
+    Bf16,
+}
+
+/// `[stage.sft.lora]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml documents each key")]
+pub struct Lora {
+    pub r: i64,
+    pub alpha: f64,
+    pub rslora: bool,
+    pub targets: Vec<String>,
+}
+
+/// `[stage.sft]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml documents each key")]
+pub struct Config {
+    pub pairs: String,
+    pub tokenizer: String,
+    pub init_from: String,
+    pub shape_from: Option<String>,
+    pub method: Method,
+    pub max_tokens: Option<u64>,
+    pub validation_share: f64,
+    pub batch_rows: u64,
+    pub micro_batch_rows: Option<u64>,
+    pub epochs: Option<f64>,
+    pub steps: Option<u64>,
+    pub learning_rate: f64,
+    pub schedule: Decay,
+    pub warmup_steps: u64,
+    pub decay_share: f64,
+    pub min_lr_share: f64,
+    pub weight_decay: f64,
+    pub beta1: f64,
+    pub beta2: f64,
+    pub eps: f64,
+    pub clip_norm: f64,
+    pub device: String,
+    pub precision: Precision,
+    pub threads: usize,
+    pub weights: WeightsType,
+    pub eval_every: u64,
+    pub log_every: u64,
+    pub save_every: u64,
+    pub keep_last: usize,
+    pub on_new_data: OnNewData,
+    pub replay: f64,
+    pub lora: Lora,
+}
+
+/// Keys that do not change the weights, or that the recipe holds in a resolved form.
+const NOT_RECIPE: &[&str] = &[
+    "pairs", "tokenizer", "init_from", "shape_from", "micro_batch_rows", "device", "threads", "weights", "eval_every", "log_every",
+    "save_every", "keep_last", "on_new_data", "replay",
+];
+
+impl Config {
+    /// True where training starts from new weights.
+    pub fn starts_random(&self) -> bool {
+        matches!(self.init_from.as_str(), "random" | "none")
+    }
+
+    /// What one field alone cannot tell.
+    ///
+    /// # Errors
+    /// The key and the problem.
+    pub fn validate(&self) -> Result<(), ConfigProblem> {
+        let problem = |key: &str, message: String| Err(ConfigProblem::new(key, message));
+        match (self.starts_random(), &self.shape_from) {
+            (true, None) => return problem("shape_from", "`init_from` = \"random\" needs the model whose shape is taken".into()),
+            (false, Some(_)) => return problem("shape_from", format!("it would be ignored: the shape comes from `init_from` = \"{}\"", self.init_from)),
+            _ => {}
+        }
+        if self.method == Method::Lora {
+            if self.starts_random() {
+                return problem("method", "\"lora\" needs a base model on disk, so `init_from` cannot be \"random\"".into());
+            }
+            if self.lora.r < 1 || self.lora.alpha <= 0.0 {
+                return problem("lora.r", "`lora.r` must be at least 1 and `lora.alpha` positive".into());
+            }
+            if let Some(bad) = self.lora.targets.iter().find(|t| !model::PROJECTIONS.contains(&t.as_str())) {
+                return problem("lora.targets", format!("`{bad}` is none of {}", model::PROJECTIONS.join(", ")));
+            }
+            if self.lora.targets.is_empty() {
+                return problem("lora.targets", "there must be at least one".into());
+            }
+        }
+        if !(0.0..1.0).contains(&self.validation_share) {
+            return problem("validation_share", format!("it is {}, it must be at least 0 and below 1", self.validation_share));
+        }
+        if let Err(error) = self.horizon() {
+            return problem(if self.steps.is_some() { "steps" } else { "epochs" }, error.to_string());
+        }
+        if let Err(error) = BatchPlan::new(self.batch_rows, self.micro_batch_rows, 1) {
+            return problem("batch_rows", error.to_string());
+        }
+        self.hyper().validate().or_else(|(key, message)| problem(key, message))
+    }
+
+    /// How long to train.
+    ///
+    /// # Errors
+    /// Unless exactly one unit is given.
+    pub fn horizon(&self) -> train::Result<Horizon> {
+        Horizon::one_of(self.epochs, self.steps, None)
+    }
+
+    /// The settings that training stages share.
+    pub fn hyper(&self) -> Hyper {
+        Hyper {
+            learning_rate: self.learning_rate,
+            schedule: self.schedule,
+            warmup_steps: self.warmup_steps,
+            decay_share: self.decay_share,
+            min_lr_share: self.min_lr_share,
+            weight_decay: self.weight_decay,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            eps: self.eps,
+            clip_norm: self.clip_norm,
+            log_every: self.log_every,
+            save_every: self.save_every,
+            keep_last: self.keep_last,
+            replay: self.replay,
+        }
+    }
+
+    /// The adapter's shape.
+    pub fn lora_config(&self) -> model::LoraConfig {
+        let Lora { r, alpha, rslora, targets } = self.lora.clone();
+        model::LoraConfig { r, alpha, use_rslora: rslora, target_modules: targets, ..model::LoraConfig::all_linear(r, alpha) }
+    }
+
+    /// The keys that change the weights, as they stand.
+    pub fn recipe(&self) -> serde_json::Map<String, serde_json::Value> {
+        let mut map = match serde_json::to_value(self) {
+            Ok(serde_json::Value::Object(map)) => map,
+            _ => serde_json::Map::new(),
+        };
+        map.retain(|key, value| !NOT_RECIPE.contains(&key.as_str()) && !value.is_null());
+        if self.method == Method::Full {
+            map.remove("lora");
+        }
+        map
+    }
+}

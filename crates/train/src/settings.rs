@@ -1,0 +1,109 @@
+//! Hyperparameters that all training stages share, checked in one place.
+
+use crate::optimizer::OptimizerConfig;
+use crate::schedule::{Decay, Schedule};
+
+/// Optimizer, schedule and housekeeping settings as a stage's configuration gives them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(missing_docs, reason = "each field is the key of the same name, which the stages' default.toml document")]
+pub struct Hyper {
+    pub learning_rate: f64,
+    pub schedule: Decay,
+    pub warmup_steps: u64,
+    pub decay_share: f64,
+    pub min_lr_share: f64,
+    pub weight_decay: f64,
+    pub beta1: f64,
+    pub beta2: f64,
+    pub eps: f64,
+    pub clip_norm: f64,
+    pub log_every: u64,
+    pub save_every: u64,
+    pub keep_last: usize,
+    pub replay: f64,
+}
+
+impl Hyper {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// The key, and what is wrong with its value.
+    pub fn validate(&self) -> Result<(), (&'static str, String)> {
+        for (key, value) in [("learning_rate", self.learning_rate), ("eps", self.eps)] {
+            if value <= 0.0 || !value.is_finite() {
+                return Err((key, format!("it is {value}, it must be positive")));
+            }
+        }
+        for (key, value) in [("weight_decay", self.weight_decay), ("clip_norm", self.clip_norm), ("replay", self.replay)] {
+            if value < 0.0 || !value.is_finite() {
+                return Err((key, format!("it is {value}, it must not be negative")));
+            }
+        }
+        for (key, value) in [("beta1", self.beta1), ("beta2", self.beta2)] {
+            if !(0.0..1.0).contains(&value) {
+                return Err((key, format!("it is {value}, it must be at least 0 and below 1")));
+            }
+        }
+        for (key, value) in [("decay_share", self.decay_share), ("min_lr_share", self.min_lr_share)] {
+            if !(0.0..=1.0).contains(&value) {
+                return Err((key, format!("it is {value}, it must lie between 0 and 1")));
+            }
+        }
+        for (key, value) in [("log_every", self.log_every), ("save_every", self.save_every)] {
+            if value == 0 {
+                return Err((key, "it must be at least 1".to_owned()));
+            }
+        }
+        if self.keep_last < 2 {
+            return Err(("keep_last", format!("it is {}: with fewer than 2, a damaged checkpoint would lose the training", self.keep_last)));
+        }
+        Ok(())
+    }
+
+    /// The learning-rate schedule.
+    pub fn schedule(&self) -> Schedule {
+        let Self { schedule: decay, warmup_steps, decay_share, min_lr_share: min_share, .. } = *self;
+        Schedule { decay, warmup_steps, decay_share, min_share }
+    }
+
+    /// The optimizer's settings.
+    pub fn optimizer(&self) -> OptimizerConfig {
+        let Self { beta1, beta2, eps, weight_decay, clip_norm, .. } = *self;
+        OptimizerConfig { beta1, beta2, eps, weight_decay, clip_norm: (clip_norm > 0.0).then_some(clip_norm) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_bad_value_names_its_key() {
+        let good = Hyper {
+            learning_rate: 1e-3,
+            schedule: Decay::Linear,
+            warmup_steps: 0,
+            decay_share: 0.2,
+            min_lr_share: 0.0,
+            weight_decay: 0.0,
+            beta1: 0.9,
+            beta2: 0.95,
+            eps: 1e-8,
+            clip_norm: 0.0,
+            log_every: 1,
+            save_every: 1,
+            keep_last: 2,
+            replay: 0.0,
+        };
+        assert_eq!(good.validate(), Ok(()));
+        assert_eq!(good.optimizer().clip_norm, None);
+        let check = |bad: Hyper, key: &str| assert_eq!(bad.validate().unwrap_err().0, key);
+        check(Hyper { learning_rate: 0.0, ..good }, "learning_rate");
+        check(Hyper { eps: f64::NAN, ..good }, "eps");
+        check(Hyper { clip_norm: -1.0, ..good }, "clip_norm");
+        check(Hyper { beta2: 1.0, ..good }, "beta2");
+        check(Hyper { min_lr_share: 1.1, ..good }, "min_lr_share");
+        check(Hyper { save_every: 0, ..good }, "save_every");
+        check(Hyper { keep_last: 1, ..good }, "keep_last");
+    }
+}

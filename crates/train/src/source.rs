@@ -1,0 +1,91 @@
+//! Where models and data batches come from: a stage of the run, or a folder.
+
+use std::path::{Path, PathBuf};
+
+use handoff::{Digest, DigestCache, Upstream, UpstreamShard};
+use stage::{InputRef, StageContext};
+
+use crate::Result;
+use crate::lineage::DataBatch;
+use crate::session::MODEL_SCHEMA;
+
+/// A model folder that a configuration key names.
+#[derive(Debug, Clone)]
+pub struct BaseModel {
+    /// The Hugging Face folder.
+    pub dir: PathBuf,
+    /// Digest of its configuration and weights.
+    pub digest: Digest,
+    /// What to watch for changes of it.
+    pub watch: PathBuf,
+}
+
+impl BaseModel {
+    /// Finds the model of a stage or variant (`pretrain`, `sft/lora`), or in a folder.
+    ///
+    /// # Errors
+    /// An upstream stage without a finished model, a folder that cannot be read.
+    pub fn find(ctx: &StageContext, text: &str) -> Result<Self> {
+        match ctx.resolve(text) {
+            InputRef::Stage(name) => {
+                let upstream = Upstream::open(&ctx.run, &name, MODEL_SCHEMA)?;
+                let shards = upstream.shards().iter().filter(|s| is_model_file(&s.path));
+                let digest = DataBatch::new(shards.map(|s| &s.digest), 0).digest;
+                Ok(Self { dir: upstream.dir().model(), digest, watch: upstream.dir().manifest_dir() })
+            }
+            InputRef::Path(dir) => {
+                let mut files = Vec::new();
+                for entry in std::fs::read_dir(&dir).map_err(handoff::Error::io("list", &dir))? {
+                    files.push(entry.map_err(handoff::Error::io("list", &dir))?.path());
+                }
+                files.retain(|path| is_model_file(path));
+                files.sort();
+                let mut cache = DigestCache::open(&ctx.run);
+                let digests = files.iter().map(|path| cache.digest(path)).collect::<Result<Vec<_>, _>>()?;
+                Ok(Self { digest: DataBatch::new(&digests, 0).digest, watch: dir.clone(), dir })
+            }
+        }
+    }
+}
+
+fn is_model_file(path: &Path) -> bool {
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    name == "config.json" || name.ends_with(".safetensors") || name == "model.safetensors.index.json"
+}
+
+/// The tokenizer folder that a key names, of a stage or by path.
+pub fn tokenizer_dir(ctx: &StageContext, text: &str) -> PathBuf {
+    match ctx.resolve(text) {
+        InputRef::Stage(name) => ctx.run.reference(&name).tokenizer_dir(),
+        InputRef::Path(path) => path,
+    }
+}
+
+/// Groups shards by ingest batch, in order.
+pub fn batches_of(shards: &[UpstreamShard]) -> Vec<DataBatch> {
+    let groups = shards.chunk_by(|a, b| a.batch == b.batch);
+    groups.map(|group| DataBatch::new(group.iter().map(|s| &s.digest), group.iter().map(|s| s.rows).sum())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_known_by_its_model_files_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let ctx = StageContext { config_dir: dir.path().into(), ..StageContext::for_tests(&dir.path().join("run"), "sft") };
+        let base = dir.path().join("base");
+        std::fs::create_dir(&base).unwrap();
+        std::fs::write(base.join("config.json"), "{}").unwrap();
+        std::fs::write(base.join("model.safetensors"), "w").unwrap();
+        let digest = || BaseModel::find(&ctx, "base").unwrap().digest;
+        let first = digest();
+        std::fs::write(base.join("README.md"), "hello").unwrap();
+        assert_eq!(digest(), first);
+        std::fs::write(base.join("model.safetensors"), "v").unwrap();
+        assert_ne!(digest(), first);
+        let error = BaseModel::find(&ctx, "pretrain").unwrap_err();
+        assert_eq!(stage::Failure::exit(&error), stage::Exit::Upstream, "{error}");
+    }
+}
