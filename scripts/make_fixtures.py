@@ -159,7 +159,7 @@ class World:
         self.entities = facts.load(ROOT / "facts")
         self.pages, teller = prose.prose_pages(rng, self.entities, ROUNDS)
         countries = [e for e in self.entities if e.kind == "countries"]
-        self.extras = [prose.two_language_page(teller, rng.sample(countries, 2)) for _ in range(30)]
+        self.extras = [prose.two_language_page(teller, rng.sample(countries, 4)) for _ in range(30)]
         self.extras += [noise.everyday(rng, lang) for lang in ("en", "zh") for _ in range(5)]
         place(self.pages + self.extras, rng)
         crawled = self.pages + self.extras
