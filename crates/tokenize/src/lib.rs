@@ -1,1 +1,295 @@
-//! Stage tokenize.
+//! Stage `tokenize`: trains a tokenizer once, or takes one, and turns documents into token ids.
+//!
+//! In: table `documents` (from `crawl-clean`, or Parquet files). Out: table `tokens`, one shard for each input shard, and
+//! `tokenizer/`, a Hugging Face directory that `AutoTokenizer` opens.
+//!
+//! | column of `tokens` | Arrow type | unit | nullable |
+//! | --- | --- | --- | --- |
+//! | `document_id` | utf8 | | no |
+//! | `input_ids` | list of uint16 (vocabulary up to 65,536) or uint32 | token ids, the end token last | no |
+//! | `num_bytes` | int64 | bytes of the text | no |
+//! | `language`, `source` | utf8 | as in `documents` | no |
+//!
+//! Key-value metadata of every shard: `tokenizer_digest`, `vocab_size` (largest id + 1), `padded_vocab_size` (what a model's
+//! embedding has: a multiple of 64), `eos_token_id`, and `pad_token_id` where the tokenizer has a pad token of its own.
+//!
+//! Invariants:
+//! - **A trained tokenizer is frozen.** New documents never change it; other settings are refused, unless `--force` or `retrain`.
+//! - **Every document ends with the end token; no other special token occurs**, whatever its text spells.
+//! - **The unit is one input shard**, and its key holds the tokenizer's digest: with another tokenizer everything is encoded again,
+//!   and until that is done the next stage refuses the mixture.
+//! - The same inputs in the same ingest order give the same bytes for any number of threads and workers.
+#![warn(missing_docs)]
+
+pub mod bpe;
+mod config;
+pub mod encode;
+mod error;
+pub mod fast;
+mod freeze;
+mod inputs;
+pub mod pieces;
+mod train;
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use handoff::manifest::UnitEntry;
+use handoff::{
+    Digest, DigestBuilder, IngestLog, Input, Manifest, OutputFile, Plan, ShardMeta, ShardReader,
+    ShardWriter, TokenWidth, UnitKey, plan, schema,
+};
+use stage::{ConfigProblem, DryRun, Report, Stage, StageContext, StageError};
+
+pub use config::{Config, Pattern, TrainSettings};
+pub use error::Error;
+
+use encode::Counts;
+use fast::Encoder;
+use freeze::{Decision, Frozen};
+use inputs::Inputs;
+
+/// Raised when the same documents and tokenizer give other output than before.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Documents encoded at a time; bounds memory together with the longest documents.
+const BATCH_ROWS: usize = 1024;
+
+/// The stage.
+#[derive(Debug)]
+pub struct Tokenize;
+
+impl Stage for Tokenize {
+    type Config = Config;
+    const NAME: &'static str = "tokenize";
+    const ABOUT: &'static str = "Trains or takes a tokenizer and turns documents into token ids";
+    const DEFAULT_TOML: &'static str = include_str!("default.toml");
+    const UNDIGESTED: &'static [&'static str] = &["inputs", "retrain", "chat_template"];
+
+    fn validate(config: &Config) -> Result<(), ConfigProblem> {
+        config.validate()
+    }
+
+    fn dry_run(ctx: &StageContext, config: &Config) -> Result<DryRun, StageError> {
+        let inputs = Inputs::find(ctx, &config.inputs)?;
+        let manifest = Manifest::load(&ctx.stage_dir)?;
+        let (digest, note) = match freeze::decide(ctx, config, &inputs.shards)? {
+            Decision::Keep {
+                tokenizer,
+                new_template,
+            } => (
+                unit_config(tokenizer.digest(), config),
+                new_template.map(|_| "would replace the chat template".to_string()),
+            ),
+            Decision::Take { tokenizer } => (
+                unit_config(tokenizer.digest(), config),
+                Some(format!(
+                    "would copy the tokenizer from `{}`",
+                    config.tokenizer
+                )),
+            ),
+            // What it will be is not known, but it is not what the entries have.
+            Decision::Train { why } => (
+                Digest::of_bytes(b"not trained yet"),
+                Some(format!("would train a tokenizer: {why}")),
+            ),
+        };
+        let mut dry = DryRun::of_plan(&plan(
+            &manifest,
+            &inputs.plan_inputs(),
+            digest,
+            FORMAT_VERSION,
+            ctx.force,
+        ));
+        dry.notes.extend(note);
+        Ok(dry)
+    }
+
+    fn run(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
+        Ok(run(ctx, config)?.ok_or_else(StageError::interrupted)?)
+    }
+}
+
+/// Does the stage's work; `None` if it was cancelled.
+///
+/// # Errors
+/// See [`Error`].
+pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error> {
+    let inputs = Inputs::find(ctx, &config.inputs)?;
+    if ctx.worker.count == 1 {
+        // With several workers, another one's temporary files may be in use.
+        handoff::atomic::remove_leftovers(ctx.stage_dir.path())?;
+        handoff::atomic::remove_leftovers(&ctx.stage_dir.data())?;
+    }
+    let Some(frozen) = freeze::obtain(ctx, config, &inputs.shards)? else {
+        return Ok(None);
+    };
+    let mut log = IngestLog::load(&ctx.stage_dir)?;
+    log.follow(&inputs.shards)?;
+    let mut manifest = Manifest::load(&ctx.stage_dir)?;
+    let config_digest = unit_config(frozen.tokenizer.digest(), config);
+    let planned = plan(
+        &manifest,
+        &inputs.plan_inputs(),
+        config_digest,
+        FORMAT_VERSION,
+        ctx.force,
+    );
+    prune(ctx, &mut manifest, &planned)?;
+
+    let positions = log.positions();
+    let todo: Vec<(&Input, u32, u32)> = planned
+        .todo
+        .iter()
+        .filter_map(|(input, _)| {
+            positions
+                .get(input.unit.as_str())
+                .map(|(batch, index)| (input, *batch, *index))
+        })
+        .filter(|(_, _, index)| ctx.worker.owns(*index as usize))
+        .take(ctx.limit.map_or(usize::MAX, |limit| limit as usize))
+        .collect();
+    let encoder = Encoder::new(&frozen.tokenizer)?;
+    let bar = ctx.progress.bar("encode", todo.len() as u64, "shards");
+    let mut failures: Vec<(String, Error)> = Vec::new();
+    let mut done = 0;
+    for (input, batch, index) in &todo {
+        if ctx.cancel.is_cancelled() {
+            manifest.write_summary()?;
+            return Ok(None);
+        }
+        let key = UnitKey {
+            input_digest: input.digest,
+            config_digest,
+            format_version: FORMAT_VERSION,
+        };
+        let start = Instant::now();
+        match encode_unit(ctx, &frozen, &encoder, &key, input, *index) {
+            Ok((output, counts)) => {
+                let wall_secs = start.elapsed().as_secs_f64();
+                tracing::debug!(unit = %input.unit, documents = counts.documents, tokens = counts.tokens, wall_secs, "encoded");
+                manifest.commit(UnitEntry {
+                    unit: input.unit.clone(),
+                    batch: *batch,
+                    index: *index,
+                    key,
+                    outputs: vec![output],
+                    rejected: Vec::new(),
+                    counts: counts.to_manifest(),
+                    wall_secs,
+                })?;
+                done += 1;
+            }
+            Err(error) => failures.push((input.unit.clone(), error)),
+        }
+        bar.inc(1);
+    }
+    bar.finish();
+    let summary = manifest.write_summary()?;
+    if !failures.is_empty() {
+        let (failed, units) = (failures.len(), todo.len());
+        let (first, source) = failures.swap_remove(0);
+        return Err(Error::Units {
+            failed,
+            units,
+            first,
+            source: Box::new(source),
+        });
+    }
+    let mut notes = frozen.notes;
+    notes.push(encode::bytes_per_token(&summary.counts));
+    let shards = ctx.stage_dir.data();
+    Ok(Some(Report {
+        inputs_done: done,
+        inputs_skipped: planned.skip.len() as u64,
+        rows: summary.rows,
+        bytes_out: summary.bytes,
+        rejected: 0,
+        notes,
+        look: vec![
+            format!("{}", ctx.stage_dir.tokenizer_dir().display()),
+            format!(
+                "duckdb -c \"select language, count(*), sum(len(input_ids)) from '{}/*.parquet' group by all\"",
+                shards.display()
+            ),
+        ],
+        watch: inputs.watch.into_iter().chain(frozen.watch).collect(),
+        text: None,
+    }))
+}
+
+/// What a unit's ids depend on besides its documents: the tokenizer and the end token.
+fn unit_config(tokenizer_digest: &str, config: &Config) -> Digest {
+    DigestBuilder::new()
+        .field("tokenizer", tokenizer_digest)
+        .field("end_token", config.end_token.as_deref().unwrap_or_default())
+        .finish()
+}
+
+/// Vanished inputs are an error, unless their outputs are to go.
+fn prune(ctx: &StageContext, manifest: &mut Manifest, planned: &Plan) -> Result<(), Error> {
+    let Some(first) = planned.vanished.first() else {
+        return Ok(());
+    };
+    if !ctx.prune {
+        return Err(handoff::Error::Vanished {
+            stage: ctx.stage_dir.name().to_string(),
+            count: planned.vanished.len(),
+            first: first.clone(),
+        }
+        .into());
+    }
+    for unit in &planned.vanished {
+        manifest.remove(unit)?;
+    }
+    Ok(())
+}
+
+fn encode_unit(
+    ctx: &StageContext,
+    frozen: &Frozen,
+    encoder: &Encoder<'_>,
+    key: &UnitKey,
+    input: &Input,
+    index: u32,
+) -> Result<(OutputFile, Counts), Error> {
+    let reader = ShardReader::open(&input.path, &schema::documents())?;
+    let tokenizer = &frozen.tokenizer;
+    let width = TokenWidth::for_vocab(tokenizer.padded_vocab_size());
+    let mut extra = BTreeMap::from([
+        (
+            "tokenizer_digest".to_string(),
+            tokenizer.digest().to_string(),
+        ),
+        ("vocab_size".to_string(), tokenizer.vocab_size().to_string()),
+        (
+            "padded_vocab_size".to_string(),
+            tokenizer.padded_vocab_size().to_string(),
+        ),
+        ("eos_token_id".to_string(), frozen.end_id.to_string()),
+    ]);
+    if let Some(pad) = tokenizer.pad_id().filter(|pad| *pad != frozen.end_id) {
+        extra.insert("pad_token_id".into(), pad.to_string());
+    }
+    let meta = ShardMeta {
+        stage: Tokenize::NAME.into(),
+        config_digest: key.config_digest.to_string(),
+        extra,
+    };
+    let mut writer = ShardWriter::create(
+        &ctx.stage_dir.data_shard(index),
+        &schema::tokens(width),
+        &meta,
+    )?;
+    let mut counts = Counts::default();
+    for batch in reader.batches_of(BATCH_ROWS, &["id", "text", "language", "source"])? {
+        writer.write(&encode::encode(
+            &batch?,
+            encoder,
+            frozen.end_id,
+            width,
+            &mut counts,
+        )?)?;
+    }
+    Ok((writer.finish(&ctx.stage_dir)?, counts))
+}

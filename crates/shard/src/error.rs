@@ -1,0 +1,148 @@
+//! What can go wrong in `shard`.
+
+use std::path::PathBuf;
+
+use stage::{Exit, Failure};
+
+/// An error of this stage.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The hand-off failed.
+    #[error(transparent)]
+    Handoff(#[from] handoff::Error),
+    /// The tokenizer could not be read.
+    #[error(transparent)]
+    Text(#[from] text::Error),
+    /// A file could not be read.
+    #[error("cannot access `{}`", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A path among the inputs leads nowhere.
+    #[error("input `{}` holds no Parquet file", path.display())]
+    NoInput {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Two inputs have the same unit name.
+    #[error("two inputs are named `{unit}`: `{}` and `{}`", first.display(), second.display())]
+    DuplicateUnit {
+        /// The name.
+        unit: String,
+        /// One file.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// A shard lacks a key that `tokenize` writes.
+    #[error("`{}` has no `{key}` in its metadata", path.display())]
+    NoMetadata {
+        /// The shard.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+    },
+    /// Shards were encoded with different tokenizers.
+    #[error("tokenizers are mixed: `{}` was encoded with {tokenizer_a}, `{}` with {tokenizer_b}", shard_a.display(), shard_b.display())]
+    MixedTokenizers {
+        /// A shard.
+        shard_a: PathBuf,
+        /// Digest of its tokenizer.
+        tokenizer_a: String,
+        /// A shard of another tokenizer.
+        shard_b: PathBuf,
+        /// Digest of its tokenizer.
+        tokenizer_b: String,
+    },
+    /// The tokenizer found is not the one that encoded the shards.
+    #[error("the tokenizer in `{}` is {got}, but the shards were encoded with {expected}", path.display())]
+    OtherTokenizer {
+        /// The tokenizer's directory.
+        path: PathBuf,
+        /// Digest in the shards.
+        expected: String,
+        /// Digest of the tokenizer.
+        got: String,
+    },
+    /// Inputs are paths, and no tokenizer is named.
+    #[error("`tokenizer` is not set, and no input is a stage that has one")]
+    NoTokenizer,
+    /// A token id is outside the vocabulary.
+    #[error("document `{document}` in `{}` has token id {id}, the vocabulary has {vocab_size}", path.display())]
+    TokenOutOfRange {
+        /// The shard.
+        path: PathBuf,
+        /// The document.
+        document: String,
+        /// The id.
+        id: u32,
+        /// Ids of the vocabulary.
+        vocab_size: usize,
+    },
+    /// A record batch could not be put together.
+    #[error("cannot build a batch of samples")]
+    Arrow(#[from] arrow::error::ArrowError),
+    /// `trace` was asked for something that is no sample.
+    #[error("`{name}` is not the name of a sample")]
+    NotASample {
+        /// What was given.
+        name: String,
+    },
+    /// `trace` was asked for a sample that does not exist.
+    #[error("there is no sample `{name}`: `{}` has {rows} row(s)", path.display())]
+    NoSuchSample {
+        /// What was given.
+        name: String,
+        /// The shard it would be in.
+        path: PathBuf,
+        /// Rows of that shard.
+        rows: u64,
+    },
+}
+
+impl Failure for Error {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Handoff(error) => error.exit(),
+            Self::MixedTokenizers { .. }
+            | Self::OtherTokenizer { .. }
+            | Self::NoMetadata { .. }
+            | Self::TokenOutOfRange { .. }
+            | Self::Text(_) => Exit::Upstream,
+            Self::NoInput { .. }
+            | Self::DuplicateUnit { .. }
+            | Self::NoTokenizer
+            | Self::NotASample { .. }
+            | Self::NoSuchSample { .. } => Exit::Usage,
+            _ => Exit::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Handoff(error) => return error.hint(),
+            Self::MixedTokenizers { .. } => {
+                "run `tokenize` again: it encodes what is left with the tokenizer it has now".into()
+            }
+            Self::OtherTokenizer { .. } => {
+                "set `tokenizer` to the one the shards were made with, or run `tokenize` again"
+                    .into()
+            }
+            Self::Text(_) => "run `tokenize` first, or set `tokenizer` in [stage.shard]".into(),
+            Self::NoTokenizer => {
+                "set `tokenizer` in [stage.shard] to a stage or a Hugging Face directory".into()
+            }
+            Self::NoMetadata { .. } => {
+                "it was not written by `tokenize`; encode its documents with `tokenize`".into()
+            }
+            Self::NotASample { .. } => {
+                "samples are named split, batch and row: `shard trace train-00000-000017`".into()
+            }
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,124 @@
+//! What the token shards were encoded with: one tokenizer, the same for all.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use handoff::{Error as HandoffError, ShardReader, TokenWidth, UpstreamShard, schema};
+use stage::{InputRef, StageContext};
+use text::Tokenizer;
+
+use crate::Error;
+use crate::config::Config;
+use crate::inputs::Inputs;
+
+/// Metadata keys that travel from token shards to sample shards as they are.
+const CARRIED: [&str; 5] = [
+    "tokenizer_digest",
+    "vocab_size",
+    "padded_vocab_size",
+    "eos_token_id",
+    "pad_token_id",
+];
+
+/// The tokenizer behind all shards, and what packing has to know of it.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) tokenizer: Tokenizer,
+    /// Bytes of text behind each id.
+    pub(crate) token_bytes: Vec<u32>,
+    pub(crate) end_id: u32,
+    pub(crate) pad_id: Option<u32>,
+    pub(crate) width: TokenWidth,
+    /// The keys of [`CARRIED`].
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+/// Opens a shard of table `tokens` of either width.
+pub(crate) fn open(path: &Path) -> Result<ShardReader, Error> {
+    match ShardReader::open(path, &schema::tokens(TokenWidth::U16)) {
+        Err(HandoffError::WrongColumn { column, .. }) if column == "input_ids" => {
+            Ok(ShardReader::open(path, &schema::tokens(TokenWidth::U32))?)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Where the tokenizer is.
+pub(crate) fn tokenizer_dir(
+    ctx: &StageContext,
+    config: &Config,
+    inputs: &Inputs,
+) -> Result<PathBuf, Error> {
+    match &config.tokenizer {
+        Some(reference) => Ok(match ctx.resolve(reference) {
+            InputRef::Stage(stage) => ctx.run.reference(&stage).tokenizer_dir(),
+            InputRef::Path(path) => path,
+        }),
+        None => inputs.tokenizer_dir.clone().ok_or(Error::NoTokenizer),
+    }
+}
+
+impl Source {
+    /// Checks that all shards come from one tokenizer, and that the one in `tokenizer_dir` is it.
+    pub(crate) fn open(shards: &[UpstreamShard], tokenizer_dir: &Path) -> Result<Self, Error> {
+        let mut first: Option<(&Path, BTreeMap<String, String>)> = None;
+        for shard in shards {
+            let reader = open(&shard.path)?;
+            let digest = |keys: &BTreeMap<String, String>| {
+                keys.get("tokenizer_digest").cloned().unwrap_or_default()
+            };
+            match &first {
+                None => first = Some((&shard.path, reader.metadata().clone())),
+                Some((path, keys)) if digest(keys) != digest(reader.metadata()) => {
+                    return Err(Error::MixedTokenizers {
+                        shard_a: path.to_path_buf(),
+                        tokenizer_a: digest(keys),
+                        shard_b: shard.path.clone(),
+                        tokenizer_b: digest(reader.metadata()),
+                    });
+                }
+                Some(_) => {}
+            }
+        }
+        let (path, keys) = first.ok_or_else(|| Error::NoInput {
+            path: tokenizer_dir.to_path_buf(),
+        })?;
+        let key = |key: &'static str| {
+            keys.get(key).ok_or_else(|| Error::NoMetadata {
+                path: path.to_path_buf(),
+                key,
+            })
+        };
+        let number = |name: &'static str| {
+            key(name)?.parse::<u32>().map_err(|_| Error::NoMetadata {
+                path: path.to_path_buf(),
+                key: name,
+            })
+        };
+        let tokenizer = Tokenizer::load(tokenizer_dir)?;
+        if tokenizer.digest() != key("tokenizer_digest")? {
+            return Err(Error::OtherTokenizer {
+                path: tokenizer_dir.to_path_buf(),
+                expected: key("tokenizer_digest")?.clone(),
+                got: tokenizer.digest().to_string(),
+            });
+        }
+        let pad_id = if keys.contains_key("pad_token_id") {
+            Some(number("pad_token_id")?)
+        } else {
+            None
+        };
+        let metadata = CARRIED
+            .iter()
+            .filter_map(|name| Some((name.to_string(), keys.get(*name)?.clone())))
+            .collect();
+        Ok(Self {
+            token_bytes: tokenizer.token_byte_lengths(),
+            width: TokenWidth::for_vocab(number("padded_vocab_size")? as usize),
+            end_id: number("eos_token_id")?,
+            pad_id,
+            metadata,
+            tokenizer,
+        })
+    }
+}

@@ -1,0 +1,5 @@
+//! The `tokenize` binary.
+
+fn main() -> std::process::ExitCode {
+    stage::main_stage::<tokenize::Tokenize>()
+}
