@@ -108,14 +108,21 @@ pub enum Error {
 impl Error {
     /// For `map_err`: a read error of `path`.
     pub(crate) fn read(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
-        move |source| Self::Read { path: path.to_owned(), source }
+        move |source| Self::Read {
+            path: path.to_owned(),
+            source,
+        }
     }
 }
 
 impl Failure for Error {
     fn exit(&self) -> Exit {
         match self {
-            Self::NoSuchInput { .. } | Self::NothingToRead { .. } | Self::SameName { .. } | Self::WorkersWithDedup { .. } | Self::Vanished { .. } => Exit::Usage,
+            Self::NoSuchInput { .. }
+            | Self::NothingToRead { .. }
+            | Self::SameName { .. }
+            | Self::WorkersWithDedup { .. }
+            | Self::Vanished { .. } => Exit::Usage,
             Self::Handoff(error) => error.exit(),
             _ => Exit::Failed,
         }

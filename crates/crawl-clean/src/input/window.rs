@@ -72,7 +72,11 @@ impl Window {
             self.current = start;
             self.starts.pop_front();
         }
-        if self.compressed { self.current.1 } else { position }
+        if self.compressed {
+            self.current.1
+        } else {
+            position
+        }
     }
 
     /// Reads on until `n` unread bytes are in memory; false if the stream, or the stretch before damage, has fewer.
@@ -93,7 +97,9 @@ impl Window {
             match self.decoder.read_more(&mut self.buffer)? {
                 Chunk::Data => {}
                 Chunk::Start(offset) => self.starts.push_back((end, offset)),
-                Chunk::Broken { offset, message } => self.damage.push_back((end, Damage { offset, message })),
+                Chunk::Broken { offset, message } => {
+                    self.damage.push_back((end, Damage { offset, message }))
+                }
                 Chunk::End => self.ended = true,
             }
         }
@@ -134,7 +140,11 @@ impl Window {
     #[must_use]
     pub fn member_within(&self, n: usize) -> Option<usize> {
         let position = self.position();
-        self.starts.iter().map(|&(start, _)| start).find(|&start| start > position && start < position + n as u64).map(|start| (start - position) as usize)
+        self.starts
+            .iter()
+            .map(|&(start, _)| start)
+            .find(|&start| start > position && start < position + n as u64)
+            .map(|start| (start - position) as usize)
     }
 }
 
