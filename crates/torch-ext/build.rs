@@ -4,26 +4,16 @@
 mod rpath;
 
 fn main() {
-    for file in [
-        "cpp/shim.cpp",
-        "cpp/shim.h",
-        "cpp/fused.cpp",
-        "cpp/fused.h",
-        "cpp/kernels.cpp",
-        "cpp/kernels.h",
-    ] {
+    for file in ["cpp/shim.cpp", "cpp/shim.h", "cpp/fused.cpp", "cpp/fused.h", "cpp/kernels.cpp", "cpp/kernels.h"] {
         println!("cargo:rerun-if-changed={file}");
     }
     println!("cargo:rerun-if-changed=build.rs");
     rpath::emit();
     println!("cargo:rerun-if-env-changed=LIBTORCH_INCLUDE");
     println!("cargo:rerun-if-env-changed=LIBTORCH_CXX11_ABI");
-    let Some(root) = std::env::var_os("LIBTORCH_INCLUDE").or_else(|| std::env::var_os("LIBTORCH"))
-    else {
+    let Some(root) = std::env::var_os("LIBTORCH_INCLUDE").or_else(|| std::env::var_os("LIBTORCH")) else {
         println!("cargo:warning=LIBTORCH is not set");
-        println!(
-            "cargo:warning=hint: run scripts/libtorch.sh (or make build), which installs libtorch and tells cargo where"
-        );
+        println!("cargo:warning=hint: run scripts/libtorch.sh (or make build), which installs libtorch and tells cargo where");
         std::process::exit(1);
     };
     let include = std::path::PathBuf::from(root).join("include");
@@ -43,19 +33,19 @@ fn main() {
         .file("cpp/shim.cpp")
         .file("cpp/fused.cpp")
         .compile("jielong_torch_ext");
-    // No torch headers here, so the loops can have flags of their own. None of them reorders sums except where
-    // `-fassociative-math` lets a reduction run in vector lanes, which is the same on every run of one CPU kind.
-    cc::Build::new()
-        .cpp(true)
-        .pic(true)
-        .warnings(false)
-        .opt_level(3)
-        .flag("-std=c++17")
-        .flag("-fno-math-errno")
-        .flag("-fno-trapping-math")
-        .flag("-fno-signed-zeros")
-        .flag("-fassociative-math")
-        .file("cpp/kernels.cpp")
-        .compile("jielong_kernels");
+    // One copy of the loops for each kind of CPU; the shim chooses when it runs. A flag lets reductions run in vector
+    // lanes, which orders sums differently on different kinds of CPU and always the same on one.
+    let avx2 = ["-mavx2", "-mfma", "-mf16c"].as_slice();
+    let avx512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"].as_slice();
+    let is_x86 = std::env::var("CARGO_CFG_TARGET_ARCH").as_deref() == Ok("x86_64");
+    let variants = [("kernels_base", [].as_slice()), ("kernels_avx2", avx2), ("kernels_avx512", avx512)];
+    for (name, flags) in variants.into_iter().take(if is_x86 { 3 } else { 1 }) {
+        let mut build = cc::Build::new();
+        build.cpp(true).pic(true).warnings(false).opt_level(3).flag("-std=c++17").define("KERNELS", name);
+        for flag in ["-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math"].iter().chain(flags) {
+            build.flag(flag);
+        }
+        build.file("cpp/kernels.cpp").compile(&format!("jielong_{name}"));
+    }
     println!("cargo:rustc-link-lib=dl");
 }

@@ -4,10 +4,7 @@
 //! A RUNPATH and not an RPATH: on a GPU machine with its own torch, `LD_LIBRARY_PATH` must be able to win.
 
 // In torch-ext this file is a module of the real build script, which uses more of it.
-#![allow(
-    dead_code,
-    reason = "compiled both as a build script and as a module of one"
-)]
+#![allow(dead_code, reason = "compiled both as a build script and as a module of one")]
 
 use std::path::PathBuf;
 
@@ -20,10 +17,7 @@ pub(crate) fn lib_dir() -> Option<PathBuf> {
     for name in ["LIBTORCH_LIB", "LIBTORCH"] {
         println!("cargo:rerun-if-env-changed={name}");
     }
-    ["LIBTORCH_LIB", "LIBTORCH"]
-        .iter()
-        .find_map(|name| std::env::var_os(name))
-        .map(|dir| PathBuf::from(dir).join("lib"))
+    ["LIBTORCH_LIB", "LIBTORCH"].iter().find_map(|name| std::env::var_os(name)).map(|dir| PathBuf::from(dir).join("lib"))
 }
 
 /// Prints the linker arguments for this crate's binaries, tests, benches and examples.
@@ -37,8 +31,6 @@ pub(crate) fn emit() {
             println!("cargo:rustc-link-arg=-Wl,--enable-new-dtags");
             println!("cargo:rustc-link-arg=-Wl,-rpath,{}", dir.display());
         }
-        None => println!(
-            "cargo:warning=LIBTORCH is not set: run scripts/libtorch.sh, or binaries will need LD_LIBRARY_PATH"
-        ),
+        None => println!("cargo:warning=LIBTORCH is not set: run scripts/libtorch.sh, or binaries will need LD_LIBRARY_PATH"),
     }
 }

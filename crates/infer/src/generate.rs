@@ -25,12 +25,7 @@ pub struct GenerateOptions {
 impl GenerateOptions {
     /// Greedy, up to `max_new_tokens` or the model's own end tokens.
     pub fn greedy(model: &Model, max_new_tokens: usize) -> Self {
-        Self {
-            max_new_tokens,
-            eos: model.config().eos_token_ids.clone(),
-            sampling: Sampling::Greedy,
-            batch_tokens: 16_384,
-        }
+        Self { max_new_tokens, eos: model.config().eos_token_ids.clone(), sampling: Sampling::Greedy, batch_tokens: 16_384 }
     }
 }
 
@@ -58,20 +53,12 @@ pub struct Generation {
 ///
 /// # Errors
 /// An empty prompt, one as long as the model's longest sequence, sampling values out of range, or what the model refuses.
-pub fn generate(
-    model: &Model,
-    prompts: &[Vec<i64>],
-    options: &GenerateOptions,
-) -> Result<Vec<Generation>> {
+pub fn generate(model: &Model, prompts: &[Vec<i64>], options: &GenerateOptions) -> Result<Vec<Generation>> {
     options.sampling.validate()?;
     let longest = model.config().max_position_embeddings as usize;
     for (index, prompt) in prompts.iter().enumerate() {
         if prompt.is_empty() || prompt.len() >= longest {
-            return Err(Error::Request(format!(
-                "prompt {index} has {} tokens, it must have 1 to {}",
-                prompt.len(),
-                longest - 1
-            )));
+            return Err(Error::Request(format!("prompt {index} has {} tokens, it must have 1 to {}", prompt.len(), longest - 1)));
         }
     }
     let room = |prompt: &Vec<i64>| prompt.len() + options.max_new_tokens;
@@ -95,38 +82,18 @@ struct Active {
     rng: Rng,
 }
 
-fn run_batch(
-    model: &Model,
-    prompts: &[Vec<i64>],
-    batch: &[usize],
-    options: &GenerateOptions,
-) -> Result<Vec<Generation>> {
+fn run_batch(model: &Model, prompts: &[Vec<i64>], batch: &[usize], options: &GenerateOptions) -> Result<Vec<Generation>> {
     let device = model.device();
-    let width = batch
-        .iter()
-        .map(|index| prompts[*index].len())
-        .max()
-        .unwrap_or(0);
+    let width = batch.iter().map(|index| prompts[*index].len()).max().unwrap_or(0);
     let longest = model.config().max_position_embeddings as usize;
-    let mut answers = vec![
-        Generation {
-            tokens: Vec::new(),
-            stop: Stop::Length,
-            logprob: 0.0
-        };
-        batch.len()
-    ];
+    let mut answers = vec![Generation { tokens: Vec::new(), stop: Stop::Length, logprob: 0.0 }; batch.len()];
     if options.max_new_tokens == 0 {
         return Ok(answers);
     }
     let mut active: Vec<Active> = batch
         .iter()
         .enumerate()
-        .map(|(slot, index)| Active {
-            slot,
-            prompt_len: prompts[*index].len(),
-            rng: rng_for(&options.sampling, *index),
-        })
+        .map(|(slot, index)| Active { slot, prompt_len: prompts[*index].len(), rng: rng_for(&options.sampling, *index) })
         .collect();
     let is_ragged = active.iter().any(|row| row.prompt_len != width);
 
@@ -136,22 +103,10 @@ fn run_batch(
         ids.extend(std::iter::repeat_n(0, width - prompts[*index].len()));
         ids.extend(&prompts[*index]);
     }
-    let ids_bt = Tensor::from_slice(&ids)
-        .f_view([batch.len() as i64, width as i64])?
-        .f_to_device(device)?;
+    let ids_bt = Tensor::from_slice(&ids).f_view([batch.len() as i64, width as i64])?.f_to_device(device)?;
     let capacity = (width + options.max_new_tokens) as i64;
-    let mut cache = KvCache::new(
-        model.config(),
-        batch.len() as i64,
-        capacity,
-        device,
-        model.compute(),
-    )?;
-    let inputs = if is_ragged {
-        padded_inputs(&active, width, 0, width, device)?
-    } else {
-        Inputs::default()
-    };
+    let mut cache = KvCache::new(model.config(), batch.len() as i64, capacity, device, model.compute())?;
+    let inputs = if is_ragged { padded_inputs(&active, width, 0, width, device)? } else { Inputs::default() };
     let hidden_btd = model.hidden_cached(&ids_bt, &inputs, &mut cache)?;
     let mut logits_bv = model.logits(&hidden_btd.f_select(1, width as i64 - 1)?)?;
 
@@ -184,19 +139,9 @@ fn run_batch(
             });
         }
         let next: Vec<i64> = stays.iter().map(|row| chosen[*row].0).collect();
-        let ids_b1 = Tensor::from_slice(&next)
-            .f_view([-1, 1])?
-            .f_to_device(device)?;
-        let inputs = if is_ragged {
-            padded_inputs(&active, width, width + step, 1, device)?
-        } else {
-            Inputs::default()
-        };
-        logits_bv = model.logits(
-            &model
-                .hidden_cached(&ids_b1, &inputs, &mut cache)?
-                .f_select(1, 0)?,
-        )?;
+        let ids_b1 = Tensor::from_slice(&next).f_view([-1, 1])?.f_to_device(device)?;
+        let inputs = if is_ragged { padded_inputs(&active, width, width + step, 1, device)? } else { Inputs::default() };
+        logits_bv = model.logits(&model.hidden_cached(&ids_b1, &inputs, &mut cache)?.f_select(1, 0)?)?;
     }
     Ok(answers)
 }
@@ -209,23 +154,10 @@ fn rng_for(sampling: &Sampling, sequence: usize) -> Rng {
 }
 
 /// Positions and mask of columns `start..start + count` when prompts are padded on the left to `width`.
-fn padded_inputs(
-    active: &[Active],
-    width: usize,
-    start: usize,
-    count: usize,
-    device: tch::Device,
-) -> Result<Inputs> {
-    let pads: Vec<i64> = active
-        .iter()
-        .map(|row| (width - row.prompt_len) as i64)
-        .collect();
-    let pads_b1 = Tensor::from_slice(&pads)
-        .f_view([-1, 1])?
-        .f_to_device(device)?;
-    let columns = |from: usize, to: usize| {
-        Tensor::f_arange_start(from as i64, to as i64, (Kind::Int64, device))
-    };
+fn padded_inputs(active: &[Active], width: usize, start: usize, count: usize, device: tch::Device) -> Result<Inputs> {
+    let pads: Vec<i64> = active.iter().map(|row| (width - row.prompt_len) as i64).collect();
+    let pads_b1 = Tensor::from_slice(&pads).f_view([-1, 1])?.f_to_device(device)?;
+    let columns = |from: usize, to: usize| Tensor::f_arange_start(from as i64, to as i64, (Kind::Int64, device));
     let queries_t = columns(start, start + count)?;
     let keys_s = columns(0, start + count)?;
     let positions = queries_t.f_sub(&pads_b1)?.f_clamp_min(0)?;
@@ -233,12 +165,6 @@ fn padded_inputs(
     let causal_ts = queries_t.f_view([-1, 1])?.f_ge_tensor(&keys_s)?;
     // A padded query sees itself, since a row of attention without any key would be NaN.
     let itself_ts = queries_t.f_view([-1, 1])?.f_eq_tensor(&keys_s)?;
-    let mask = real_bs
-        .f_view([-1, 1, 1, (start + count) as i64])?
-        .f_logical_and(&causal_ts)?
-        .f_logical_or(&itself_ts)?;
-    Ok(Inputs {
-        positions: Some(positions),
-        mask: Some(mask),
-    })
+    let mask = real_bs.f_view([-1, 1, 1, (start + count) as i64])?.f_logical_and(&causal_ts)?.f_logical_or(&itself_ts)?;
+    Ok(Inputs { positions: Some(positions), mask: Some(mask) })
 }

@@ -27,24 +27,14 @@ pub enum Sampling {
 impl Sampling {
     /// Checks the ranges.
     pub(crate) fn validate(&self) -> Result<()> {
-        let Self::Random {
-            temperature,
-            top_p,
-            top_k,
-            ..
-        } = self
-        else {
+        let Self::Random { temperature, top_p, top_k, .. } = self else {
             return Ok(());
         };
         if !(*temperature > 0.0 && temperature.is_finite()) {
-            return Err(Error::Request(format!(
-                "`temperature` is {temperature}, it must be above 0 (use greedy decoding for 0)"
-            )));
+            return Err(Error::Request(format!("`temperature` is {temperature}, it must be above 0 (use greedy decoding for 0)")));
         }
         if !(*top_p > 0.0 && *top_p <= 1.0) {
-            return Err(Error::Request(format!(
-                "`top_p` is {top_p}, it must be above 0 and at most 1"
-            )));
+            return Err(Error::Request(format!("`top_p` is {top_p}, it must be above 0 and at most 1")));
         }
         if top_k.is_some_and(|k| k <= 0) {
             return Err(Error::Request("`top_k` must be positive".to_owned()));
@@ -80,20 +70,11 @@ impl Rng {
 
 /// Chooses a token for each row of `logits_bv` (f32). Returns ids and the log-probability of each under the model as
 /// it stands (before temperature and truncation).
-pub(crate) fn choose(
-    logits_bv: &Tensor,
-    sampling: &Sampling,
-    rngs: &mut [&mut Rng],
-) -> Result<Vec<(i64, f64)>> {
+pub(crate) fn choose(logits_bv: &Tensor, sampling: &Sampling, rngs: &mut [&mut Rng]) -> Result<Vec<(i64, f64)>> {
     let log_probs = logits_bv.f_log_softmax(-1, Kind::Float)?;
     let ids_b = match sampling {
         Sampling::Greedy => logits_bv.f_argmax(-1, false)?,
-        Sampling::Random {
-            temperature,
-            top_p,
-            top_k,
-            ..
-        } => {
+        Sampling::Random { temperature, top_p, top_k, .. } => {
             let vocabulary = logits_bv.size()[1];
             let kept = top_k.unwrap_or(vocabulary).min(vocabulary);
             let (values, ids) = logits_bv.f_topk(kept, -1, true, true)?;
@@ -104,21 +85,14 @@ pub(crate) fn choose(
             let cumulative = (probs * stays).f_cumsum(-1, Kind::Double)?;
             let total = cumulative.f_narrow(1, kept - 1, 1)?;
             let draws: Vec<f64> = rngs.iter_mut().map(|rng| rng.unit()).collect();
-            let target = Tensor::from_slice(&draws)
-                .f_unsqueeze(1)?
-                .f_to_device(logits_bv.device())?
-                * total;
+            let target = Tensor::from_slice(&draws).f_unsqueeze(1)?.f_to_device(logits_bv.device())? * total;
             // The first position whose cumulative probability exceeds the draw.
-            let position = cumulative
-                .f_le_tensor(&target)?
-                .f_sum_dim_intlist([1i64].as_slice(), true, Kind::Int64)?
-                .f_clamp_max(kept - 1)?;
+            let position =
+                cumulative.f_le_tensor(&target)?.f_sum_dim_intlist([1i64].as_slice(), true, Kind::Int64)?.f_clamp_max(kept - 1)?;
             ids.f_gather(1, &position, false)?.f_squeeze_dim(1)?
         }
     };
-    let chosen = log_probs
-        .f_gather(1, &ids_b.f_unsqueeze(1)?, false)?
-        .f_squeeze_dim(1)?;
+    let chosen = log_probs.f_gather(1, &ids_b.f_unsqueeze(1)?, false)?.f_squeeze_dim(1)?;
     let ids: Vec<i64> = Vec::try_from(ids_b)?;
     let log_probs: Vec<f64> = Vec::try_from(chosen.f_to_kind(Kind::Double)?)?;
     Ok(ids.into_iter().zip(log_probs).collect())
@@ -131,20 +105,13 @@ mod tests {
     fn draw(logits: &[f32], sampling: Sampling, count: usize) -> Vec<i64> {
         let row = Tensor::from_slice(logits).view([1, -1]);
         let mut rng = Rng::new(7, 0);
-        (0..count)
-            .map(|_| choose(&row, &sampling, &mut [&mut rng]).unwrap()[0].0)
-            .collect()
+        (0..count).map(|_| choose(&row, &sampling, &mut [&mut rng]).unwrap()[0].0).collect()
     }
 
     #[test]
     fn frequencies_follow_the_probabilities() {
         let logits = [0.5f32.ln(), 0.3f32.ln(), 0.2f32.ln()];
-        let all = Sampling::Random {
-            temperature: 1.0,
-            top_p: 1.0,
-            top_k: None,
-            seed: 0,
-        };
+        let all = Sampling::Random { temperature: 1.0, top_p: 1.0, top_k: None, seed: 0 };
         let drawn = draw(&logits, all, 4000);
         for (id, want) in [(0, 0.5), (1, 0.3), (2, 0.2)] {
             let share = drawn.iter().filter(|x| **x == id).count() as f64 / 4000.0;
@@ -155,18 +122,7 @@ mod tests {
     #[test]
     fn truncation_keeps_the_most_likely() {
         let logits = [0.1f32.ln(), 0.6f32.ln(), 0.3f32.ln()];
-        let top = |top_p, top_k| {
-            draw(
-                &logits,
-                Sampling::Random {
-                    temperature: 1.0,
-                    top_p,
-                    top_k,
-                    seed: 0,
-                },
-                300,
-            )
-        };
+        let top = |top_p, top_k| draw(&logits, Sampling::Random { temperature: 1.0, top_p, top_k, seed: 0 }, 300);
         assert!(top(0.5, None).iter().all(|id| *id == 1));
         assert!(top(0.7, None).iter().all(|id| *id != 0) && top(0.7, None).contains(&2));
         assert!(top(1.0, Some(1)).iter().all(|id| *id == 1));

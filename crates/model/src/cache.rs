@@ -20,23 +20,11 @@ impl KvCache {
     ///
     /// # Errors
     /// What libtorch refuses, such as more memory than there is.
-    pub fn new(
-        config: &Config,
-        batch: i64,
-        capacity: i64,
-        device: Device,
-        compute: Kind,
-    ) -> Result<Self> {
+    pub fn new(config: &Config, batch: i64, capacity: i64, device: Device, compute: Kind) -> Result<Self> {
         let shape = [batch, config.num_key_value_heads, capacity, config.head_dim];
         let make = || Tensor::f_zeros(shape, (compute, device));
-        let layers = (0..config.num_hidden_layers)
-            .map(|_| Ok((make()?, make()?)))
-            .collect::<Result<_>>()?;
-        Ok(Self {
-            layers,
-            len: 0,
-            capacity,
-        })
+        let layers = (0..config.num_hidden_layers).map(|_| Ok((make()?, make()?))).collect::<Result<_>>()?;
+        Ok(Self { layers, len: 0, capacity })
     }
 
     /// Tokens in each row.
@@ -62,27 +50,15 @@ impl KvCache {
     }
 
     /// Puts new keys and values `[b, g, t, e]` behind those of `layer`, and gives all of them back.
-    pub(crate) fn append(
-        &mut self,
-        layer: usize,
-        keys: &Tensor,
-        values: &Tensor,
-    ) -> Result<(Tensor, Tensor)> {
+    pub(crate) fn append(&mut self, layer: usize, keys: &Tensor, values: &Tensor) -> Result<(Tensor, Tensor)> {
         let time = keys.size()[2];
         if self.len + time > self.capacity {
-            return Err(Error::Input(format!(
-                "{} tokens do not fit into a cache for {}",
-                self.len + time,
-                self.capacity
-            )));
+            return Err(Error::Input(format!("{} tokens do not fit into a cache for {}", self.len + time, self.capacity)));
         }
         let (all_keys, all_values) = &self.layers[layer];
         all_keys.f_narrow(2, self.len, time)?.f_copy_(keys)?;
         all_values.f_narrow(2, self.len, time)?.f_copy_(values)?;
-        Ok((
-            all_keys.f_narrow(2, 0, self.len + time)?,
-            all_values.f_narrow(2, 0, self.len + time)?,
-        ))
+        Ok((all_keys.f_narrow(2, 0, self.len + time)?, all_values.f_narrow(2, 0, self.len + time)?))
     }
 
     /// Counts tokens once all layers have appended them.

@@ -69,10 +69,7 @@ pub struct Config {
 
 /// A `config.json` as it stands: absent keys are `None`.
 #[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "each field is the key of the same name in config.json; Config documents them"
-)]
+#[allow(missing_docs, reason = "each field is the key of the same name in config.json; Config documents them")]
 pub struct HfConfig {
     pub model_type: Option<String>,
     pub vocab_size: i64,
@@ -125,9 +122,7 @@ impl HfConfig {
     /// [`Error::Config`] naming the key.
     pub fn resolve(self) -> Result<Config> {
         let refuse = |key: &str, got: &dyn std::fmt::Display, want: &str| {
-            Err(Error::Config(format!(
-                "`{key}` is `{got}`, only {want} is supported"
-            )))
+            Err(Error::Config(format!("`{key}` is `{got}`, only {want} is supported")))
         };
         if let Some(kind) = &self.model_type
             && kind != "llama"
@@ -139,18 +134,12 @@ impl HfConfig {
         {
             return refuse("hidden_act", act, "`silu`");
         }
-        for (key, value) in [
-            ("attention_bias", self.attention_bias),
-            ("mlp_bias", self.mlp_bias),
-        ] {
+        for (key, value) in [("attention_bias", self.attention_bias), ("mlp_bias", self.mlp_bias)] {
             if value == Some(true) {
                 return refuse(key, &true, "`false`");
             }
         }
-        for (key, rope) in [
-            ("rope_scaling", &self.rope_scaling),
-            ("rope_parameters", &self.rope_parameters),
-        ] {
+        for (key, rope) in [("rope_scaling", &self.rope_scaling), ("rope_parameters", &self.rope_parameters)] {
             if let Some(kind) = rope.as_ref().and_then(|rope| rope.rope_type.as_deref())
                 && kind != "default"
             {
@@ -158,9 +147,7 @@ impl HfConfig {
             }
         }
         if self.num_attention_heads <= 0 {
-            return Err(Error::Config(
-                "`num_attention_heads` must be positive".to_owned(),
-            ));
+            return Err(Error::Config("`num_attention_heads` must be positive".to_owned()));
         }
         let config = Config {
             vocab_size: self.vocab_size,
@@ -169,17 +156,10 @@ impl HfConfig {
             num_hidden_layers: self.num_hidden_layers,
             num_attention_heads: self.num_attention_heads,
             num_key_value_heads: self.num_key_value_heads.unwrap_or(self.num_attention_heads),
-            head_dim: self
-                .head_dim
-                .unwrap_or(self.hidden_size / self.num_attention_heads),
+            head_dim: self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads),
             max_position_embeddings: self.max_position_embeddings.unwrap_or(2048),
             rms_norm_eps: self.rms_norm_eps.unwrap_or(1e-6),
-            rope_theta: self
-                .rope_parameters
-                .as_ref()
-                .and_then(|rope| rope.rope_theta)
-                .or(self.rope_theta)
-                .unwrap_or(10_000.0),
+            rope_theta: self.rope_parameters.as_ref().and_then(|rope| rope.rope_theta).or(self.rope_theta).unwrap_or(10_000.0),
             tie_word_embeddings: self.tie_word_embeddings.unwrap_or(false),
             bos_token_id: self.bos_token_id,
             eos_token_ids: match self.eos_token_id {
@@ -202,12 +182,7 @@ impl Config {
     /// A Llama of this size with the usual choices: feed-forward width 8/3 of the hidden size rounded up to a multiple
     /// of 64 (Shazeer, arXiv 2002.05202, keeps the parameter count of an ungated layer), as many key heads as query
     /// heads, tied embeddings, rotary base 10000, 2048 positions. Change the fields you want, then [`Config::validate`].
-    pub fn llama(
-        vocab_size: i64,
-        hidden_size: i64,
-        num_hidden_layers: i64,
-        num_attention_heads: i64,
-    ) -> Self {
+    pub fn llama(vocab_size: i64, hidden_size: i64, num_hidden_layers: i64, num_attention_heads: i64) -> Self {
         Self {
             vocab_size,
             hidden_size,
@@ -234,8 +209,7 @@ impl Config {
     pub fn from_dir(dir: &Path) -> Result<Self> {
         let path = dir.join("config.json");
         let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "read"))?;
-        let raw: HfConfig =
-            serde_json::from_str(&text).map_err(|source| Error::Json { path, source })?;
+        let raw: HfConfig = serde_json::from_str(&text).map_err(|source| Error::Json { path, source })?;
         raw.resolve()
     }
 
@@ -244,10 +218,7 @@ impl Config {
     /// # Errors
     /// As [`Config::from_dir`].
     pub fn from_json(text: &str) -> Result<Self> {
-        let raw: HfConfig = serde_json::from_str(text).map_err(|source| Error::Json {
-            path: "config.json".into(),
-            source,
-        })?;
+        let raw: HfConfig = serde_json::from_str(text).map_err(|source| Error::Json { path: "config.json".into(), source })?;
         raw.resolve()
     }
 
@@ -267,9 +238,7 @@ impl Config {
             ("max_position_embeddings", self.max_position_embeddings),
         ] {
             if value <= 0 {
-                return Err(Error::Config(format!(
-                    "`{key}` is {value}, it must be positive"
-                )));
+                return Err(Error::Config(format!("`{key}` is {value}, it must be positive")));
             }
         }
         if self.num_attention_heads % self.num_key_value_heads != 0 {
@@ -286,27 +255,15 @@ impl Config {
             )));
         }
         if self.head_dim % 2 != 0 {
-            return Err(Error::Config(format!(
-                "`head_dim` is {}, rotary positions need an even number",
-                self.head_dim
-            )));
+            return Err(Error::Config(format!("`head_dim` is {}, rotary positions need an even number", self.head_dim)));
         }
         if !(self.rms_norm_eps > 0.0 && self.rope_theta > 0.0) {
-            return Err(Error::Config(
-                "`rms_norm_eps` and `rope_theta` must be positive".to_owned(),
-            ));
+            return Err(Error::Config("`rms_norm_eps` and `rope_theta` must be positive".to_owned()));
         }
-        let ids = self
-            .eos_token_ids
-            .iter()
-            .chain(&self.bos_token_id)
-            .chain(&self.pad_token_id);
+        let ids = self.eos_token_ids.iter().chain(&self.bos_token_id).chain(&self.pad_token_id);
         for id in ids {
             if *id < 0 || *id >= self.vocab_size {
-                return Err(Error::Config(format!(
-                    "special token {id} is outside the vocabulary of {}",
-                    self.vocab_size
-                )));
+                return Err(Error::Config(format!("special token {id} is outside the vocabulary of {}", self.vocab_size)));
             }
         }
         Ok(())
@@ -314,33 +271,19 @@ impl Config {
 
     /// Number of weights; a tied output matrix counts once.
     pub fn num_params(&self) -> i64 {
-        let attention = self.hidden_size
-            * self.head_dim
-            * 2
-            * (self.num_attention_heads + self.num_key_value_heads);
+        let attention = self.hidden_size * self.head_dim * 2 * (self.num_attention_heads + self.num_key_value_heads);
         let mlp = 3 * self.hidden_size * self.intermediate_size;
-        let embeddings =
-            self.vocab_size * self.hidden_size * if self.tie_word_embeddings { 1 } else { 2 };
-        self.num_hidden_layers * (attention + mlp + 2 * self.hidden_size)
-            + embeddings
-            + self.hidden_size
+        let embeddings = self.vocab_size * self.hidden_size * if self.tie_word_embeddings { 1 } else { 2 };
+        self.num_hidden_layers * (attention + mlp + 2 * self.hidden_size) + embeddings + self.hidden_size
     }
 
     /// Floating-point operations to train on one token of a sequence of this length: 6 a weight used in a matrix product
     /// (forward 2, backward 4; the embedding look-up is none, the output matrix counts) plus causal attention,
     /// 6 · layers · length · query width (Kaplan et al., arXiv 2001.08361, halved for the causal mask).
     pub fn flops_per_token(&self, length: i64) -> f64 {
-        let lookup = if self.tie_word_embeddings {
-            0
-        } else {
-            self.vocab_size * self.hidden_size
-        };
-        let matrices =
-            self.num_params() - lookup - self.hidden_size * (2 * self.num_hidden_layers + 1);
-        6.0 * matrices as f64
-            + 6.0
-                * (self.num_hidden_layers * length * self.num_attention_heads * self.head_dim)
-                    as f64
+        let lookup = if self.tie_word_embeddings { 0 } else { self.vocab_size * self.hidden_size };
+        let matrices = self.num_params() - lookup - self.hidden_size * (2 * self.num_hidden_layers + 1);
+        6.0 * matrices as f64 + 6.0 * (self.num_hidden_layers * length * self.num_attention_heads * self.head_dim) as f64
     }
 
     /// The text of `config.json`.
@@ -378,11 +321,9 @@ impl Config {
     /// The text of `generation_config.json`: greedy decoding up to the end tokens.
     pub fn generation_json(&self) -> String {
         let mut value = json!({ "_from_model_config": true, "do_sample": false });
-        for (key, id) in [
-            ("bos_token_id", json!(self.bos_token_id)),
-            ("eos_token_id", self.eos_json()),
-            ("pad_token_id", json!(self.pad_token_id)),
-        ] {
+        for (key, id) in
+            [("bos_token_id", json!(self.bos_token_id)), ("eos_token_id", self.eos_json()), ("pad_token_id", json!(self.pad_token_id))]
+        {
             if !id.is_null() {
                 value[key] = id;
             }
@@ -424,56 +365,28 @@ mod tests {
     #[test]
     fn both_places_of_rope_theta_are_read() {
         let base = r#""vocab_size":8,"hidden_size":4,"intermediate_size":8,"num_hidden_layers":1,"num_attention_heads":2"#;
-        let theta = |extra: &str| {
-            Config::from_json(&format!("{{{base}{extra}}}"))
-                .unwrap()
-                .rope_theta
-        };
+        let theta = |extra: &str| Config::from_json(&format!("{{{base}{extra}}}")).unwrap().rope_theta;
         assert_eq!(theta(""), 10_000.0);
         assert_eq!(theta(r#","rope_theta":5.0"#), 5.0);
-        assert_eq!(
-            theta(r#","rope_parameters":{"rope_theta":7.0,"rope_type":"default"}"#),
-            7.0
-        );
-        let error = Config::from_json(&format!(
-            r#"{{{base},"rope_scaling":{{"rope_type":"llama3","factor":8.0}}}}"#
-        ))
-        .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "model configuration: `rope_scaling.rope_type` is `llama3`, only `default` is supported"
-        );
+        assert_eq!(theta(r#","rope_parameters":{"rope_theta":7.0,"rope_type":"default"}"#), 7.0);
+        let error = Config::from_json(&format!(r#"{{{base},"rope_scaling":{{"rope_type":"llama3","factor":8.0}}}}"#)).unwrap_err();
+        assert_eq!(error.to_string(), "model configuration: `rope_scaling.rope_type` is `llama3`, only `default` is supported");
     }
 
     #[test]
     fn contradictions_are_refused() {
         let mut config = Config::llama(100, 64, 2, 4);
         config.num_key_value_heads = 3;
-        assert!(
-            config
-                .validate()
-                .unwrap_err()
-                .to_string()
-                .contains("not a multiple")
-        );
+        assert!(config.validate().unwrap_err().to_string().contains("not a multiple"));
         config = Config::llama(100, 64, 2, 4);
         config.eos_token_ids = vec![100];
-        assert!(
-            config
-                .validate()
-                .unwrap_err()
-                .to_string()
-                .contains("outside the vocabulary of 100")
-        );
+        assert!(config.validate().unwrap_err().to_string().contains("outside the vocabulary of 100"));
     }
 
     #[test]
     fn parameters_are_counted() {
         let config = Config::llama(2048, 128, 4, 2);
         // 2048·128 + 4·(4·128·128 + 3·128·384 + 2·128) + 128
-        assert_eq!(
-            config.num_params(),
-            262_144 + 4 * (65_536 + 147_456 + 256) + 128
-        );
+        assert_eq!(config.num_params(), 262_144 + 4 * (65_536 + 147_456 + 256) + 128);
     }
 }

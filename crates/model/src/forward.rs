@@ -47,12 +47,7 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::forward`], or a cache that is full.
-    pub fn hidden_cached(
-        &self,
-        ids_bt: &Tensor,
-        inputs: &Inputs,
-        cache: &mut KvCache,
-    ) -> Result<Tensor> {
+    pub fn hidden_cached(&self, ids_bt: &Tensor, inputs: &Inputs, cache: &mut KvCache) -> Result<Tensor> {
         self.run(ids_bt, inputs, Some(cache))
     }
 
@@ -61,17 +56,12 @@ impl Model {
     /// # Errors
     /// What libtorch refuses.
     pub fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
-        Ok(hidden
-            .f_linear(self.head(), None::<&Tensor>)?
-            .f_to_kind(Kind::Float)?)
+        Ok(hidden.f_linear(self.head(), None::<&Tensor>)?.f_to_kind(Kind::Float)?)
     }
 
     /// The output matrix `[v, d]` in the compute type.
     pub(crate) fn head(&self) -> &Tensor {
-        self.work(index::head(
-            self.params_layers(),
-            self.config.tie_word_embeddings,
-        ))
+        self.work(index::head(self.params_layers(), self.config.tie_word_embeddings))
     }
 
     fn params_layers(&self) -> usize {
@@ -80,10 +70,7 @@ impl Model {
 
     fn run(&self, ids_bt: &Tensor, inputs: &Inputs, cache: Option<&mut KvCache>) -> Result<Tensor> {
         let &[_, time] = ids_bt.size().as_slice() else {
-            return Err(Error::Input(format!(
-                "token ids have shape {:?}, expected [batch, time]",
-                ids_bt.size()
-            )));
+            return Err(Error::Input(format!("token ids have shape {:?}, expected [batch, time]", ids_bt.size())));
         };
         let start = cache.as_ref().map_or(0, |cache| cache.len());
         let angles = match &inputs.positions {
@@ -97,44 +84,28 @@ impl Model {
             mask = Some(ones.f_tril(start)?);
         }
         let is_causal = mask.is_none() && time > 1;
-        let mut pass = Pass {
-            angles,
-            mask,
-            is_causal,
-            cache,
-        };
+        let mut pass = Pass { angles, mask, is_causal, cache };
         // `x_btd` is the residual stream without the last branch's output `delta`, which the next norm adds to it.
         let mut x_btd = Tensor::f_embedding(self.work(index::EMBED), ids_bt, -1, false, false)?;
         let mut delta: Option<Tensor> = None;
         for layer in 0..self.params_layers() {
-            let (sum, normed) =
-                self.add_norm(x_btd, delta, index::layer(layer, index::INPUT_NORM))?;
+            let (sum, normed) = self.add_norm(x_btd, delta, index::layer(layer, index::INPUT_NORM))?;
             let mixed = self.attention(layer, &normed, &mut pass)?;
-            let (sum, normed) =
-                self.add_norm(sum, Some(mixed), index::layer(layer, index::POST_NORM))?;
+            let (sum, normed) = self.add_norm(sum, Some(mixed), index::layer(layer, index::POST_NORM))?;
             delta = Some(self.feed_forward(layer, &normed)?);
             x_btd = sum;
         }
         if let Some(cache) = pass.cache {
             cache.advance(time);
         }
-        Ok(self
-            .add_norm(x_btd, delta, index::final_norm(self.params_layers()))?
-            .1)
+        Ok(self.add_norm(x_btd, delta, index::final_norm(self.params_layers()))?.1)
     }
 
     fn attention(&self, layer: usize, x_btd: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let config = &self.config;
-        let (heads, groups, width) = (
-            config.num_attention_heads,
-            config.num_key_value_heads,
-            config.head_dim,
-        );
+        let (heads, groups, width) = (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
         let &[batch, time, _] = x_btd.size().as_slice() else {
-            return Err(Error::Input(format!(
-                "hidden states have shape {:?}, expected [batch, time, width]",
-                x_btd.size()
-            )));
+            return Err(Error::Input(format!("hidden states have shape {:?}, expected [batch, time, width]", x_btd.size())));
         };
         let qkv = self.project(layer, Target::Qkv, x_btd)?;
         let (q_bhte, mut k_bgte, mut v_bgte) = pass.angles.split(&qkv, heads, groups)?;
@@ -151,9 +122,7 @@ impl Model {
             None,
             heads != groups,
         )?;
-        let mixed = mixed
-            .f_transpose(1, 2)?
-            .f_reshape([batch, time, heads * width])?;
+        let mixed = mixed.f_transpose(1, 2)?.f_reshape([batch, time, heads * width])?;
         self.project(layer, Target::Output, &mixed)
     }
 
@@ -163,10 +132,7 @@ impl Model {
             torch_ext::swiglu(&gate_up)?
         } else {
             let width = self.config.intermediate_size;
-            gate_up
-                .f_narrow(-1, 0, width)?
-                .f_silu()?
-                .f_mul(&gate_up.f_narrow(-1, width, width)?)?
+            gate_up.f_narrow(-1, 0, width)?.f_silu()?.f_mul(&gate_up.f_narrow(-1, width, width)?)?
         };
         self.project(layer, Target::Down, &inner_bti)
     }
@@ -195,10 +161,7 @@ impl Model {
 
     /// A matrix product, with the adapter's share where one is attached.
     fn project(&self, layer: usize, target: Target, x: &Tensor) -> Result<Tensor> {
-        let base = x.f_linear(
-            self.work(index::layer(layer, target.index())),
-            None::<&Tensor>,
-        )?;
+        let base = x.f_linear(self.work(index::layer(layer, target.index())), None::<&Tensor>)?;
         match &self.adapter {
             None => Ok(base),
             Some(adapter) => adapter.add_to(base, x, layer, target),

@@ -25,26 +25,15 @@ impl Inputs {
         let index_t = Tensor::f_arange(time, (Kind::Int64, segments_bt.device()))?;
         // A document starts where the number differs from that of the token before.
         let first = Tensor::f_ones([batch, 1], (Kind::Bool, segments_bt.device()))?;
-        let changes = segments_bt
-            .f_narrow(1, 1, time - 1)?
-            .f_ne_tensor(&segments_bt.f_narrow(1, 0, time - 1)?)?;
+        let changes = segments_bt.f_narrow(1, 1, time - 1)?.f_ne_tensor(&segments_bt.f_narrow(1, 0, time - 1)?)?;
         let starts_bt = Tensor::f_cat(&[first, changes], 1)?;
-        let start_index_bt = (&starts_bt.f_to_kind(Kind::Int64)? * &index_t)
-            .f_cummax(1)?
-            .0;
+        let start_index_bt = (&starts_bt.f_to_kind(Kind::Int64)? * &index_t).f_cummax(1)?.0;
         let positions = &index_t - &start_index_bt;
         // Same document means same start, which also tells apart two documents with one number.
-        let same = start_index_bt
-            .f_unsqueeze(2)?
-            .f_eq_tensor(&start_index_bt.f_unsqueeze(1)?)?;
-        let causal = index_t
-            .f_unsqueeze(1)?
-            .f_ge_tensor(&index_t.f_unsqueeze(0)?)?;
+        let same = start_index_bt.f_unsqueeze(2)?.f_eq_tensor(&start_index_bt.f_unsqueeze(1)?)?;
+        let causal = index_t.f_unsqueeze(1)?.f_ge_tensor(&index_t.f_unsqueeze(0)?)?;
         let mask = same.f_logical_and(&causal)?.f_unsqueeze(1)?;
-        Ok(Self {
-            positions: Some(positions),
-            mask: Some(mask),
-        })
+        Ok(Self { positions: Some(positions), mask: Some(mask) })
     }
 }
 
@@ -59,13 +48,7 @@ mod tests {
         let positions: Vec<i64> = Vec::try_from(inputs.positions.unwrap().view([-1])).unwrap();
         assert_eq!(positions, [0, 1, 0, 1, 2, 0]);
         let mask: Vec<bool> = Vec::try_from(inputs.mask.unwrap().view([-1])).unwrap();
-        let rows: Vec<String> = mask
-            .chunks(6)
-            .map(|row| row.iter().map(|x| if *x { '1' } else { '0' }).collect())
-            .collect();
-        assert_eq!(
-            rows,
-            ["100000", "110000", "001000", "001100", "001110", "000001"]
-        );
+        let rows: Vec<String> = mask.chunks(6).map(|row| row.iter().map(|x| if *x { '1' } else { '0' }).collect()).collect();
+        assert_eq!(rows, ["100000", "110000", "001000", "001100", "001110", "000001"]);
     }
 }

@@ -30,19 +30,10 @@ impl Model {
     /// Shapes that differ, or as [`Model::forward`].
     pub fn loss(&self, ids_bt: &Tensor, targets_bt: &Tensor, inputs: &Inputs) -> Result<Loss> {
         same_shape(ids_bt, targets_bt)?;
-        let num_targets = targets_bt
-            .f_ne(IGNORE)?
-            .f_sum(Kind::Int64)?
-            .f_int64_value(&[])?;
+        let num_targets = targets_bt.f_ne(IGNORE)?.f_sum(Kind::Int64)?.f_int64_value(&[])?;
         let (hidden_nd, targets_n) = self.flat_hidden(ids_bt, targets_bt, inputs)?;
         let rows = MAX_LOGITS / self.config.vocab_size.max(1);
-        let sum = torch_ext::linear_cross_entropy(
-            &hidden_nd,
-            self.head(),
-            &targets_n,
-            IGNORE,
-            rows.max(1),
-        )?;
+        let sum = torch_ext::linear_cross_entropy(&hidden_nd, self.head(), &targets_n, IGNORE, rows.max(1))?;
         Ok(Loss { sum, num_targets })
     }
 
@@ -50,22 +41,13 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::loss`].
-    pub fn token_losses(
-        &self,
-        ids_bt: &Tensor,
-        targets_bt: &Tensor,
-        inputs: &Inputs,
-    ) -> Result<Tensor> {
+    pub fn token_losses(&self, ids_bt: &Tensor, targets_bt: &Tensor, inputs: &Inputs) -> Result<Tensor> {
         same_shape(ids_bt, targets_bt)?;
         tch::no_grad(|| {
             let (hidden_nd, targets_n) = self.flat_hidden(ids_bt, targets_bt, inputs)?;
             let rows = (MAX_LOGITS / self.config.vocab_size.max(1)).max(1);
             let mut parts = Vec::new();
-            for (hidden, targets) in hidden_nd
-                .f_split(rows, 0)?
-                .iter()
-                .zip(targets_n.f_split(rows, 0)?)
-            {
+            for (hidden, targets) in hidden_nd.f_split(rows, 0)?.iter().zip(targets_n.f_split(rows, 0)?) {
                 let logits = self.logits(hidden)?;
                 let kept = targets.f_ne(IGNORE)?;
                 let index = targets.f_clamp_min(0)?.f_unsqueeze(1)?;
@@ -76,12 +58,7 @@ impl Model {
         })
     }
 
-    fn flat_hidden(
-        &self,
-        ids_bt: &Tensor,
-        targets_bt: &Tensor,
-        inputs: &Inputs,
-    ) -> Result<(Tensor, Tensor)> {
+    fn flat_hidden(&self, ids_bt: &Tensor, targets_bt: &Tensor, inputs: &Inputs) -> Result<(Tensor, Tensor)> {
         let hidden_btd = self.hidden(ids_bt, inputs)?;
         let hidden_nd = hidden_btd.f_view([-1, self.config.hidden_size])?;
         Ok((hidden_nd, targets_bt.f_reshape([-1])?))
@@ -92,11 +69,7 @@ fn same_shape(ids: &Tensor, targets: &Tensor) -> Result<()> {
     if ids.size() == targets.size() {
         return Ok(());
     }
-    Err(Error::Input(format!(
-        "targets have shape {:?}, token ids {:?}",
-        targets.size(),
-        ids.size()
-    )))
+    Err(Error::Input(format!("targets have shape {:?}, token ids {:?}", targets.size(), ids.size())))
 }
 
 /// The f32 gradients of what a model trains, summed over micro-batches.
@@ -118,28 +91,15 @@ impl Grads {
     pub fn add_backward(&mut self, model: &Model, loss: &Tensor) -> Result<()> {
         let leaves: Vec<&Tensor> = model.trainable().iter().map(|param| &param.work).collect();
         let grads = Tensor::f_run_backward(&[loss], &leaves, false, false)?;
-        if let Some((_, param)) = grads
-            .iter()
-            .zip(model.trainable())
-            .find(|(grad, _)| !grad.defined())
-        {
-            return Err(Error::Input(format!(
-                "the loss does not depend on `{}`",
-                param.name
-            )));
+        if let Some((_, param)) = grads.iter().zip(model.trainable()).find(|(grad, _)| !grad.defined()) {
+            return Err(Error::Input(format!("the loss does not depend on `{}`", param.name)));
         }
         if self.sums.is_empty() {
-            let own = |grad: &Tensor| -> Result<Tensor> {
-                Ok(grad.f_to_kind(Kind::Float)?.f_contiguous()?)
-            };
+            let own = |grad: &Tensor| -> Result<Tensor> { Ok(grad.f_to_kind(Kind::Float)?.f_contiguous()?) };
             self.sums = grads.iter().map(own).collect::<Result<_>>()?;
             return Ok(());
         }
-        Ok(torch_ext::foreach_add(
-            &self.tensors(),
-            &grads.iter().collect::<Vec<_>>(),
-            1.0,
-        )?)
+        Ok(torch_ext::foreach_add(&self.tensors(), &grads.iter().collect::<Vec<_>>(), 1.0)?)
     }
 
     /// The sums, in the order of [`Model::trainable`]; empty before the first backward pass.

@@ -1,9 +1,6 @@
 //! Memory-mapped weight files: the only `unsafe` of this crate.
 
-#![allow(
-    unsafe_code,
-    reason = "mapping a file is unsafe; the rules that make it sound stand below"
-)]
+#![allow(unsafe_code, reason = "mapping a file is unsafe; the rules that make it sound stand below")]
 
 use std::fs::File;
 use std::path::Path;

@@ -26,11 +26,7 @@ pub struct Options {
 impl Options {
     /// f32 on the CPU, trainable.
     pub fn cpu() -> Self {
-        Self {
-            device: Device::Cpu,
-            compute: Kind::Float,
-            trainable: true,
-        }
+        Self { device: Device::Cpu, compute: Kind::Float, trainable: true }
     }
 }
 
@@ -52,9 +48,7 @@ impl Model {
     /// # Errors
     /// A configuration that does not hold together, or what libtorch refuses.
     pub fn new(config: Config, seed: u64, options: &Options) -> Result<Self> {
-        let values = |spec: &params::Spec| {
-            Ok(params::init(spec, &config, seed).f_to_device(options.device)?)
-        };
+        let values = |spec: &params::Spec| Ok(params::init(spec, &config, seed).f_to_device(options.device)?);
         Self::build(config.clone(), options, values)
     }
 
@@ -64,77 +58,37 @@ impl Model {
     /// Files that are missing or damaged, tensors that are missing, unexpected or of another shape, by name.
     pub fn load(dir: &Path, options: &Options) -> Result<Self> {
         let config = Config::from_dir(dir)?;
-        let kind = if options.trainable {
-            Kind::Float
-        } else {
-            options.compute
-        };
-        let empty = |spec: &params::Spec| {
-            Ok(Tensor::f_zeros(
-                spec.shape.as_slice(),
-                (kind, options.device),
-            )?)
-        };
+        let kind = if options.trainable { Kind::Float } else { options.compute };
+        let empty = |spec: &params::Spec| Ok(Tensor::f_zeros(spec.shape.as_slice(), (kind, options.device))?);
         let model = Self::build(config, options, empty)?;
         let files = weights::weight_files(dir)?;
         let tied = model.config.tie_word_embeddings;
         // Some writers store the tied matrix twice, and old ones the rotary frequencies.
-        let ignore = |name: &str| {
-            (tied && name == "lm_head.weight") || name.ends_with("rotary_emb.inv_freq")
-        };
+        let ignore = |name: &str| (tied && name == "lm_head.weight") || name.ends_with("rotary_emb.inv_freq");
         weights::read_into(&files, &model.slots(), str::to_owned, ignore)?;
         model.refresh()?;
         Ok(model)
     }
 
-    fn build(
-        config: Config,
-        options: &Options,
-        values: impl Fn(&params::Spec) -> Result<Tensor>,
-    ) -> Result<Self> {
+    fn build(config: Config, options: &Options, values: impl Fn(&params::Spec) -> Result<Tensor>) -> Result<Self> {
         config.validate()?;
         if !matches!(options.compute, Kind::Float | Kind::BFloat16) {
-            return Err(Error::Input(format!(
-                "cannot compute in {:?}, only in Float and BFloat16",
-                options.compute
-            )));
+            return Err(Error::Input(format!("cannot compute in {:?}, only in Float and BFloat16", options.compute)));
         }
         let params = params::specs(&config)
             .into_iter()
             .map(|spec| {
                 let master = values(&spec)?;
-                Param::new(
-                    spec.name,
-                    spec.parts,
-                    master,
-                    options.compute,
-                    options.trainable,
-                )
+                Param::new(spec.name, spec.parts, master, options.compute, options.trainable)
             })
             .collect::<Result<Vec<_>>>()?;
         let rope = Rope::new(&config, options.device)?;
-        Ok(Self {
-            config,
-            options: *options,
-            params,
-            rope,
-            adapter: None,
-        })
+        Ok(Self { config, options: *options, params, rope, adapter: None })
     }
 
     fn slots(&self) -> Vec<Slot<'_>> {
-        let parts = self
-            .params
-            .iter()
-            .flat_map(|param| param.parts.iter().map(move |part| (param, part)));
-        parts
-            .map(|(param, part)| Slot {
-                name: &part.name,
-                target: &param.master,
-                start: part.start,
-                rows: part.rows,
-            })
-            .collect()
+        let parts = self.params.iter().flat_map(|param| param.parts.iter().map(move |part| (param, part)));
+        parts.map(|(param, part)| Slot { name: &part.name, target: &param.master, start: part.start, rows: part.rows }).collect()
     }
 
     /// Writes `config.json`, `generation_config.json` and `model.safetensors` into `dir`, which must exist. Files are
@@ -154,10 +108,7 @@ impl Model {
             tensors.insert(slot.name.to_owned(), Outgoing::new(rows, kind));
         }
         weights::write(&dir.join("model.safetensors"), &tensors)?;
-        weights::write_text(
-            &dir.join("generation_config.json"),
-            &self.config.generation_json(),
-        )?;
+        weights::write_text(&dir.join("generation_config.json"), &self.config.generation_json())?;
         weights::write_text(&dir.join("config.json"), &self.config.to_json())
     }
 
@@ -188,9 +139,7 @@ impl Model {
 
     /// What an optimizer updates, in a fixed order: the base weights, or the adapter's alone once one is attached.
     pub fn trainable(&self) -> &[Param] {
-        self.adapter
-            .as_ref()
-            .map_or(&self.params, |adapter| &adapter.params)
+        self.adapter.as_ref().map_or(&self.params, |adapter| &adapter.params)
     }
 
     /// Number of weights that an optimizer updates.
@@ -204,12 +153,7 @@ impl Model {
     /// What libtorch refuses.
     pub fn refresh(&self) -> Result<()> {
         let adapter = self.adapter.iter().flat_map(|adapter| &adapter.params);
-        let copies: Vec<&Param> = self
-            .params
-            .iter()
-            .chain(adapter)
-            .filter(|param| param.has_copy())
-            .collect();
+        let copies: Vec<&Param> = self.params.iter().chain(adapter).filter(|param| param.has_copy()).collect();
         let targets: Vec<&Tensor> = copies.iter().map(|param| &param.work).collect();
         let sources: Vec<&Tensor> = copies.iter().map(|param| &param.master).collect();
         Ok(torch_ext::foreach_copy(&targets, &sources)?)

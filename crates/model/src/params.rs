@@ -36,32 +36,12 @@ pub struct Param {
 
 impl Param {
     /// Wraps f32 (or, if not trainable, any) weights; makes the working copy in `compute`.
-    pub(crate) fn new(
-        name: String,
-        parts: Vec<Part>,
-        master: Tensor,
-        compute: Kind,
-        trainable: bool,
-    ) -> Result<Self> {
+    pub(crate) fn new(name: String, parts: Vec<Part>, master: Tensor, compute: Kind, trainable: bool) -> Result<Self> {
         let decay = master.dim() >= 2;
-        let work = if master.kind() == compute {
-            master.detach()
-        } else {
-            master.detach().f_to_kind(compute)?
-        };
+        let work = if master.kind() == compute { master.detach() } else { master.detach().f_to_kind(compute)? };
         let work = work.f_set_requires_grad(trainable)?;
-        let master = if trainable {
-            master
-        } else {
-            work.shallow_clone()
-        };
-        Ok(Self {
-            name,
-            master,
-            decay,
-            parts,
-            work,
-        })
+        let master = if trainable { master } else { work.shallow_clone() };
+        Ok(Self { name, master, decay, parts, work })
     }
 
     /// Whether `work` is a copy of another type, which [`crate::Model::refresh`] has to keep up to date.
@@ -113,16 +93,9 @@ pub(crate) mod index {
 /// All parameters of a model, in order.
 pub(crate) fn specs(config: &Config) -> Vec<Spec> {
     let (d, i) = (config.hidden_size, config.intermediate_size);
-    let (q, kv) = (
-        config.num_attention_heads * config.head_dim,
-        config.num_key_value_heads * config.head_dim,
-    );
+    let (q, kv) = (config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim);
     let single = |name: String, shape: Vec<i64>| Spec {
-        parts: vec![Part {
-            name: name.clone(),
-            start: 0,
-            rows: shape[0],
-        }],
+        parts: vec![Part { name: name.clone(), start: 0, rows: shape[0] }],
         name,
         shape,
         is_residual_output: false,
@@ -132,57 +105,29 @@ pub(crate) fn specs(config: &Config) -> Vec<Spec> {
         let parts: Vec<Part> = parts
             .iter()
             .map(|(name, rows)| {
-                let part = Part {
-                    name: name.clone(),
-                    start,
-                    rows: *rows,
-                };
+                let part = Part { name: name.clone(), start, rows: *rows };
                 start += rows;
                 part
             })
             .collect();
-        Spec {
-            name,
-            shape: vec![start, d],
-            parts,
-            is_residual_output: false,
-        }
+        Spec { name, shape: vec![start, d], parts, is_residual_output: false }
     };
-    let mut out = vec![single(
-        "model.embed_tokens.weight".to_owned(),
-        vec![config.vocab_size, d],
-    )];
+    let mut out = vec![single("model.embed_tokens.weight".to_owned(), vec![config.vocab_size, d])];
     for layer in 0..config.num_hidden_layers {
         let name = |rest: &str| format!("model.layers.{layer}.{rest}.weight");
         out.push(single(name("input_layernorm"), vec![d]));
         out.push(joined(
             name("self_attn.qkv_proj"),
-            &[
-                (name("self_attn.q_proj"), q),
-                (name("self_attn.k_proj"), kv),
-                (name("self_attn.v_proj"), kv),
-            ],
+            &[(name("self_attn.q_proj"), q), (name("self_attn.k_proj"), kv), (name("self_attn.v_proj"), kv)],
         ));
-        out.push(Spec {
-            is_residual_output: true,
-            ..single(name("self_attn.o_proj"), vec![d, q])
-        });
+        out.push(Spec { is_residual_output: true, ..single(name("self_attn.o_proj"), vec![d, q]) });
         out.push(single(name("post_attention_layernorm"), vec![d]));
-        out.push(joined(
-            name("mlp.gate_up_proj"),
-            &[(name("mlp.gate_proj"), i), (name("mlp.up_proj"), i)],
-        ));
-        out.push(Spec {
-            is_residual_output: true,
-            ..single(name("mlp.down_proj"), vec![d, i])
-        });
+        out.push(joined(name("mlp.gate_up_proj"), &[(name("mlp.gate_proj"), i), (name("mlp.up_proj"), i)]));
+        out.push(Spec { is_residual_output: true, ..single(name("mlp.down_proj"), vec![d, i]) });
     }
     out.push(single("model.norm.weight".to_owned(), vec![d]));
     if !config.tie_word_embeddings {
-        out.push(single(
-            "lm_head.weight".to_owned(),
-            vec![config.vocab_size, d],
-        ));
+        out.push(single("lm_head.weight".to_owned(), vec![config.vocab_size, d]));
     }
     out
 }
@@ -196,20 +141,11 @@ pub(crate) fn init(spec: &Spec, config: &Config, seed: u64) -> Tensor {
     if spec.shape.len() == 1 {
         return Tensor::ones(&spec.shape, (Kind::Float, Device::Cpu));
     }
-    let scale = if spec.is_residual_output {
-        1.0 / (2.0 * config.num_hidden_layers as f64).sqrt()
-    } else {
-        1.0
-    };
+    let scale = if spec.is_residual_output { 1.0 / (2.0 * config.num_hidden_layers as f64).sqrt() } else { 1.0 };
     let columns = spec.shape[1];
     let mut values = Vec::new();
     for part in &spec.parts {
-        values.extend(normal_values(
-            seed,
-            &part.name,
-            (part.rows * columns) as usize,
-            INIT_STD * scale,
-        ));
+        values.extend(normal_values(seed, &part.name, (part.rows * columns) as usize, INIT_STD * scale));
     }
     Tensor::from_slice(&values).view(spec.shape.as_slice())
 }
@@ -232,9 +168,7 @@ pub(crate) fn normal_values(seed: u64, name: &str, count: usize, std: f64) -> Ve
 /// `count` draws from the uniform distribution on (-bound, bound).
 pub(crate) fn uniform_values(seed: u64, name: &str, count: usize, bound: f64) -> Vec<f32> {
     let stream = Stream::new(seed, name);
-    (0..count as u64)
-        .map(|i| ((2.0 * stream.unit(i) - 1.0) * bound) as f32)
-        .collect()
+    (0..count as u64).map(|i| ((2.0 * stream.unit(i) - 1.0) * bound) as f32).collect()
 }
 
 /// A counter-based generator: the i-th value is a hash of (seed, name, i).
@@ -245,21 +179,13 @@ struct Stream {
 impl Stream {
     fn new(seed: u64, name: &str) -> Self {
         // FNV-1a of the name, mixed with the seed.
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        Self {
-            key: mix(hash ^ mix(seed)),
-        }
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        Self { key: mix(hash ^ mix(seed)) }
     }
 
     /// A number in [0, 1) with 53 random bits.
     fn unit(&self, index: u64) -> f64 {
-        (mix(self
-            .key
-            .wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
-            >> 11) as f64
-            / (1u64 << 53) as f64
+        (mix(self.key.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15))) >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 
@@ -279,15 +205,8 @@ mod tests {
     fn draws_have_the_right_moments_and_depend_on_seed_and_name() {
         let values = normal_values(1, "a", 100_001, 0.5);
         let mean = values.iter().map(|x| f64::from(*x)).sum::<f64>() / values.len() as f64;
-        let var = values
-            .iter()
-            .map(|x| (f64::from(*x) - mean).powi(2))
-            .sum::<f64>()
-            / values.len() as f64;
-        assert!(
-            mean.abs() < 0.005 && (var.sqrt() - 0.5).abs() < 0.005,
-            "{mean} {var}"
-        );
+        let var = values.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / values.len() as f64;
+        assert!(mean.abs() < 0.005 && (var.sqrt() - 0.5).abs() < 0.005, "{mean} {var}");
         assert_eq!(values[..10], normal_values(1, "a", 10, 0.5));
         assert_ne!(values[..10], normal_values(2, "a", 10, 0.5));
         assert_ne!(values[..10], normal_values(1, "b", 10, 0.5));
@@ -300,17 +219,8 @@ mod tests {
             config.num_key_value_heads = 2;
             config.tie_word_embeddings = tied;
             let specs = specs(&config);
-            assert_eq!(
-                specs
-                    .iter()
-                    .map(|s| s.shape.iter().product::<i64>())
-                    .sum::<i64>(),
-                config.num_params()
-            );
-            assert_eq!(
-                specs[index::layer(2, index::DOWN)].name,
-                "model.layers.2.mlp.down_proj.weight"
-            );
+            assert_eq!(specs.iter().map(|s| s.shape.iter().product::<i64>()).sum::<i64>(), config.num_params());
+            assert_eq!(specs[index::layer(2, index::DOWN)].name, "model.layers.2.mlp.down_proj.weight");
             assert_eq!(specs[index::final_norm(3)].name, "model.norm.weight");
             assert_eq!(specs[index::head(3, tied)].shape, [50, 32]);
         }

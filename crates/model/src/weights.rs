@@ -27,10 +27,7 @@ pub(crate) fn weight_files(dir: &Path) -> Result<Vec<PathBuf>> {
     struct Index {
         weight_map: BTreeMap<String, String>,
     }
-    let parsed: Index = serde_json::from_str(&text).map_err(|source| Error::Json {
-        path: index,
-        source,
-    })?;
+    let parsed: Index = serde_json::from_str(&text).map_err(|source| Error::Json { path: index, source })?;
     let names: BTreeSet<String> = parsed.weight_map.into_values().collect();
     Ok(names.into_iter().map(|name| dir.join(name)).collect())
 }
@@ -48,21 +45,13 @@ pub(crate) struct Slot<'a> {
 ///
 /// # Errors
 /// Missing or unexpected names, other shapes, types that are not floats, damaged files.
-pub(crate) fn read_into(
-    files: &[PathBuf],
-    slots: &[Slot],
-    rename: impl Fn(&str) -> String,
-    ignore: impl Fn(&str) -> bool,
-) -> Result<()> {
+pub(crate) fn read_into(files: &[PathBuf], slots: &[Slot], rename: impl Fn(&str) -> String, ignore: impl Fn(&str) -> bool) -> Result<()> {
     let by_name: HashMap<&str, &Slot> = slots.iter().map(|slot| (slot.name, slot)).collect();
     let mut filled = BTreeSet::new();
     let mut unexpected = Vec::new();
     for path in files {
         let map = MappedFile::open(path)?;
-        let file = SafeTensors::deserialize(map.bytes()).map_err(|source| Error::Safetensors {
-            path: path.clone(),
-            source,
-        })?;
+        let file = SafeTensors::deserialize(map.bytes()).map_err(|source| Error::Safetensors { path: path.clone(), source })?;
         for (file_name, view) in file.tensors() {
             let name = rename(&file_name);
             let Some(slot) = by_name.get(name.as_str()) else {
@@ -76,38 +65,21 @@ pub(crate) fn read_into(
                 Dtype::F16 => Kind::Half,
                 Dtype::BF16 => Kind::BFloat16,
                 other => {
-                    return Err(Error::Type {
-                        path: path.clone(),
-                        name: file_name,
-                        got: format!("{other:?}"),
-                    });
+                    return Err(Error::Type { path: path.clone(), name: file_name, got: format!("{other:?}") });
                 }
             };
             let got: Vec<i64> = view.shape().iter().map(|n| *n as i64).collect();
             let mut expected = slot.target.size();
             expected[0] = slot.rows;
             if got != expected {
-                return Err(Error::Shape {
-                    path: path.clone(),
-                    name: file_name,
-                    got,
-                    expected,
-                });
+                return Err(Error::Shape { path: path.clone(), name: file_name, got, expected });
             }
             let tensor = Tensor::f_from_data_size(view.data(), &got, kind)?;
-            tch::no_grad(|| {
-                slot.target
-                    .f_narrow(0, slot.start, slot.rows)?
-                    .f_copy_(&tensor)
-            })?;
+            tch::no_grad(|| slot.target.f_narrow(0, slot.start, slot.rows)?.f_copy_(&tensor))?;
             filled.insert(slot.name);
         }
     }
-    let missing: Vec<String> = slots
-        .iter()
-        .filter(|slot| !filled.contains(slot.name))
-        .map(|slot| slot.name.to_owned())
-        .collect();
+    let missing: Vec<String> = slots.iter().filter(|slot| !filled.contains(slot.name)).map(|slot| slot.name.to_owned()).collect();
     if missing.is_empty() && unexpected.is_empty() {
         return Ok(());
     }
@@ -120,16 +92,8 @@ pub(crate) fn read_into(
         }
         names
     };
-    let path = files
-        .first()
-        .and_then(|file| file.parent())
-        .unwrap_or(Path::new(""))
-        .to_owned();
-    Err(Error::Names {
-        path,
-        missing: few(missing),
-        unexpected: few(unexpected),
-    })
+    let path = files.first().and_then(|file| file.parent()).unwrap_or(Path::new("")).to_owned();
+    Err(Error::Names { path, missing: few(missing), unexpected: few(unexpected) })
 }
 
 /// A tensor that is turned into bytes only when its turn to be written comes.
@@ -142,21 +106,13 @@ pub(crate) struct Outgoing {
 impl Outgoing {
     pub(crate) fn new(tensor: Tensor, kind: Kind) -> Self {
         let shape = tensor.size().iter().map(|n| *n as usize).collect();
-        Self {
-            tensor,
-            shape,
-            kind,
-        }
+        Self { tensor, shape, kind }
     }
 }
 
 impl View for &Outgoing {
     fn dtype(&self) -> Dtype {
-        if self.kind == Kind::BFloat16 {
-            Dtype::BF16
-        } else {
-            Dtype::F32
-        }
+        if self.kind == Kind::BFloat16 { Dtype::BF16 } else { Dtype::F32 }
     }
 
     fn shape(&self) -> &[usize] {
@@ -164,12 +120,7 @@ impl View for &Outgoing {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        let tensor = self
-            .tensor
-            .detach()
-            .to_device(Device::Cpu)
-            .to_kind(self.kind)
-            .contiguous();
+        let tensor = self.tensor.detach().to_device(Device::Cpu).to_kind(self.kind).contiguous();
         let mut bytes = vec![0; self.data_len()];
         tensor.copy_data_u8(&mut bytes, self.shape.iter().product());
         Cow::Owned(bytes)
@@ -183,12 +134,8 @@ impl View for &Outgoing {
 /// Writes tensors to a safetensors file, in the order of their names, and syncs it to disk.
 pub(crate) fn write(path: &Path, tensors: &BTreeMap<String, Outgoing>) -> Result<()> {
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize_to_file(tensors.iter(), Some(metadata), path).map_err(|source| {
-        Error::Safetensors {
-            path: path.to_owned(),
-            source,
-        }
-    })?;
+    safetensors::serialize_to_file(tensors.iter(), Some(metadata), path)
+        .map_err(|source| Error::Safetensors { path: path.to_owned(), source })?;
     sync(path)
 }
 
@@ -199,7 +146,5 @@ pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
 }
 
 fn sync(path: &Path) -> Result<()> {
-    std::fs::File::open(path)
-        .and_then(|file| file.sync_all())
-        .map_err(Error::io(path, "sync"))
+    std::fs::File::open(path).and_then(|file| file.sync_all()).map_err(Error::io(path, "sync"))
 }

@@ -10,27 +10,18 @@ use torch_ext::AdamW;
 const MODELS: [&str; 3] = ["gqa", "tied", "wide_heads"];
 
 fn dir(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../fixtures/golden/model")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/golden/model").join(name)
 }
 
 fn read(path: &Path) -> HashMap<String, Tensor> {
     let bytes = std::fs::read(path).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let convert = |view: &safetensors::tensor::TensorView| {
-        let kind = if view.dtype() == safetensors::Dtype::I64 {
-            Kind::Int64
-        } else {
-            Kind::Float
-        };
+        let kind = if view.dtype() == safetensors::Dtype::I64 { Kind::Int64 } else { Kind::Float };
         let size: Vec<i64> = view.shape().iter().map(|n| *n as i64).collect();
         Tensor::from_data_size(view.data(), &size, kind)
     };
-    file.tensors()
-        .iter()
-        .map(|(name, view)| (name.clone(), convert(view)))
-        .collect()
+    file.tensors().iter().map(|(name, view)| (name.clone(), convert(view))).collect()
 }
 
 fn max_diff(a: &Tensor, b: &Tensor) -> f64 {
@@ -43,10 +34,7 @@ fn by_name(model: &Model, tensors: &[&Tensor]) -> HashMap<String, Tensor> {
     let mut out = HashMap::new();
     for (param, tensor) in model.params().iter().zip(tensors) {
         for part in &param.parts {
-            out.insert(
-                part.name.clone(),
-                tensor.narrow(0, part.start, part.rows).copy(),
-            );
+            out.insert(part.name.clone(), tensor.narrow(0, part.start, part.rows).copy());
         }
     }
     out
@@ -60,18 +48,11 @@ fn logits_and_loss_are_those_of_transformers() {
         let logits = model.forward(&golden["ids"], &Inputs::default()).unwrap();
         let difference = max_diff(&logits, &golden["logits"]);
         assert!(difference < 1e-4, "{name}: logits differ by {difference:e}");
-        let loss = model
-            .loss(&golden["ids"], &golden["targets"], &Inputs::default())
-            .unwrap();
+        let loss = model.loss(&golden["ids"], &golden["targets"], &Inputs::default()).unwrap();
         assert_eq!(loss.num_targets, 61);
         let mean = loss.sum.double_value(&[]) / 61.0;
-        assert!(
-            (mean - golden["loss"].double_value(&[])).abs() < 1e-5,
-            "{name}: loss {mean}"
-        );
-        let nll = model
-            .token_losses(&golden["ids"], &golden["targets"], &Inputs::default())
-            .unwrap();
+        assert!((mean - golden["loss"].double_value(&[])).abs() < 1e-5, "{name}: loss {mean}");
+        let nll = model.token_losses(&golden["ids"], &golden["targets"], &Inputs::default()).unwrap();
         assert!((nll.sum(Kind::Double).double_value(&[]) / 61.0 - mean).abs() < 1e-5);
     }
 }
@@ -81,52 +62,27 @@ fn gradients_and_an_optimizer_step_are_those_of_pytorch() {
     for name in MODELS {
         let golden = read(&dir(name).join("golden.safetensors"));
         let model = Model::load(&dir(name), &Options::cpu()).unwrap();
-        let before = by_name(
-            &model,
-            &model.params().iter().map(|p| &p.master).collect::<Vec<_>>(),
-        );
+        let before = by_name(&model, &model.params().iter().map(|p| &p.master).collect::<Vec<_>>());
         let mut grads = Grads::new();
         // Two micro-batches: the first row, then the others; together the mean over all 61 targets.
         for (start, rows) in [(0, 1), (1, 2)] {
             let part = |key: &str| golden[key].narrow(0, start, rows);
-            let loss = model
-                .loss(&part("ids"), &part("targets"), &Inputs::default())
-                .unwrap();
+            let loss = model.loss(&part("ids"), &part("targets"), &Inputs::default()).unwrap();
             grads.add_backward(&model, &(loss.sum / 61.0)).unwrap();
         }
         let got = by_name(&model, &grads.tensors());
-        assert_eq!(
-            got.len(),
-            golden.keys().filter(|key| key.starts_with("grad.")).count()
-        );
+        assert_eq!(got.len(), golden.keys().filter(|key| key.starts_with("grad.")).count());
         for (key, grad) in &got {
             let want = &golden[&format!("grad.{key}")];
             let scale = want.abs().max().double_value(&[]);
-            assert!(
-                max_diff(grad, want) < 1e-4 * scale.max(0.01),
-                "{name}: gradient of {key}"
-            );
+            assert!(max_diff(grad, want) < 1e-4 * scale.max(0.01), "{name}: gradient of {key}");
         }
         for decay in [true, false] {
-            let chosen: Vec<usize> = (0..model.trainable().len())
-                .filter(|i| model.trainable()[*i].decay == decay)
-                .collect();
-            let params: Vec<&Tensor> = chosen
-                .iter()
-                .map(|i| &model.trainable()[*i].master)
-                .collect();
+            let chosen: Vec<usize> = (0..model.trainable().len()).filter(|i| model.trainable()[*i].decay == decay).collect();
+            let params: Vec<&Tensor> = chosen.iter().map(|i| &model.trainable()[*i].master).collect();
             let own: Vec<&Tensor> = chosen.iter().map(|i| grads.tensors()[*i]).collect();
-            let (m, v): (Vec<Tensor>, Vec<Tensor>) = params
-                .iter()
-                .map(|p| (p.zeros_like(), p.zeros_like()))
-                .unzip();
-            let options = AdamW {
-                lr: 1e-2,
-                beta1: 0.9,
-                beta2: 0.95,
-                eps: 1e-8,
-                weight_decay: if decay { 0.1 } else { 0.0 },
-            };
+            let (m, v): (Vec<Tensor>, Vec<Tensor>) = params.iter().map(|p| (p.zeros_like(), p.zeros_like())).unzip();
+            let options = AdamW { lr: 1e-2, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: if decay { 0.1 } else { 0.0 } };
             let step = torch_ext::step_tensor(1, Device::Cpu);
             torch_ext::fused_adamw(
                 &params,
@@ -141,26 +97,13 @@ fn gradients_and_an_optimizer_step_are_those_of_pytorch() {
             .unwrap();
         }
         model.refresh().unwrap();
-        let after = by_name(
-            &model,
-            &model.params().iter().map(|p| &p.master).collect::<Vec<_>>(),
-        );
+        let after = by_name(&model, &model.params().iter().map(|p| &p.master).collect::<Vec<_>>());
         for (key, weight) in &after {
             // A first step moves each weight by about the learning rate, whatever the size of its gradient; where that
             // is tiny, its sign is rounding. So compare where the gradient is clearly not zero.
-            let clear = golden[&format!("grad.{key}")]
-                .abs()
-                .gt(1e-6)
-                .to_kind(Kind::Float);
-            let (change, want) = (
-                (weight - &before[key]) * &clear,
-                &golden[&format!("step.{key}")] * &clear,
-            );
-            assert!(
-                max_diff(&change, &want) < 2e-5,
-                "{name}: step of {key}: {}",
-                max_diff(&change, &want)
-            );
+            let clear = golden[&format!("grad.{key}")].abs().gt(1e-6).to_kind(Kind::Float);
+            let (change, want) = ((weight - &before[key]) * &clear, &golden[&format!("step.{key}")] * &clear);
+            assert!(max_diff(&change, &want) < 2e-5, "{name}: step of {key}: {}", max_diff(&change, &want));
         }
     }
 }
@@ -173,54 +116,28 @@ fn a_peft_adapter_gives_the_same_logits_attached_and_merged() {
     let base = model.forward(&golden["ids"], &Inputs::default()).unwrap();
     model.load_adapter(&dir("gqa").join("adapter")).unwrap();
     let attached = model.forward(&golden["ids"], &Inputs::default()).unwrap();
-    assert!(
-        max_diff(&attached, want) < 1e-4,
-        "{}",
-        max_diff(&attached, want)
-    );
-    assert!(
-        max_diff(&base, want) > 0.1,
-        "the adapter must matter for this test to mean something"
-    );
+    assert!(max_diff(&attached, want) < 1e-4, "{}", max_diff(&attached, want));
+    assert!(max_diff(&base, want) > 0.1, "the adapter must matter for this test to mean something");
     let change = model.merge_lora(&golden["ids"]).unwrap();
     assert!(change < 1e-4, "merging changed logits by {change}");
-    assert!(
-        max_diff(
-            &model.forward(&golden["ids"], &Inputs::default()).unwrap(),
-            want
-        ) < 1e-4
-    );
+    assert!(max_diff(&model.forward(&golden["ids"], &Inputs::default()).unwrap(), want) < 1e-4);
     assert!(model.lora().is_none());
 }
 
 #[test]
 fn bf16_stays_near_f32() {
     let golden = read(&dir("gqa").join("golden.safetensors"));
-    let options = Options {
-        compute: Kind::BFloat16,
-        ..Options::cpu()
-    };
+    let options = Options { compute: Kind::BFloat16, ..Options::cpu() };
     let model = Model::load(&dir("gqa"), &options).unwrap();
-    let loss = model
-        .loss(&golden["ids"], &golden["targets"], &Inputs::default())
-        .unwrap();
+    let loss = model.loss(&golden["ids"], &golden["targets"], &Inputs::default()).unwrap();
     let mean = loss.sum.double_value(&[]) / 61.0;
-    assert!(
-        (mean - golden["loss"].double_value(&[])).abs() < 0.03,
-        "{mean}"
-    );
+    assert!((mean - golden["loss"].double_value(&[])).abs() < 0.03, "{mean}");
     let mut grads = Grads::new();
     grads.add_backward(&model, &(loss.sum / 61.0)).unwrap();
-    let all: Vec<Tensor> = by_name(&model, &grads.tensors())
-        .into_iter()
-        .map(|(key, grad)| (grad - &golden[&format!("grad.{key}")]).flatten(0, -1))
-        .collect();
+    let all: Vec<Tensor> =
+        by_name(&model, &grads.tensors()).into_iter().map(|(key, grad)| (grad - &golden[&format!("grad.{key}")]).flatten(0, -1)).collect();
     let error = Tensor::cat(&all, 0).norm().double_value(&[]);
-    let norm = golden
-        .iter()
-        .filter(|(key, _)| key.starts_with("grad."))
-        .map(|(_, g)| g.norm().double_value(&[]).powi(2))
-        .sum::<f64>()
-        .sqrt();
+    let norm =
+        golden.iter().filter(|(key, _)| key.starts_with("grad.")).map(|(_, g)| g.norm().double_value(&[]).powi(2)).sum::<f64>().sqrt();
     assert!(error < 0.05 * norm, "{error} of {norm}");
 }

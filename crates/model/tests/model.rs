@@ -14,10 +14,7 @@ fn config() -> Config {
 }
 
 fn ids(rows: i64, time: i64) -> Tensor {
-    (Tensor::arange(rows * time, (Kind::Int64, Device::Cpu)) * 7)
-        .remainder(61)
-        .view([rows, time])
-        + 3
+    (Tensor::arange(rows * time, (Kind::Int64, Device::Cpu)) * 7).remainder(61).view([rows, time]) + 3
 }
 
 fn logits(model: &Model, ids: &Tensor) -> Tensor {
@@ -31,13 +28,7 @@ fn max_diff(a: &Tensor, b: &Tensor) -> f64 {
 /// One plain step against the gradient, so that weights are no longer those of the seed.
 fn nudge(model: &Model, rate: f64) {
     let ids = ids(2, 10);
-    let loss = model
-        .loss(
-            &ids.narrow(1, 0, 9),
-            &ids.narrow(1, 1, 9),
-            &Inputs::default(),
-        )
-        .unwrap();
+    let loss = model.loss(&ids.narrow(1, 0, 9), &ids.narrow(1, 1, 9), &Inputs::default()).unwrap();
     let mut grads = Grads::new();
     grads.add_backward(model, &loss.sum).unwrap();
     let masters: Vec<&Tensor> = model.trainable().iter().map(|p| &p.master).collect();
@@ -51,12 +42,7 @@ fn the_seed_alone_decides_the_weights() {
     let first = make(1);
     let _ = Tensor::rand([5], (Kind::Float, Device::Cpu));
     let (again, other) = (make(1), make(2));
-    for ((a, b), c) in first
-        .params()
-        .iter()
-        .zip(again.params())
-        .zip(other.params())
-    {
+    for ((a, b), c) in first.params().iter().zip(again.params()).zip(other.params()) {
         assert_eq!(a.master, b.master, "{}", a.name);
         assert!(a.master.dim() == 1 || a.master != c.master, "{}", a.name);
         assert_eq!(a.decay, a.master.dim() == 2);
@@ -78,29 +64,16 @@ fn a_saved_model_reads_back_equal() {
         let back = Model::load(dir.path(), &Options::cpu()).unwrap();
         assert_eq!(back.config(), &config);
         for (a, b) in model.params().iter().zip(back.params()) {
-            let want = if dtype == Dtype::Bf16 {
-                a.master.to_kind(Kind::BFloat16).to_kind(Kind::Float)
-            } else {
-                a.master.copy()
-            };
+            let want = if dtype == Dtype::Bf16 { a.master.to_kind(Kind::BFloat16).to_kind(Kind::Float) } else { a.master.copy() };
             assert_eq!(b.master, want, "{}", a.name);
         }
         let bytes = std::fs::read(dir.path().join("model.safetensors")).unwrap();
         let header = String::from_utf8_lossy(&bytes[8..200]).into_owned();
-        assert!(
-            header.contains(r#""__metadata__":{"format":"pt"}"#),
-            "{header}"
-        );
-        assert_eq!(
-            String::from_utf8_lossy(&bytes).contains("lm_head.weight"),
-            !tied
-        );
+        assert!(header.contains(r#""__metadata__":{"format":"pt"}"#), "{header}");
+        assert_eq!(String::from_utf8_lossy(&bytes).contains("lm_head.weight"), !tied);
         // The same model gives the same bytes.
         model.save(dir.path()).unwrap();
-        assert_eq!(
-            std::fs::read(dir.path().join("model.safetensors")).unwrap(),
-            bytes
-        );
+        assert_eq!(std::fs::read(dir.path().join("model.safetensors")).unwrap(), bytes);
     }
 }
 
@@ -109,22 +82,11 @@ fn a_model_for_inference_keeps_no_masters() {
     let dir = tempfile::tempdir().unwrap();
     let model = Model::new(config(), 3, &Options::cpu()).unwrap();
     model.save(dir.path()).unwrap();
-    let options = Options {
-        device: Device::Cpu,
-        compute: Kind::BFloat16,
-        trainable: false,
-    };
+    let options = Options { device: Device::Cpu, compute: Kind::BFloat16, trainable: false };
     let small = Model::load(dir.path(), &options).unwrap();
-    assert!(
-        small
-            .params()
-            .iter()
-            .all(|p| p.master.kind() == Kind::BFloat16)
-    );
+    assert!(small.params().iter().all(|p| p.master.kind() == Kind::BFloat16));
     assert!(max_diff(&logits(&small, &ids(1, 8)), &logits(&model, &ids(1, 8))) < 0.05);
-    let loss = small
-        .loss(&ids(1, 8), &ids(1, 8), &Inputs::default())
-        .unwrap();
+    let loss = small.loss(&ids(1, 8), &ids(1, 8), &Inputs::default()).unwrap();
     assert!(!loss.sum.requires_grad());
 }
 
@@ -139,29 +101,15 @@ fn edit_weights(dir: &Path, edit: impl Fn(&mut Vec<(String, Tensor)>)) {
 #[test]
 fn wrong_weights_are_named() {
     let dir = tempfile::tempdir().unwrap();
-    Model::new(config(), 3, &Options::cpu())
-        .unwrap()
-        .save(dir.path())
-        .unwrap();
+    Model::new(config(), 3, &Options::cpu()).unwrap().save(dir.path()).unwrap();
     let load = || Model::load(dir.path(), &Options::cpu()).unwrap_err();
     edit_weights(dir.path(), |tensors| {
         tensors.retain(|(name, _)| name != "model.layers.1.mlp.up_proj.weight");
-        tensors.push((
-            "model.extra".to_owned(),
-            Tensor::zeros([1], (Kind::Float, Device::Cpu)),
-        ));
+        tensors.push(("model.extra".to_owned(), Tensor::zeros([1], (Kind::Float, Device::Cpu))));
     });
     let text = load().to_string();
-    assert!(
-        text.contains(
-            r#"missing ["model.layers.1.mlp.up_proj.weight"], unexpected ["model.extra"]"#
-        ),
-        "{text}"
-    );
-    Model::new(config(), 3, &Options::cpu())
-        .unwrap()
-        .save(dir.path())
-        .unwrap();
+    assert!(text.contains(r#"missing ["model.layers.1.mlp.up_proj.weight"], unexpected ["model.extra"]"#), "{text}");
+    Model::new(config(), 3, &Options::cpu()).unwrap().save(dir.path()).unwrap();
     edit_weights(dir.path(), |tensors| {
         for (name, tensor) in tensors.iter_mut() {
             if name == "model.norm.weight" {
@@ -179,11 +127,7 @@ fn wrong_weights_are_named() {
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     assert!(matches!(load(), Error::Safetensors { .. }));
     std::fs::remove_file(&path).unwrap();
-    assert!(
-        load()
-            .to_string()
-            .contains("model.safetensors`: open failed")
-    );
+    assert!(load().to_string().contains("model.safetensors`: open failed"));
 }
 
 #[test]
@@ -195,29 +139,16 @@ fn a_sharded_model_is_read() {
     let tensors = Tensor::read_safetensors(&single).unwrap();
     let (first, second) = tensors.split_at(tensors.len() / 2);
     let mut map = String::new();
-    for (part, file) in [
-        (first, "model-00001-of-00002.safetensors"),
-        (second, "model-00002-of-00002.safetensors"),
-    ] {
+    for (part, file) in [(first, "model-00001-of-00002.safetensors"), (second, "model-00002-of-00002.safetensors")] {
         Tensor::write_safetensors(part, dir.path().join(file)).unwrap();
         for (name, _) in part {
-            map += &format!(
-                "{}\"{name}\": \"{file}\"",
-                if map.is_empty() { "" } else { ", " }
-            );
+            map += &format!("{}\"{name}\": \"{file}\"", if map.is_empty() { "" } else { ", " });
         }
     }
     std::fs::remove_file(single).unwrap();
-    std::fs::write(
-        dir.path().join("model.safetensors.index.json"),
-        format!("{{\"metadata\": {{}}, \"weight_map\": {{{map}}}}}"),
-    )
-    .unwrap();
+    std::fs::write(dir.path().join("model.safetensors.index.json"), format!("{{\"metadata\": {{}}, \"weight_map\": {{{map}}}}}")).unwrap();
     let back = Model::load(dir.path(), &Options::cpu()).unwrap();
-    assert_eq!(
-        max_diff(&logits(&back, &ids(1, 8)), &logits(&model, &ids(1, 8))),
-        0.0
-    );
+    assert_eq!(max_diff(&logits(&back, &ids(1, 8)), &logits(&model, &ids(1, 8))), 0.0);
 }
 
 #[test]
@@ -226,20 +157,11 @@ fn an_adapter_trains_alone_and_reads_back() {
     let mut model = Model::new(config(), 3, &Options::cpu()).unwrap();
     let base: Vec<Tensor> = model.params().iter().map(|p| p.master.copy()).collect();
     let before = logits(&model, &ids(2, 8));
-    let lora = LoraConfig {
-        target_modules: vec!["v_proj".into(), "gate_proj".into(), "down_proj".into()],
-        ..LoraConfig::all_linear(4, 8.0)
-    };
+    let lora =
+        LoraConfig { target_modules: vec!["v_proj".into(), "gate_proj".into(), "down_proj".into()], ..LoraConfig::all_linear(4, 8.0) };
     model.attach_lora(&lora, 9).unwrap();
-    assert_eq!(
-        max_diff(&logits(&model, &ids(2, 8)), &before),
-        0.0,
-        "an untrained adapter changes nothing"
-    );
-    assert_eq!(
-        model.num_trainable(),
-        2 * 4 * ((32 + 16) + (32 + 128) + (128 + 32))
-    );
+    assert_eq!(max_diff(&logits(&model, &ids(2, 8)), &before), 0.0, "an untrained adapter changes nothing");
+    assert_eq!(model.num_trainable(), 2 * 4 * ((32 + 16) + (32 + 128) + (128 + 32)));
     nudge(&model, 0.5);
     nudge(&model, 0.5);
     let trained = logits(&model, &ids(2, 8));
@@ -264,14 +186,11 @@ fn an_adapter_trains_alone_and_reads_back() {
     assert!(error.contains(&name), "{error}");
     assert!(other.lora().is_none());
     assert!(
-        LoraConfig {
-            target_modules: vec!["query".into()],
-            ..LoraConfig::all_linear(4, 8.0)
-        }
-        .validate()
-        .unwrap_err()
-        .to_string()
-        .contains("`query`, possible are q_proj")
+        LoraConfig { target_modules: vec!["query".into()], ..LoraConfig::all_linear(4, 8.0) }
+            .validate()
+            .unwrap_err()
+            .to_string()
+            .contains("`query`, possible are q_proj")
     );
 }
 
@@ -296,57 +215,26 @@ fn a_cache_gives_the_same_logits_in_any_pieces() {
     let mut cache = KvCache::new(model.config(), 2, 12, Device::Cpu, Kind::Float).unwrap();
     let mut start = 0;
     for length in [5, 1, 4, 1, 1] {
-        let hidden = tch::no_grad(|| {
-            model.hidden_cached(
-                &all.narrow(1, start, length),
-                &Inputs::default(),
-                &mut cache,
-            )
-        })
-        .unwrap();
+        let hidden = tch::no_grad(|| model.hidden_cached(&all.narrow(1, start, length), &Inputs::default(), &mut cache)).unwrap();
         let got = model.logits(&hidden).unwrap();
-        assert!(
-            max_diff(&got, &want.narrow(1, start, length)) < 1e-5,
-            "{start}"
-        );
+        assert!(max_diff(&got, &want.narrow(1, start, length)) < 1e-5, "{start}");
         start += length;
     }
-    assert!(
-        model
-            .hidden_cached(&all.narrow(1, 0, 1), &Inputs::default(), &mut cache)
-            .is_err(),
-        "the cache is full"
-    );
-    assert!(
-        model.forward(&ids(1, 65), &Inputs::default()).is_err(),
-        "longer than the tables"
-    );
+    assert!(model.hidden_cached(&all.narrow(1, 0, 1), &Inputs::default(), &mut cache).is_err(), "the cache is full");
+    assert!(model.forward(&ids(1, 65), &Inputs::default()).is_err(), "longer than the tables");
 }
 
 #[test]
 fn training_repeats_bit_for_bit() {
     for compute in [Kind::Float, Kind::BFloat16] {
         let run = || {
-            let model = Model::new(
-                config(),
-                3,
-                &Options {
-                    compute,
-                    ..Options::cpu()
-                },
-            )
-            .unwrap();
+            let model = Model::new(config(), 3, &Options { compute, ..Options::cpu() }).unwrap();
             for _ in 0..3 {
                 nudge(&model, 0.05);
             }
             model
         };
         let (a, b) = (run(), run());
-        assert!(
-            a.params()
-                .iter()
-                .zip(b.params())
-                .all(|(a, b)| a.master == b.master)
-        );
+        assert!(a.params().iter().zip(b.params()).all(|(a, b)| a.master == b.master));
     }
 }

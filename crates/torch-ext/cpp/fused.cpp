@@ -33,6 +33,23 @@ void with_type(const Tensor& t, F f) {
   }
 }
 
+// The fastest loops that this CPU can run.
+const KernelTable& table() {
+  static const KernelTable* chosen = [] {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl"))
+      return kernels_avx512();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return kernels_avx2();
+#endif
+    return kernels_base();
+  }();
+  return *chosen;
+}
+const RowKernels<float>& rows_of(float*) { return table().f32; }
+const RowKernels<bf16_t>& rows_of(bf16_t*) { return table().bf16; }
+
 template <typename T>
 T* ptr(const Tensor& t, T*) {
   return t.defined() ? static_cast<T*>(t.data_ptr()) : nullptr;
@@ -61,7 +78,7 @@ struct RmsNorm : public Function<RmsNorm> {
     Tensor sum = has_b ? at::empty_like(a) : a, y = at::empty_like(a), rstd = at::empty({rows}, a.options().dtype(at::kFloat));
     with_type(a, [&](auto* type) {
       at::parallel_for(0, rows, grain(width), [&](int64_t begin, int64_t end) {
-        kernels::rms_norm_forward(ptr(a, type), ptr(b, type), ptr(w, type), ptr(sum, type), ptr(y, type), rstd.data_ptr<float>(),
+        rows_of(type).rms_norm_forward(ptr(a, type), ptr(b, type), ptr(w, type), ptr(sum, type), ptr(y, type), rstd.data_ptr<float>(),
                                   static_cast<float>(eps), begin, end, width);
       });
     });
@@ -88,7 +105,7 @@ struct RmsNorm : public Function<RmsNorm> {
     Tensor partial = need_w ? at::zeros({blocks, width}, rstd.options()) : Tensor();
     with_type(x, [&](auto* type) {
       auto run = [&](float* dw, int64_t begin, int64_t end) {
-        kernels::rms_norm_backward(ptr(dy, type), ptr(dsum, type), ptr(x, type), ptr(w, type), rstd.data_ptr<float>(), ptr(dx, type), dw,
+        rows_of(type).rms_norm_backward(ptr(dy, type), ptr(dsum, type), ptr(x, type), ptr(w, type), rstd.data_ptr<float>(), ptr(dx, type), dw,
                                    begin, end, width);
       };
       if (!need_w) {
@@ -116,7 +133,7 @@ struct SwiGlu : public Function<SwiGlu> {
     Tensor out = at::empty(size, gate_up.options());
     with_type(gate_up, [&](auto* type) {
       at::parallel_for(0, rows, grain(width),
-                       [&](int64_t begin, int64_t end) { kernels::swiglu_forward(ptr(gate_up, type), ptr(out, type), begin, end, width); });
+                       [&](int64_t begin, int64_t end) { rows_of(type).swiglu_forward(ptr(gate_up, type), ptr(out, type), begin, end, width); });
     });
     ctx->save_for_backward({gate_up});
     return out;
@@ -127,7 +144,7 @@ struct SwiGlu : public Function<SwiGlu> {
     int64_t width = gate_up.size(-1) / 2, rows = gate_up.numel() / std::max<int64_t>(2 * width, 1);
     with_type(gate_up, [&](auto* type) {
       at::parallel_for(0, rows, grain(width), [&](int64_t begin, int64_t end) {
-        kernels::swiglu_backward(ptr(dout, type), ptr(gate_up, type), ptr(d, type), begin, end, width);
+        rows_of(type).swiglu_backward(ptr(dout, type), ptr(gate_up, type), ptr(d, type), begin, end, width);
       });
     });
     return {d};
@@ -177,7 +194,7 @@ struct SplitRotate : public Function<SplitRotate> {
         if (which == 2) {
           memcpy(y, x, width * sizeof(*y));
         } else {
-          kernels::rotate_head(x, y, cos.data_ptr<float>() + row * n.half, sin.data_ptr<float>() + row * n.half, 1.0f, n.half);
+          rows_of(type).rotate_head(x, y, cos.data_ptr<float>() + row * n.half, sin.data_ptr<float>() + row * n.half, 1.0f, n.half);
         }
       });
     });
@@ -206,7 +223,7 @@ struct SplitRotate : public Function<SplitRotate> {
         if (which == 2) {
           memcpy(y, x, width * sizeof(*y));
         } else {
-          kernels::rotate_head(x, y, cos.data_ptr<float>() + row * n.half, sin.data_ptr<float>() + row * n.half, -1.0f, n.half);
+          rows_of(type).rotate_head(x, y, cos.data_ptr<float>() + row * n.half, sin.data_ptr<float>() + row * n.half, -1.0f, n.half);
         }
       });
     });
@@ -220,7 +237,7 @@ Tensor cross_entropy_chunk(Tensor& logits, const Tensor& targets, int64_t ignore
   if (logits.device().is_cpu()) {
     Tensor loss = at::empty({rows}, logits.options());
     at::parallel_for(0, rows, grain(width), [&](int64_t begin, int64_t end) {
-      kernels::cross_entropy_rows(logits.data_ptr<float>(), targets.data_ptr<int64_t>(), loss.data_ptr<float>(), ignore, gradient, begin, end,
+      table().cross_entropy_rows(logits.data_ptr<float>(), targets.data_ptr<int64_t>(), loss.data_ptr<float>(), ignore, gradient, begin, end,
                                   width);
     });
     return loss;

@@ -1,14 +1,10 @@
-// See kernels.h. The loops are written for the compiler to vectorize; CLONES makes one version for each kind of CPU.
+// See kernels.h. The loops are written for the compiler to vectorize; the build script compiles this file once for each
+// kind of CPU, with KERNELS the name of the function that gives the table. Nothing but that function has a global name.
 #include "kernels.h"
 
 #include <math.h>
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define CLONES __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
-#else
-#define CLONES
-#endif
 #define INLINE static inline __attribute__((always_inline))
 
 namespace {
@@ -21,18 +17,23 @@ INLINE float load(const bf16_t* p) {
   return value;
 }
 INLINE void store(float* p, float value) { *p = value; }
-// Round to nearest, ties to even; a NaN stays one because its upper bits are kept set.
+// Round to nearest, ties to even; a NaN stays one.
 INLINE void store(bf16_t* p, float value) {
   uint32_t bits;
   memcpy(&bits, &value, 4);
   uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-  p->bits = static_cast<uint16_t>(value != value ? 0x7fc0u : rounded);
+  uint32_t is_nan = 0u - static_cast<uint32_t>(value != value);
+  p->bits = static_cast<uint16_t>((rounded & ~is_nan) | (0x7fc0u & is_nan));
 }
 
-// e^x within 2 units in the last place for x <= 88; 0 below -87. x = n ln 2 + r, a polynomial for e^r, then 2^n by its bits.
+// e^x within 2 units in the last place between -87.6 and 88; 0 below and e^88 above. x = n ln 2 + r, a polynomial for e^r, then 2^n by its bits.
 INLINE float exp_fast(float x) {
-  float clamped = x < -87.0f ? -87.0f : (x > 88.0f ? 88.0f : x);
-  float n = nearbyintf(clamped * 1.44269504088896341f);
+  float clamped = x < -88.0f ? -88.0f : x;
+  clamped = clamped > 88.0f ? 88.0f : clamped;
+  // Rounded through an integer: a call of nearbyintf would keep the loop from being vectorized, and so would branches.
+  float quotient = clamped * 1.44269504088896341f;
+  int32_t whole = static_cast<int32_t>(quotient + copysignf(0.5f, quotient));
+  float n = static_cast<float>(whole);
   float r = clamped - n * 0.693359375f;
   r = r + n * 2.12194440e-4f;
   float p = 1.9875691500e-4f;
@@ -42,14 +43,14 @@ INLINE float exp_fast(float x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
-  int32_t power = (static_cast<int32_t>(n) + 127) << 23;
+  int32_t power = (whole + 127) << 23;  // all zero bits, hence the number 0, at the lower end
   float scale;
   memcpy(&scale, &power, 4);
-  return x < -87.0f ? 0.0f : p * scale;
+  return p * scale;
 }
 
 template <typename T>
-INLINE void rms_norm_forward_impl(const T* a, const T* b, const T* w, T* sum, T* y, float* rstd, float eps, int64_t begin, int64_t end,
+void rms_norm_forward(const T* a, const T* b, const T* w, T* sum, T* y, float* rstd, float eps, int64_t begin, int64_t end,
                                   int64_t width) {
   for (int64_t row = begin; row < end; ++row) {
     const T* x = a + row * width;
@@ -69,7 +70,7 @@ INLINE void rms_norm_forward_impl(const T* a, const T* b, const T* w, T* sum, T*
 }
 
 template <typename T>
-INLINE void rms_norm_backward_impl(const T* dy, const T* dsum, const T* x, const T* w, const float* rstd, T* dx, float* dw, int64_t begin,
+void rms_norm_backward(const T* dy, const T* dsum, const T* x, const T* w, const float* rstd, T* dx, float* dw, int64_t begin,
                                    int64_t end, int64_t width) {
   for (int64_t row = begin; row < end; ++row) {
     const T* g = dy + row * width;
@@ -91,7 +92,7 @@ INLINE void rms_norm_backward_impl(const T* dy, const T* dsum, const T* x, const
 }
 
 template <typename T>
-INLINE void swiglu_forward_impl(const T* gate_up, T* out, int64_t begin, int64_t end, int64_t width) {
+void swiglu_forward(const T* gate_up, T* out, int64_t begin, int64_t end, int64_t width) {
   for (int64_t row = begin; row < end; ++row) {
     const T* gate = gate_up + row * 2 * width;
     const T* up = gate + width;
@@ -104,7 +105,7 @@ INLINE void swiglu_forward_impl(const T* gate_up, T* out, int64_t begin, int64_t
 }
 
 template <typename T>
-INLINE void swiglu_backward_impl(const T* dout, const T* gate_up, T* dgate_up, int64_t begin, int64_t end, int64_t width) {
+void swiglu_backward(const T* dout, const T* gate_up, T* dgate_up, int64_t begin, int64_t end, int64_t width) {
   for (int64_t row = begin; row < end; ++row) {
     const T* gate = gate_up + row * 2 * width;
     const T* up = gate + width;
@@ -122,7 +123,7 @@ INLINE void swiglu_backward_impl(const T* dout, const T* gate_up, T* dgate_up, i
 }
 
 template <typename T>
-INLINE void rotate_impl(const T* x, T* y, const float* cos, const float* sin, float sign, int64_t half) {
+void rotate_head(const T* x, T* y, const float* cos, const float* sin, float sign, int64_t half) {
   for (int64_t i = 0; i < half; ++i) {
     float x1 = load(x + i), x2 = load(x + half + i), c = cos[i], s = sin[i] * sign;
     store(y + i, x1 * c - x2 * s);
@@ -130,38 +131,7 @@ INLINE void rotate_impl(const T* x, T* y, const float* cos, const float* sin, fl
   }
 }
 
-}  // namespace
-
-namespace kernels {
-
-#define INSTANTIATE(T)                                                                                                              \
-  template <>                                                                                                                       \
-  CLONES void rms_norm_forward<T>(const T* a, const T* b, const T* w, T* sum, T* y, float* rstd, float eps, int64_t begin,          \
-                                  int64_t end, int64_t width) {                                                                     \
-    rms_norm_forward_impl(a, b, w, sum, y, rstd, eps, begin, end, width);                                                           \
-  }                                                                                                                                 \
-  template <>                                                                                                                       \
-  CLONES void rms_norm_backward<T>(const T* dy, const T* dsum, const T* x, const T* w, const float* rstd, T* dx, float* dw,         \
-                                   int64_t begin, int64_t end, int64_t width) {                                                     \
-    rms_norm_backward_impl(dy, dsum, x, w, rstd, dx, dw, begin, end, width);                                                        \
-  }                                                                                                                                 \
-  template <>                                                                                                                       \
-  CLONES void swiglu_forward<T>(const T* gate_up, T* out, int64_t begin, int64_t end, int64_t width) {                              \
-    swiglu_forward_impl(gate_up, out, begin, end, width);                                                                           \
-  }                                                                                                                                 \
-  template <>                                                                                                                       \
-  CLONES void swiglu_backward<T>(const T* dout, const T* gate_up, T* dgate_up, int64_t begin, int64_t end, int64_t width) {         \
-    swiglu_backward_impl(dout, gate_up, dgate_up, begin, end, width);                                                               \
-  }                                                                                                                                 \
-  template <>                                                                                                                       \
-  CLONES void rotate_head<T>(const T* x, T* y, const float* cos, const float* sin, float sign, int64_t half) {                      \
-    rotate_impl(x, y, cos, sin, sign, half);                                                                                        \
-  }
-
-INSTANTIATE(float)
-INSTANTIATE(bf16_t)
-
-CLONES void cross_entropy_rows(float* logits, const int64_t* targets, float* loss, int64_t ignore, bool gradient, int64_t begin,
+void cross_entropy_rows(float* logits, const int64_t* targets, float* loss, int64_t ignore, bool gradient, int64_t begin,
                                int64_t end, int64_t width) {
   for (int64_t row = begin; row < end; ++row) {
     float* x = logits + row * width;
@@ -172,7 +142,14 @@ CLONES void cross_entropy_rows(float* logits, const int64_t* targets, float* los
       continue;
     }
     float chosen = x[target], top = x[0], total = 0.0f;
-    for (int64_t i = 0; i < width; ++i) top = x[i] > top ? x[i] : top;
+    // The largest of each of 16 columns first: a plain maximum would not be vectorized, since a NaN makes it depend on order.
+    float tops[16];
+    for (int j = 0; j < 16; ++j) tops[j] = top;
+    int64_t i = 0;
+    for (; i + 16 <= width; i += 16)
+      for (int j = 0; j < 16; ++j) tops[j] = x[i + j] > tops[j] ? x[i + j] : tops[j];
+    for (; i < width; ++i) top = x[i] > top ? x[i] : top;
+    for (int j = 0; j < 16; ++j) top = tops[j] > top ? tops[j] : top;
     for (int64_t i = 0; i < width; ++i) {
       x[i] = exp_fast(x[i] - top);
       total += x[i];
@@ -187,4 +164,13 @@ CLONES void cross_entropy_rows(float* logits, const int64_t* targets, float* los
   }
 }
 
-}  // namespace kernels
+template <typename T>
+constexpr RowKernels<T> row_kernels() {
+  return {rms_norm_forward<T>, rms_norm_backward<T>, swiglu_forward<T>, swiglu_backward<T>, rotate_head<T>};
+}
+
+constexpr KernelTable table = {row_kernels<float>(), row_kernels<bf16_t>(), cross_entropy_rows};
+
+}  // namespace
+
+const KernelTable* KERNELS() { return &table; }

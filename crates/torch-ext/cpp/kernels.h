@@ -7,30 +7,33 @@ struct bf16_t {
   uint16_t bits;
 };
 
-namespace kernels {
-
-// y = x / rms(x) * w, with x = a + b first when b is given (and stored to sum). rstd gets 1 / rms of each row.
+// The loops for one storage type.
 template <typename T>
-void rms_norm_forward(const T* a, const T* b, const T* w, T* sum, T* y, float* rstd, float eps, int64_t begin, int64_t end, int64_t width);
+struct RowKernels {
+  // y = x / rms(x) * w, with x = a + b first when b is given (and stored to sum). rstd gets 1 / rms of each row.
+  void (*rms_norm_forward)(const T* a, const T* b, const T* w, T* sum, T* y, float* rstd, float eps, int64_t begin, int64_t end,
+                           int64_t width);
+  // dx = gradient of rms_norm_forward's x, plus dsum when given; dw (f32, one row), when given, is added to.
+  void (*rms_norm_backward)(const T* dy, const T* dsum, const T* x, const T* w, const float* rstd, T* dx, float* dw, int64_t begin,
+                            int64_t end, int64_t width);
+  // out = silu(gate) * up for rows of [gate | up].
+  void (*swiglu_forward)(const T* gate_up, T* out, int64_t begin, int64_t end, int64_t width);
+  void (*swiglu_backward)(const T* dout, const T* gate_up, T* dgate_up, int64_t begin, int64_t end, int64_t width);
+  // Rotates one head: (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin); `sign` -1 turns back.
+  void (*rotate_head)(const T* x, T* y, const float* cos, const float* sin, float sign, int64_t half);
+};
 
-// dx = gradient of rms_norm_forward's x, plus dsum when given; dw (f32, one row) is added to.
-template <typename T>
-void rms_norm_backward(const T* dy, const T* dsum, const T* x, const T* w, const float* rstd, T* dx, float* dw, int64_t begin, int64_t end,
-                       int64_t width);
+// All loops, compiled for one kind of CPU.
+struct KernelTable {
+  RowKernels<float> f32;
+  RowKernels<bf16_t> bf16;
+  // Each row of logits becomes softmax(row) - onehot(target), or zeros where the target is ignored; loss[row] gets the
+  // negative log-likelihood, or 0. With `gradient` false the row is left in an unspecified state.
+  void (*cross_entropy_rows)(float* logits, const int64_t* targets, float* loss, int64_t ignore, bool gradient, int64_t begin, int64_t end,
+                             int64_t width);
+};
 
-// out = silu(gate) * up for rows of [gate | up].
-template <typename T>
-void swiglu_forward(const T* gate_up, T* out, int64_t begin, int64_t end, int64_t width);
-template <typename T>
-void swiglu_backward(const T* dout, const T* gate_up, T* dgate_up, int64_t begin, int64_t end, int64_t width);
-
-// Rotates one head: (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin); `sign` -1 turns back.
-template <typename T>
-void rotate_head(const T* x, T* y, const float* cos, const float* sin, float sign, int64_t half);
-
-// Each row of logits becomes softmax(row) - onehot(target), or zeros where the target is ignored; loss[row] gets the
-// negative log-likelihood, or 0. With `gradient` false the row is left in an unspecified state.
-void cross_entropy_rows(float* logits, const int64_t* targets, float* loss, int64_t ignore, bool gradient, int64_t begin, int64_t end,
-                        int64_t width);
-
-}  // namespace kernels
+// kernels.cpp is compiled once for each of these; the second and third only for x86-64.
+const KernelTable* kernels_base();
+const KernelTable* kernels_avx2();
+const KernelTable* kernels_avx512();

@@ -28,32 +28,11 @@ unsafe extern "C" {
         grad_scale: Ptr,
         found_inf: Ptr,
     ) -> *mut c_char;
-    pub(crate) fn jl_foreach_norm(
-        tensors: *const Ptr,
-        count: usize,
-        total: *mut Ptr,
-    ) -> *mut c_char;
-    pub(crate) fn jl_foreach_mul_scalar(
-        tensors: *const Ptr,
-        count: usize,
-        factor: f64,
-    ) -> *mut c_char;
-    pub(crate) fn jl_foreach_mul_tensor(
-        tensors: *const Ptr,
-        count: usize,
-        factor: Ptr,
-    ) -> *mut c_char;
-    pub(crate) fn jl_foreach_copy(
-        targets: *const Ptr,
-        sources: *const Ptr,
-        count: usize,
-    ) -> *mut c_char;
-    pub(crate) fn jl_foreach_add(
-        targets: *const Ptr,
-        sources: *const Ptr,
-        count: usize,
-        alpha: f64,
-    ) -> *mut c_char;
+    pub(crate) fn jl_foreach_norm(tensors: *const Ptr, count: usize, total: *mut Ptr) -> *mut c_char;
+    pub(crate) fn jl_foreach_mul_scalar(tensors: *const Ptr, count: usize, factor: f64) -> *mut c_char;
+    pub(crate) fn jl_foreach_mul_tensor(tensors: *const Ptr, count: usize, factor: Ptr) -> *mut c_char;
+    pub(crate) fn jl_foreach_copy(targets: *const Ptr, sources: *const Ptr, count: usize) -> *mut c_char;
+    pub(crate) fn jl_foreach_add(targets: *const Ptr, sources: *const Ptr, count: usize, alpha: f64) -> *mut c_char;
     pub(crate) fn jl_foreach_zero(tensors: *const Ptr, count: usize) -> *mut c_char;
     pub(crate) fn jl_rng_get(state: *mut Ptr) -> *mut c_char;
     pub(crate) fn jl_rng_set(state: Ptr) -> *mut c_char;
@@ -61,31 +40,10 @@ unsafe extern "C" {
     pub(crate) fn jl_set_flush_denormal(on: c_int) -> c_int;
     pub(crate) fn jl_load_cuda(message: *mut *mut c_char) -> c_int;
     pub(crate) fn jl_rms_norm(x: Ptr, weight: Ptr, eps: f64, normed: *mut Ptr) -> *mut c_char;
-    pub(crate) fn jl_add_rms_norm(
-        x: Ptr,
-        delta: Ptr,
-        weight: Ptr,
-        eps: f64,
-        sum: *mut Ptr,
-        normed: *mut Ptr,
-    ) -> *mut c_char;
+    pub(crate) fn jl_add_rms_norm(x: Ptr, delta: Ptr, weight: Ptr, eps: f64, sum: *mut Ptr, normed: *mut Ptr) -> *mut c_char;
     pub(crate) fn jl_swiglu(gate_up: Ptr, out: *mut Ptr) -> *mut c_char;
-    pub(crate) fn jl_split_rotate(
-        qkv: Ptr,
-        cos: Ptr,
-        sin: Ptr,
-        heads: i64,
-        groups: i64,
-        out: *mut Ptr,
-    ) -> *mut c_char;
-    pub(crate) fn jl_linear_cross_entropy(
-        hidden: Ptr,
-        weight: Ptr,
-        targets: Ptr,
-        ignore: i64,
-        rows: i64,
-        sum: *mut Ptr,
-    ) -> *mut c_char;
+    pub(crate) fn jl_split_rotate(qkv: Ptr, cos: Ptr, sin: Ptr, heads: i64, groups: i64, out: *mut Ptr) -> *mut c_char;
+    pub(crate) fn jl_linear_cross_entropy(hidden: Ptr, weight: Ptr, targets: Ptr, ignore: i64, rows: i64, sum: *mut Ptr) -> *mut c_char;
     pub(crate) fn jl_has_cpu_feature(name: *const c_char) -> c_int;
 }
 
@@ -122,18 +80,13 @@ pub(crate) fn take_message(message: *mut c_char) -> Option<String> {
 pub(crate) fn check(message: *mut c_char) -> Result<()> {
     match take_message(message) {
         None => Ok(()),
-        Some(text) => Err(Error::Torch {
-            message: text.lines().next().unwrap_or_default().to_owned(),
-        }),
+        Some(text) => Err(Error::Torch { message: text.lines().next().unwrap_or_default().to_owned() }),
     }
 }
 
 /// Takes over a tensor that the shim made with `new`.
 pub(crate) fn take_tensor(tensor: Ptr) -> Tensor {
-    debug_assert!(
-        !tensor.is_null(),
-        "the shim sets its output whenever it reports no error"
-    );
+    debug_assert!(!tensor.is_null(), "the shim sets its output whenever it reports no error");
     // SAFETY: the shim allocated it with `new torch::Tensor` and gave it away; `Tensor` frees it when dropped.
     unsafe { Tensor::from_ptr(tensor) }
 }

@@ -26,17 +26,10 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
 ///
 /// # Errors
 /// As [`rms_norm`].
-pub fn add_rms_norm(
-    x: &Tensor,
-    delta: &Tensor,
-    weight: &Tensor,
-    eps: f64,
-) -> Result<(Tensor, Tensor)> {
+pub fn add_rms_norm(x: &Tensor, delta: &Tensor, weight: &Tensor, eps: f64) -> Result<(Tensor, Tensor)> {
     let (mut sum, mut normed) = (std::ptr::null_mut(), std::ptr::null_mut());
     // SAFETY: both outputs are set when no message comes back.
-    check(unsafe {
-        ffi::jl_add_rms_norm(ptr(x), ptr(delta), ptr(weight), eps, &mut sum, &mut normed)
-    })?;
+    check(unsafe { ffi::jl_add_rms_norm(ptr(x), ptr(delta), ptr(weight), eps, &mut sum, &mut normed) })?;
     Ok((take_tensor(sum), take_tensor(normed)))
 }
 
@@ -57,25 +50,10 @@ pub fn swiglu(gate_up: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 /// As [`rms_norm`].
-pub fn split_rotate(
-    qkv: &Tensor,
-    cos: &Tensor,
-    sin: &Tensor,
-    heads: i64,
-    groups: i64,
-) -> Result<(Tensor, Tensor, Tensor)> {
+pub fn split_rotate(qkv: &Tensor, cos: &Tensor, sin: &Tensor, heads: i64, groups: i64) -> Result<(Tensor, Tensor, Tensor)> {
     let mut out = [std::ptr::null_mut(); 3];
     // SAFETY: `out` has room for the three tensors, which are set when no message comes back.
-    check(unsafe {
-        ffi::jl_split_rotate(
-            ptr(qkv),
-            ptr(cos),
-            ptr(sin),
-            heads,
-            groups,
-            out.as_mut_ptr(),
-        )
-    })?;
+    check(unsafe { ffi::jl_split_rotate(ptr(qkv), ptr(cos), ptr(sin), heads, groups, out.as_mut_ptr()) })?;
     let [query, key, value] = out.map(take_tensor);
     Ok((query, key, value))
 }
@@ -85,24 +63,9 @@ pub fn split_rotate(
 ///
 /// # Errors
 /// Shapes or types that do not fit, or a target outside the vocabulary.
-pub fn linear_cross_entropy(
-    hidden_nd: &Tensor,
-    weight_vd: &Tensor,
-    targets_n: &Tensor,
-    ignore: i64,
-    rows: i64,
-) -> Result<Tensor> {
+pub fn linear_cross_entropy(hidden_nd: &Tensor, weight_vd: &Tensor, targets_n: &Tensor, ignore: i64, rows: i64) -> Result<Tensor> {
     let mut sum = std::ptr::null_mut();
     // SAFETY: `sum` is set when no message comes back.
-    check(unsafe {
-        ffi::jl_linear_cross_entropy(
-            ptr(hidden_nd),
-            ptr(weight_vd),
-            ptr(targets_n),
-            ignore,
-            rows,
-            &mut sum,
-        )
-    })?;
+    check(unsafe { ffi::jl_linear_cross_entropy(ptr(hidden_nd), ptr(weight_vd), ptr(targets_n), ignore, rows, &mut sum) })?;
     Ok(take_tensor(sum))
 }

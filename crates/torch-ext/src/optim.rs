@@ -35,10 +35,7 @@ pub fn step_tensor(step: i64, device: Device) -> Tensor {
 ///
 /// # Errors
 /// Lists of different lengths, mismatched shapes or types, or what libtorch refuses.
-#[allow(
-    clippy::too_many_arguments,
-    reason = "four lists that correspond, and the options of the operator"
-)]
+#[allow(clippy::too_many_arguments, reason = "four lists that correspond, and the options of the operator")]
 pub fn fused_adamw(
     params: &[&Tensor],
     grads: &[&Tensor],
@@ -49,11 +46,7 @@ pub fn fused_adamw(
     grad_scale: Option<&Tensor>,
     found_inf: Option<&Tensor>,
 ) -> Result<()> {
-    for (what, list) in [
-        ("grads", grads),
-        ("exp_avgs", exp_avgs),
-        ("exp_avg_sqs", exp_avg_sqs),
-    ] {
+    for (what, list) in [("grads", grads), ("exp_avgs", exp_avgs), ("exp_avg_sqs", exp_avg_sqs)] {
         same_layout(what, params, list)?;
     }
     if params.is_empty() {
@@ -125,13 +118,7 @@ pub fn foreach_copy(targets: &[&Tensor], sources: &[&Tensor]) -> Result<()> {
         return Ok(());
     }
     // SAFETY: both vectors live across the call and are equally long.
-    check(unsafe {
-        ffi::jl_foreach_copy(
-            ptrs(targets).as_ptr(),
-            ptrs(sources).as_ptr(),
-            targets.len(),
-        )
-    })
+    check(unsafe { ffi::jl_foreach_copy(ptrs(targets).as_ptr(), ptrs(sources).as_ptr(), targets.len()) })
 }
 
 /// `target += alpha * source` for every pair, in place; the result keeps the target's type.
@@ -145,14 +132,7 @@ pub fn foreach_add(targets: &[&Tensor], sources: &[&Tensor], alpha: f64) -> Resu
         return Ok(());
     }
     // SAFETY: both vectors live across the call and are equally long.
-    check(unsafe {
-        ffi::jl_foreach_add(
-            ptrs(targets).as_ptr(),
-            ptrs(sources).as_ptr(),
-            targets.len(),
-            alpha,
-        )
-    })
+    check(unsafe { ffi::jl_foreach_add(ptrs(targets).as_ptr(), ptrs(sources).as_ptr(), targets.len(), alpha) })
 }
 
 /// Sets every tensor to zero.
@@ -168,26 +148,13 @@ pub fn foreach_zero(tensors: &[&Tensor]) -> Result<()> {
 }
 
 fn same_length(what: &'static str, expected: usize, got: usize) -> Result<()> {
-    if got == expected {
-        Ok(())
-    } else {
-        Err(Error::Length {
-            what,
-            got,
-            expected,
-        })
-    }
+    if got == expected { Ok(()) } else { Err(Error::Length { what, got, expected }) }
 }
 
 fn same_shapes(what: &'static str, first: &[&Tensor], other: &[&Tensor]) -> Result<()> {
     for (index, (a, b)) in first.iter().zip(other).enumerate() {
         if a.size() != b.size() {
-            return Err(Error::Mismatch {
-                what,
-                index,
-                got: format!("{:?}", b.size()),
-                expected: format!("{:?}", a.size()),
-            });
+            return Err(Error::Mismatch { what, index, got: format!("{:?}", b.size()), expected: format!("{:?}", a.size()) });
         }
     }
     Ok(())
@@ -196,29 +163,15 @@ fn same_shapes(what: &'static str, first: &[&Tensor], other: &[&Tensor]) -> Resu
 /// libtorch's fused CPU kernel reads raw memory by the first list's sizes, so they are checked here.
 fn same_layout(what: &'static str, params: &[&Tensor], other: &[&Tensor]) -> Result<()> {
     same_length(what, params.len(), other.len())?;
-    let describe = |tensor: &Tensor| -> (Kind, Vec<i64>, Device) {
-        (tensor.kind(), tensor.size(), tensor.device())
-    };
+    let describe = |tensor: &Tensor| -> (Kind, Vec<i64>, Device) { (tensor.kind(), tensor.size(), tensor.device()) };
     for (index, (param, tensor)) in params.iter().zip(other).enumerate() {
         let (expected, got) = (describe(param), describe(tensor));
         if expected != got {
-            let text = |(kind, size, device): &(Kind, Vec<i64>, Device)| {
-                format!("{kind:?}{size:?} on {device:?}")
-            };
-            return Err(Error::Mismatch {
-                what,
-                index,
-                got: text(&got),
-                expected: text(&expected),
-            });
+            let text = |(kind, size, device): &(Kind, Vec<i64>, Device)| format!("{kind:?}{size:?} on {device:?}");
+            return Err(Error::Mismatch { what, index, got: text(&got), expected: text(&expected) });
         }
         if !param.is_contiguous() || !tensor.is_contiguous() {
-            return Err(Error::Mismatch {
-                what,
-                index,
-                got: "not contiguous".to_owned(),
-                expected: "contiguous tensors".to_owned(),
-            });
+            return Err(Error::Mismatch { what, index, got: "not contiguous".to_owned(), expected: "contiguous tensors".to_owned() });
         }
     }
     Ok(())

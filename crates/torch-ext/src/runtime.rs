@@ -28,25 +28,17 @@ pub fn load_cuda() -> CudaLoad {
     let mut message = std::ptr::null_mut();
     // SAFETY: `message` is only set to a string that we then own.
     if unsafe { ffi::jl_load_cuda(&mut message) } != 0 {
-        let devices = if tch::Cuda::is_available() {
-            tch::Cuda::device_count()
-        } else {
-            0
-        };
+        let devices = if tch::Cuda::is_available() { tch::Cuda::device_count() } else { 0 };
         return CudaLoad::Loaded { devices };
     }
-    CudaLoad::Absent {
-        reason: take_message(message).unwrap_or_default(),
-    }
+    CudaLoad::Absent { reason: take_message(message).unwrap_or_default() }
 }
 
 /// Whether this CPU multiplies bf16 matrices in hardware (AVX-512 BF16 or AMX): there bf16 is 2 to 5 times as fast as f32,
 /// on other CPUs it is emulated and slower.
 pub fn has_fast_bf16() -> bool {
     // SAFETY: both names are NUL-terminated.
-    [c"avx512_bf16", c"amx_bf16"]
-        .iter()
-        .any(|name| unsafe { ffi::jl_has_cpu_feature(name.as_ptr()) } != 0)
+    [c"avx512_bf16", c"amx_bf16"].iter().any(|name| unsafe { ffi::jl_has_cpu_feature(name.as_ptr()) } != 0)
 }
 
 /// Threads that one operation uses.

@@ -13,18 +13,11 @@ fn leaf(t: &Tensor, kind: Kind) -> Tensor {
 }
 
 fn max_diff(a: &Tensor, b: &Tensor) -> f64 {
-    (a.to_kind(Kind::Float) - b.to_kind(Kind::Float))
-        .abs()
-        .max()
-        .double_value(&[])
+    (a.to_kind(Kind::Float) - b.to_kind(Kind::Float)).abs().max().double_value(&[])
 }
 
 /// Compares `fused(inputs)` and `plain(inputs)` and their gradients for a random weighting of the outputs, in f32 and bf16.
-fn compare(
-    sizes: &[&[i64]],
-    fused: impl Fn(&[Tensor]) -> Vec<Tensor>,
-    plain: impl Fn(&[Tensor]) -> Vec<Tensor>,
-) {
+fn compare(sizes: &[&[i64]], fused: impl Fn(&[Tensor]) -> Vec<Tensor>, plain: impl Fn(&[Tensor]) -> Vec<Tensor>) {
     tch::manual_seed(3);
     let values: Vec<Tensor> = sizes.iter().map(|size| random(size)).collect();
     for (kind, tolerance) in [(Kind::Float, 2e-5), (Kind::BFloat16, 6e-2)] {
@@ -38,11 +31,7 @@ fn compare(
         for (g, w) in got.iter().zip(&want) {
             assert_eq!(g.size(), w.size());
             assert_eq!(g.kind(), kind);
-            assert!(
-                max_diff(g, w) < tolerance,
-                "{kind:?} output: {}",
-                max_diff(g, w)
-            );
+            assert!(max_diff(g, w) < tolerance, "{kind:?} output: {}", max_diff(g, w));
             let weight = random(&w.size());
             got_loss = got_loss + (g.to_kind(Kind::Float) * &weight).sum(Kind::Float);
             want_loss = want_loss + (w * &weight).sum(Kind::Float);
@@ -51,11 +40,7 @@ fn compare(
         let want = Tensor::run_backward(&[want_loss], &exact, false, false);
         for (i, (g, w)) in got.iter().zip(&want).enumerate() {
             let scale = w.abs().max().double_value(&[]).max(1.0);
-            assert!(
-                max_diff(g, w) < tolerance * scale,
-                "{kind:?} gradient {i}: {} of {scale}",
-                max_diff(g, w)
-            );
+            assert!(max_diff(g, w) < tolerance * scale, "{kind:?} gradient {i}: {} of {scale}", max_diff(g, w));
         }
     }
 }
@@ -67,11 +52,7 @@ fn plain_norm(x: &Tensor, w: &Tensor) -> Tensor {
 
 #[test]
 fn rms_norm_is_what_its_formula_says() {
-    compare(
-        &[&[3, 37, 48], &[48]],
-        |t| vec![torch_ext::rms_norm(&t[0], &t[1], 1e-5).unwrap()],
-        |t| vec![plain_norm(&t[0], &t[1])],
-    );
+    compare(&[&[3, 37, 48], &[48]], |t| vec![torch_ext::rms_norm(&t[0], &t[1], 1e-5).unwrap()], |t| vec![plain_norm(&t[0], &t[1])]);
 }
 
 #[test]
@@ -111,40 +92,21 @@ fn split_rotate_turns_query_and_key_only() {
     let (cos, sin) = (angles.cos(), angles.sin());
     // Positions of the second row are shifted by one, as a table with a row for each token.
     let per_row = |t: &Tensor| Tensor::cat(&[t, &t.roll([1], [0])], 0);
-    for (cos, sin, shared) in [
-        (cos.copy(), sin.copy(), true),
-        (per_row(&cos), per_row(&sin), false),
-    ] {
+    for (cos, sin, shared) in [(cos.copy(), sin.copy(), true), (per_row(&cos), per_row(&sin), false)] {
         let rotate = |x: &Tensor| {
             let shape = [if shared { 1 } else { batch }, 1, time, half];
             let (c, s) = (cos.view(shape), sin.view(shape));
             let halves = x.chunk(2, -1);
-            Tensor::cat(
-                &[
-                    &halves[0] * &c - &halves[1] * &s,
-                    &halves[1] * &c + &halves[0] * &s,
-                ],
-                -1,
-            )
+            Tensor::cat(&[&halves[0] * &c - &halves[1] * &s, &halves[1] * &c + &halves[0] * &s], -1)
         };
         let fused = |t: &[Tensor]| {
             let (q, k, v) = torch_ext::split_rotate(&t[0], &cos, &sin, heads, groups).unwrap();
             vec![q, k, v]
         };
-        compare(
-            &[&[batch, time, (heads + 2 * groups) * 2 * half]],
-            fused,
-            |t| {
-                let all = t[0]
-                    .view([batch, time, heads + 2 * groups, 2 * half])
-                    .transpose(1, 2);
-                vec![
-                    rotate(&all.narrow(1, 0, heads)),
-                    rotate(&all.narrow(1, heads, groups)),
-                    all.narrow(1, heads + groups, groups),
-                ]
-            },
-        );
+        compare(&[&[batch, time, (heads + 2 * groups) * 2 * half]], fused, |t| {
+            let all = t[0].view([batch, time, heads + 2 * groups, 2 * half]).transpose(1, 2);
+            vec![rotate(&all.narrow(1, 0, heads)), rotate(&all.narrow(1, heads, groups)), all.narrow(1, heads + groups, groups)]
+        });
     }
 }
 
@@ -156,27 +118,14 @@ fn linear_cross_entropy_in_any_chunks() {
     for (kind, tolerance) in [(Kind::Float, 2e-4), (Kind::BFloat16, 0.15)] {
         let (h, w) = (leaf(&hidden, kind), leaf(&weight, kind));
         let (h32, w32) = (leaf(&h, Kind::Float), leaf(&w, Kind::Float));
-        let want = h32.matmul(&w32.tr()).cross_entropy_loss(
-            &targets,
-            None::<&Tensor>,
-            Reduction::Sum,
-            -100,
-            0.0,
-        );
+        let want = h32.matmul(&w32.tr()).cross_entropy_loss(&targets, None::<&Tensor>, Reduction::Sum, -100, 0.0);
         let want_grads = Tensor::run_backward(&[&want * 0.5], &[&h32, &w32], false, false);
         for rows in [1, 4, 13, 1000] {
             let got = torch_ext::linear_cross_entropy(&h, &w, &targets, -100, rows).unwrap();
-            assert!(
-                (got.double_value(&[]) - want.double_value(&[])).abs() < tolerance * 5.0,
-                "{kind:?} {rows}"
-            );
+            assert!((got.double_value(&[]) - want.double_value(&[])).abs() < tolerance * 5.0, "{kind:?} {rows}");
             let grads = Tensor::run_backward(&[&got * 0.5], &[&h, &w], false, false);
             for (g, w) in grads.iter().zip(&want_grads) {
-                assert!(
-                    max_diff(g, w) < tolerance,
-                    "{kind:?} {rows}: {}",
-                    max_diff(g, w)
-                );
+                assert!(max_diff(g, w) < tolerance, "{kind:?} {rows}: {}", max_diff(g, w));
             }
         }
     }
@@ -185,23 +134,15 @@ fn linear_cross_entropy_in_any_chunks() {
 #[test]
 fn bad_input_is_an_error_and_nan_is_seen() {
     let (h, w) = (random(&[2, 4]), random(&[5, 4]));
-    let outside = torch_ext::linear_cross_entropy(&h, &w, &Tensor::from_slice(&[0i64, 5]), -100, 8)
-        .unwrap_err();
-    assert!(
-        outside.to_string().contains("outside the vocabulary of 5"),
-        "{outside}"
-    );
-    assert!(
-        torch_ext::linear_cross_entropy(&h, &w, &Tensor::from_slice(&[0i64]), -100, 8).is_err()
-    );
+    let outside = torch_ext::linear_cross_entropy(&h, &w, &Tensor::from_slice(&[0i64, 5]), -100, 8).unwrap_err();
+    assert!(outside.to_string().contains("outside the vocabulary of 5"), "{outside}");
+    assert!(torch_ext::linear_cross_entropy(&h, &w, &Tensor::from_slice(&[0i64]), -100, 8).is_err());
     assert!(torch_ext::rms_norm(&h, &random(&[3]), 1e-5).is_err());
     assert!(torch_ext::swiglu(&random(&[2, 3])).is_err());
     assert!(torch_ext::rms_norm(&h.to_kind(Kind::Int64), &random(&[4]), 1e-5).is_err());
     for bad in [f64::NAN, f64::INFINITY] {
         let broken = &h * bad;
-        let loss =
-            torch_ext::linear_cross_entropy(&broken, &w, &Tensor::from_slice(&[0i64, 1]), -100, 8)
-                .unwrap();
+        let loss = torch_ext::linear_cross_entropy(&broken, &w, &Tensor::from_slice(&[0i64, 1]), -100, 8).unwrap();
         assert!(!loss.double_value(&[]).is_finite());
     }
 }

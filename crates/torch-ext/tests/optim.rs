@@ -3,13 +3,7 @@
 use tch::{Device, Kind, Tensor};
 use torch_ext::{AdamW, Error};
 
-const OPTIONS: AdamW = AdamW {
-    lr: 0.1,
-    beta1: 0.9,
-    beta2: 0.99,
-    eps: 1e-8,
-    weight_decay: 0.5,
-};
+const OPTIONS: AdamW = AdamW { lr: 0.1, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.5 };
 
 fn values(tensor: &Tensor) -> Vec<f64> {
     Vec::<f64>::try_from(tensor.to_kind(Kind::Double).flatten(0, -1)).unwrap()
@@ -50,90 +44,40 @@ fn adamw_does_two_steps_as_the_paper_says() {
 
 #[test]
 fn grad_scale_divides_and_found_inf_skips() {
-    let make = || {
-        (
-            Tensor::from_slice(&[1.0f32]),
-            Tensor::zeros([1], (Kind::Float, Device::Cpu)),
-            Tensor::zeros([1], (Kind::Float, Device::Cpu)),
-        )
-    };
+    let make =
+        || (Tensor::from_slice(&[1.0f32]), Tensor::zeros([1], (Kind::Float, Device::Cpu)), Tensor::zeros([1], (Kind::Float, Device::Cpu)));
     let step = torch_ext::step_tensor(1, Device::Cpu);
     let (p, m, v) = make();
     let scale = Tensor::from(4.0f32);
-    torch_ext::fused_adamw(
-        &[&p],
-        &[&Tensor::from_slice(&[2.0f32])],
-        &[&m],
-        &[&v],
-        &step,
-        &OPTIONS,
-        Some(&scale),
-        None,
-    )
-    .unwrap();
+    torch_ext::fused_adamw(&[&p], &[&Tensor::from_slice(&[2.0f32])], &[&m], &[&v], &step, &OPTIONS, Some(&scale), None).unwrap();
     assert_close(&values(&m), &[0.1 * 0.5]);
     let (p, m, v) = make();
     let found = Tensor::from(1.0f32);
-    torch_ext::fused_adamw(
-        &[&p],
-        &[&Tensor::from_slice(&[2.0f32])],
-        &[&m],
-        &[&v],
-        &step,
-        &OPTIONS,
-        None,
-        Some(&found),
-    )
-    .unwrap();
+    torch_ext::fused_adamw(&[&p], &[&Tensor::from_slice(&[2.0f32])], &[&m], &[&v], &step, &OPTIONS, None, Some(&found)).unwrap();
     assert_close(&values(&p), &[1.0]);
     assert_close(&values(&m), &[0.0]);
 }
 
 #[test]
 fn lists_that_do_not_fit_are_named() {
-    let (a, b) = (
-        Tensor::zeros([2], (Kind::Float, Device::Cpu)),
-        Tensor::zeros([3], (Kind::Float, Device::Cpu)),
-    );
+    let (a, b) = (Tensor::zeros([2], (Kind::Float, Device::Cpu)), Tensor::zeros([3], (Kind::Float, Device::Cpu)));
     let step = torch_ext::step_tensor(1, Device::Cpu);
-    let error = torch_ext::fused_adamw(&[&a], &[&b], &[&a], &[&a], &step, &OPTIONS, None, None)
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "`grads`[0] is Float[3] on Cpu, expected Float[2] on Cpu"
-    );
-    let error =
-        torch_ext::fused_adamw(&[&a], &[], &[&a], &[&a], &step, &OPTIONS, None, None).unwrap_err();
+    let error = torch_ext::fused_adamw(&[&a], &[&b], &[&a], &[&a], &step, &OPTIONS, None, None).unwrap_err();
+    assert_eq!(error.to_string(), "`grads`[0] is Float[3] on Cpu, expected Float[2] on Cpu");
+    let error = torch_ext::fused_adamw(&[&a], &[], &[&a], &[&a], &step, &OPTIONS, None, None).unwrap_err();
     assert_eq!(error.to_string(), "`grads` has 0 tensors, expected 1");
     let half = Tensor::zeros([2], (Kind::BFloat16, Device::Cpu));
-    assert!(matches!(
-        torch_ext::fused_adamw(&[&a], &[&half], &[&a], &[&a], &step, &OPTIONS, None, None),
-        Err(Error::Mismatch { .. })
-    ));
-    assert!(matches!(
-        torch_ext::foreach_copy(&[&a], &[&b]),
-        Err(Error::Mismatch { .. })
-    ));
+    assert!(matches!(torch_ext::fused_adamw(&[&a], &[&half], &[&a], &[&a], &step, &OPTIONS, None, None), Err(Error::Mismatch { .. })));
+    assert!(matches!(torch_ext::foreach_copy(&[&a], &[&b]), Err(Error::Mismatch { .. })));
 }
 
 #[test]
 fn foreach_operations() {
-    let (a, b) = (
-        Tensor::from_slice(&[3.0f32]),
-        Tensor::from_slice(&[0.0f32, 4.0]),
-    );
-    assert_close(
-        &values(&torch_ext::foreach_norm(&[&a, &b]).unwrap()),
-        &[5.0],
-    );
+    let (a, b) = (Tensor::from_slice(&[3.0f32]), Tensor::from_slice(&[0.0f32, 4.0]));
+    assert_close(&values(&torch_ext::foreach_norm(&[&a, &b]).unwrap()), &[5.0]);
     torch_ext::foreach_mul(&[&a, &b], 2.0).unwrap();
     torch_ext::foreach_mul_tensor(&[&a, &b], &Tensor::from(0.5f32)).unwrap();
-    torch_ext::foreach_add(
-        &[&a],
-        &[&Tensor::from_slice(&[10.0f32]).to_kind(Kind::BFloat16)],
-        0.5,
-    )
-    .unwrap();
+    torch_ext::foreach_add(&[&a], &[&Tensor::from_slice(&[10.0f32]).to_kind(Kind::BFloat16)], 0.5).unwrap();
     assert_close(&values(&a), &[8.0]);
     assert_close(&values(&b), &[0.0, 4.0]);
     let copy = Tensor::zeros([2], (Kind::BFloat16, Device::Cpu));
@@ -141,8 +85,5 @@ fn foreach_operations() {
     assert_close(&values(&copy), &[0.0, 4.0]);
     torch_ext::foreach_zero(&[&b, &copy]).unwrap();
     assert_close(&values(&copy), &[0.0, 0.0]);
-    assert!(matches!(
-        torch_ext::foreach_norm(&[]),
-        Err(Error::Torch { .. })
-    ));
+    assert!(matches!(torch_ext::foreach_norm(&[]), Err(Error::Torch { .. })));
 }

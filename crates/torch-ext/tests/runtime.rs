@@ -12,8 +12,7 @@ fn random_state_comes_back() {
     let again = Tensor::rand([8], (Kind::Float, Device::Cpu));
     assert_eq!(first, again);
     assert_ne!(first, other);
-    let error =
-        torch_ext::set_rng_state(&Tensor::zeros([3], (Kind::Float, Device::Cpu))).unwrap_err();
+    let error = torch_ext::set_rng_state(&Tensor::zeros([3], (Kind::Float, Device::Cpu))).unwrap_err();
     assert!(!error.to_string().contains('\n'), "{error}");
 }
 

@@ -13,15 +13,7 @@ use crate::model::Model;
 use crate::params::{self, Param, Part, index};
 
 /// The Hugging Face projections that can be adapted, in the order of computation.
-pub const PROJECTIONS: [&str; 7] = [
-    "q_proj",
-    "k_proj",
-    "v_proj",
-    "o_proj",
-    "gate_proj",
-    "up_proj",
-    "down_proj",
-];
+pub const PROJECTIONS: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
 /// What an adapter is made of.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,23 +33,12 @@ pub struct LoraConfig {
 impl LoraConfig {
     /// An adapter on every projection.
     pub fn all_linear(r: i64, alpha: f64) -> Self {
-        Self {
-            r,
-            alpha,
-            dropout: 0.0,
-            use_rslora: false,
-            target_modules: PROJECTIONS.map(str::to_owned).to_vec(),
-        }
+        Self { r, alpha, dropout: 0.0, use_rslora: false, target_modules: PROJECTIONS.map(str::to_owned).to_vec() }
     }
 
     /// The factor of the adapter's output.
     pub fn scale(&self) -> f64 {
-        self.alpha
-            / if self.use_rslora {
-                (self.r as f64).sqrt()
-            } else {
-                self.r as f64
-            }
+        self.alpha / if self.use_rslora { (self.r as f64).sqrt() } else { self.r as f64 }
     }
 
     /// Checks the values and the names.
@@ -66,26 +47,17 @@ impl LoraConfig {
     /// [`Error::Adapter`] naming what is wrong and what is possible.
     pub fn validate(&self) -> Result<()> {
         if self.r <= 0 {
-            return Err(Error::Adapter(format!(
-                "`r` is {}, it must be positive",
-                self.r
-            )));
+            return Err(Error::Adapter(format!("`r` is {}, it must be positive", self.r)));
         }
         if self.dropout != 0.0 {
-            return Err(Error::Adapter(format!(
-                "`lora_dropout` is {}, only 0 is supported",
-                self.dropout
-            )));
+            return Err(Error::Adapter(format!("`lora_dropout` is {}, only 0 is supported", self.dropout)));
         }
         if self.target_modules.is_empty() {
             return Err(Error::Adapter("`target_modules` is empty".to_owned()));
         }
         for name in &self.target_modules {
             if !PROJECTIONS.contains(&name.as_str()) {
-                return Err(Error::Adapter(format!(
-                    "`target_modules` has `{name}`, possible are {}",
-                    PROJECTIONS.join(", ")
-                )));
+                return Err(Error::Adapter(format!("`target_modules` has `{name}`, possible are {}", PROJECTIONS.join(", "))));
             }
         }
         Ok(())
@@ -136,10 +108,7 @@ impl Target {
 /// Width of the input and output of each of [`PROJECTIONS`].
 fn widths(config: &Config, projection: usize) -> (i64, i64) {
     let (d, i) = (config.hidden_size, config.intermediate_size);
-    let (q, kv) = (
-        config.num_attention_heads * config.head_dim,
-        config.num_key_value_heads * config.head_dim,
-    );
+    let (q, kv) = (config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim);
     [(d, q), (d, kv), (d, kv), (q, d), (d, i), (d, i), (i, d)][projection]
 }
 
@@ -165,62 +134,31 @@ impl Adapter {
         for layer in 0..model.config.num_hidden_layers {
             let mut row = [None; 7];
             for (projection, slot) in row.iter_mut().enumerate() {
-                if !config
-                    .target_modules
-                    .iter()
-                    .any(|name| name == PROJECTIONS[projection])
-                {
+                if !config.target_modules.iter().any(|name| name == PROJECTIONS[projection]) {
                     continue;
                 }
                 *slot = Some(all.len());
                 let (input, output) = widths(&model.config, projection);
-                let name = |side: &str| {
-                    format!(
-                        "{}.lora_{side}.weight",
-                        peft::module_path(layer, projection)
-                    )
-                };
+                let name = |side: &str| format!("{}.lora_{side}.weight", peft::module_path(layer, projection));
                 // Kaiming-uniform with a = sqrt(5), as PEFT: bound = sqrt(6 / ((1 + 5) · in)).
                 let bound = 1.0 / (input as f64).sqrt();
-                let a =
-                    params::uniform_values(seed, &name("A"), (config.r * input) as usize, bound);
+                let a = params::uniform_values(seed, &name("A"), (config.r * input) as usize, bound);
                 let a = Tensor::from_slice(&a).f_view([config.r, input])?;
                 let b = Tensor::f_zeros([output, config.r], (Kind::Float, tch::Device::Cpu))?;
                 for (name, master) in [(name("A"), a), (name("B"), b)] {
-                    let parts = vec![Part {
-                        name: name.clone(),
-                        start: 0,
-                        rows: master.size()[0],
-                    }];
+                    let parts = vec![Part { name: name.clone(), start: 0, rows: master.size()[0] }];
                     let master = master.f_to_device(model.options.device)?;
-                    all.push(Param::new(
-                        name,
-                        parts,
-                        master,
-                        model.options.compute,
-                        true,
-                    )?);
+                    all.push(Param::new(name, parts, master, model.options.compute, true)?);
                 }
             }
             slots.push(row);
         }
         let outputs = std::array::from_fn(|projection| widths(&model.config, projection).1);
-        Ok(Self {
-            config,
-            params: all,
-            slots,
-            outputs,
-        })
+        Ok(Self { config, params: all, slots, outputs })
     }
 
     /// `base` plus the adapter's share of one matrix product of `x`.
-    pub(crate) fn add_to(
-        &self,
-        base: Tensor,
-        x: &Tensor,
-        layer: usize,
-        target: Target,
-    ) -> Result<Tensor> {
+    pub(crate) fn add_to(&self, base: Tensor, x: &Tensor, layer: usize, target: Target) -> Result<Tensor> {
         let slots = &self.slots[layer][target.projections()];
         let adapted: Vec<usize> = slots.iter().flatten().copied().collect();
         if adapted.is_empty() {
@@ -233,9 +171,7 @@ impl Adapter {
             let all: Vec<&Tensor> = adapted.iter().map(|a| &self.params[*a].work).collect();
             Tensor::f_cat(&all, 0)?
         };
-        let low = x
-            .f_linear(&stacked, None::<&Tensor>)?
-            .f_mul_scalar(self.config.scale())?;
+        let low = x.f_linear(&stacked, None::<&Tensor>)?.f_mul_scalar(self.config.scale())?;
         let (mut shares, mut next) = (Vec::new(), 0);
         for (slot, projection) in slots.iter().zip(target.projections()) {
             shares.push(match slot {
@@ -246,19 +182,12 @@ impl Adapter {
                 }
                 None => {
                     let mut size = base.size();
-                    *size
-                        .last_mut()
-                        .ok_or_else(|| Error::Input("a projection of nothing".to_owned()))? =
-                        self.outputs[projection];
+                    *size.last_mut().ok_or_else(|| Error::Input("a projection of nothing".to_owned()))? = self.outputs[projection];
                     base.f_new_zeros(size, (base.kind(), base.device()))?
                 }
             });
         }
-        let share = if shares.len() == 1 {
-            shares.swap_remove(0)
-        } else {
-            Tensor::f_cat(&shares, -1)?
-        };
+        let share = if shares.len() == 1 { shares.swap_remove(0) } else { Tensor::f_cat(&shares, -1)? };
         Ok(base.f_add(&share)?)
     }
 }
@@ -271,9 +200,7 @@ impl Model {
     /// A configuration that is not supported, or an adapter that is already there.
     pub fn attach_lora(&mut self, config: &LoraConfig, seed: u64) -> Result<()> {
         if self.adapter.is_some() {
-            return Err(Error::Adapter(
-                "the model has an adapter already, merge it first".to_owned(),
-            ));
+            return Err(Error::Adapter("the model has an adapter already, merge it first".to_owned()));
         }
         let adapter = Adapter::new(config, self, seed)?;
         self.freeze_base(true)?;
@@ -305,10 +232,7 @@ impl Model {
                 let Part { start, rows, .. } = &param.parts[part];
                 tch::no_grad(|| -> Result<()> {
                     let (a, b) = (&adapter.params[*a].master, &adapter.params[a + 1].master);
-                    let delta = b
-                        .f_to_kind(Kind::Float)?
-                        .f_matmul(&a.f_to_kind(Kind::Float)?)?
-                        .f_mul_scalar(adapter.config.scale())?;
+                    let delta = b.f_to_kind(Kind::Float)?.f_matmul(&a.f_to_kind(Kind::Float)?)?.f_mul_scalar(adapter.config.scale())?;
                     let mut rows = param.master.f_narrow(0, *start, *rows)?;
                     let sum = rows.f_to_kind(Kind::Float)?.f_add(&delta)?;
                     rows.f_copy_(&sum)?;

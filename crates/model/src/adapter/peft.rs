@@ -22,10 +22,7 @@ const WEIGHTS: &str = "adapter_model.safetensors";
 /// The name of a projection as PEFT's wrapper of a causal language model spells it.
 pub(super) fn module_path(layer: i64, projection: usize) -> String {
     let block = if projection < 4 { "self_attn" } else { "mlp" };
-    format!(
-        "base_model.model.model.layers.{layer}.{block}.{}",
-        PROJECTIONS[projection]
-    )
+    format!("base_model.model.model.layers.{layer}.{block}.{}", PROJECTIONS[projection])
 }
 
 /// The keys of `adapter_config.json` that change the result.
@@ -52,10 +49,7 @@ impl PeftConfig {
     fn resolve(self) -> Result<LoraConfig> {
         let refuse = |text: &str| Err(Error::Adapter(text.to_owned()));
         if self.peft_type != "LORA" {
-            return Err(Error::Adapter(format!(
-                "`peft_type` is `{}`, only `LORA` is supported",
-                self.peft_type
-            )));
+            return Err(Error::Adapter(format!("`peft_type` is `{}`, only `LORA` is supported", self.peft_type)));
         }
         if self.use_dora || self.fan_in_fan_out {
             return refuse("`use_dora` and `fan_in_fan_out` are not supported");
@@ -63,31 +57,17 @@ impl PeftConfig {
         if self.bias.as_deref().is_some_and(|bias| bias != "none") {
             return refuse("`bias` must be `none`");
         }
-        if self
-            .modules_to_save
-            .is_some_and(|modules| !modules.is_empty())
-            || self.layers_to_transform.is_some()
-        {
+        if self.modules_to_save.is_some_and(|modules| !modules.is_empty()) || self.layers_to_transform.is_some() {
             return refuse("`modules_to_save` and `layers_to_transform` are not supported");
         }
-        if [self.rank_pattern, self.alpha_pattern]
-            .into_iter()
-            .flatten()
-            .any(|pattern| !pattern.is_empty())
-        {
+        if [self.rank_pattern, self.alpha_pattern].into_iter().flatten().any(|pattern| !pattern.is_empty()) {
             return refuse("`rank_pattern` and `alpha_pattern` are not supported");
         }
         let target_modules = match self.target_modules {
-            Value::Array(names) => names
-                .iter()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect(),
+            Value::Array(names) => names.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
             Value::String(name) if name == "all-linear" => PROJECTIONS.map(str::to_owned).to_vec(),
             other => {
-                return Err(Error::Adapter(format!(
-                    "`target_modules` is `{other}`, expected a list of projection names"
-                )));
+                return Err(Error::Adapter(format!("`target_modules` is `{other}`, expected a list of projection names")));
             }
         };
         let config = LoraConfig {
@@ -113,24 +93,12 @@ impl Model {
         let Some(adapter) = &self.adapter else {
             return Err(Error::Adapter("there is no adapter to save".to_owned()));
         };
-        let tensors: BTreeMap<String, Outgoing> = adapter
-            .params
-            .iter()
-            .map(|param| {
-                (
-                    param.name.clone(),
-                    Outgoing::new(param.master.shallow_clone(), Kind::Float),
-                )
-            })
-            .collect();
+        let tensors: BTreeMap<String, Outgoing> =
+            adapter.params.iter().map(|param| (param.name.clone(), Outgoing::new(param.master.shallow_clone(), Kind::Float))).collect();
         weights::write(&dir.join(WEIGHTS), &tensors)?;
         let config = &adapter.config;
         // Alpha is an integer in nearly all files, and some readers insist on it.
-        let alpha = if config.alpha.fract() == 0.0 {
-            json!(config.alpha as i64)
-        } else {
-            json!(config.alpha)
-        };
+        let alpha = if config.alpha.fract() == 0.0 { json!(config.alpha as i64) } else { json!(config.alpha) };
         let value = json!({
             "base_model_name_or_path": base_model,
             "bias": "none",
@@ -156,8 +124,7 @@ impl Model {
     pub fn load_adapter(&mut self, dir: &Path) -> Result<()> {
         let path = dir.join(CONFIG);
         let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "read"))?;
-        let raw: PeftConfig =
-            serde_json::from_str(&text).map_err(|source| Error::Json { path, source })?;
+        let raw: PeftConfig = serde_json::from_str(&text).map_err(|source| Error::Json { path, source })?;
         self.attach_lora(&raw.resolve()?, 0)?;
         let loaded = self.fill_adapter(dir);
         if loaded.is_err() {
@@ -168,21 +135,9 @@ impl Model {
 
     fn fill_adapter(&self, dir: &Path) -> Result<()> {
         let params = self.trainable();
-        let slots: Vec<Slot> = params
-            .iter()
-            .map(|param| Slot {
-                name: &param.name,
-                target: &param.master,
-                start: 0,
-                rows: param.master.size()[0],
-            })
-            .collect();
-        weights::read_into(
-            &[dir.join(WEIGHTS)],
-            &slots,
-            |name| name.replace(".default.", "."),
-            |_| false,
-        )?;
+        let slots: Vec<Slot> =
+            params.iter().map(|param| Slot { name: &param.name, target: &param.master, start: 0, rows: param.master.size()[0] }).collect();
+        weights::read_into(&[dir.join(WEIGHTS)], &slots, |name| name.replace(".default.", "."), |_| false)?;
         self.refresh()
     }
 }
