@@ -62,7 +62,7 @@ fn is_question(line: &str, language: RuleLanguage) -> bool {
             wh && !about_us && (3..=24).contains(&words.len())
         }
         RuleLanguage::Chinese => {
-            let wh = ["什么", "什麼", "谁", "誰", "哪", "几", "幾", "多少", "多高", "多长", "多長", "多大", "多远", "怎", "如何", "为何", "為何", "吗", "嗎", "何时", "何時"].iter().any(|w| body.contains(w));
+            let wh = ["什么", "什麼", "谁", "誰", "哪", "几", "幾", "多", "怎", "如何", "为何", "為何", "吗", "嗎", "何时", "何時"].iter().any(|w| body.contains(w));
             let about_us = ["我", "你", "您", "它", "他", "她", "这", "這", "该", "本"].iter().any(|w| body.contains(w));
             wh && !about_us && (5..=48).contains(&body.chars().count())
         }

@@ -16,6 +16,7 @@ mod english_words;
 mod faq;
 mod pattern;
 mod sentence;
+mod teacher;
 mod token;
 mod variants;
 
@@ -26,6 +27,8 @@ use std::sync::LazyLock;
 use pattern::{Captures, Grammar, Pattern, Span, Spans};
 use sentence::Sentence;
 use token::Token;
+
+pub use teacher::OfflineTeacher;
 
 /// Version of the rules; part of every request to the offline teacher, so that better rules ask again.
 pub const RULES_VERSION: u32 = 1;
