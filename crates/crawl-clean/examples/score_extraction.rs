@@ -2,11 +2,7 @@
 //!
 //! Reads `$JIELONG_DATA/crawl/<name>.warc.gz` with `<name>.gold.jsonl.gz`. Score of a page: F1 over the bag of words, or of characters
 //! for names that begin with `zh`; a set's score is the mean over its pages.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a tool for the terminal"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
 use crawl_clean::charset::decode;
 use crawl_clean::dom::Limits;
@@ -25,15 +21,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Ok(());
     };
     let mut names: Vec<String> = std::env::args().skip(1).collect();
-    let worst = names
-        .iter()
-        .position(|n| n == "--worst")
-        .map(|at| names.remove(at))
-        .is_some();
+    let worst = names.iter().position(|n| n == "--worst").map(|at| names.remove(at)).is_some();
     if names.is_empty() {
-        names = ["wcxb-dev", "zh-news", "zh-charset"]
-            .map(str::to_owned)
-            .to_vec();
+        names = ["wcxb-dev", "zh-news", "zh-charset"].map(str::to_owned).to_vec();
     }
     for name in names {
         score_set(&Path::new(&data).join("crawl"), &name, worst)?;
@@ -53,13 +43,7 @@ fn read_gold(path: &Path) -> Result<HashMap<String, Gold>, Box<dyn std::error::E
     for line in text.lines() {
         let row: serde_json::Value = serde_json::from_str(line)?;
         let get = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
-        gold.insert(
-            get("url"),
-            Gold {
-                text: get("main_content"),
-                kind: get("page_type"),
-            },
-        );
+        gold.insert(get("url"), Gold { text: get("main_content"), kind: get("page_type") });
     }
     Ok(gold)
 }
@@ -82,13 +66,7 @@ fn score_set(folder: &Path, name: &str, worst: bool) -> Result<(), Box<dyn std::
             continue;
         };
         let started = Instant::now();
-        let got = extract(
-            &decode(&body, response.charset()).text,
-            Limits {
-                nodes: 1_000_000,
-                depth: 4096,
-            },
-        );
+        let got = extract(&decode(&body, response.charset()).text, Limits { nodes: 1_000_000, depth: 4096 });
         let took = started.elapsed().as_secs_f64();
         secs += took;
         slowest = slowest.max(took);
@@ -97,46 +75,22 @@ fn score_set(folder: &Path, name: &str, worst: bool) -> Result<(), Box<dyn std::
             continue;
         };
         let score = f1(&bag(&got.text, by_char), &bag(&want.text, by_char));
-        rows.push((
-            score.0,
-            page.url.clone(),
-            want.kind.clone(),
-            got.text.len(),
-            want.text.len(),
-            score.1,
-            score.2,
-        ));
+        rows.push((score.0, page.url.clone(), want.kind.clone(), got.text.len(), want.text.len(), score.1, score.2));
         scores.entry(want.kind.clone()).or_default().push(score);
     }
     let all: Vec<(f64, f64, f64)> = scores.values().flatten().copied().collect();
-    let mean = |rows: &[(f64, f64, f64)], get: fn(&(f64, f64, f64)) -> f64| {
-        rows.iter().map(get).sum::<f64>() / rows.len().max(1) as f64
-    };
+    let mean = |rows: &[(f64, f64, f64)], get: fn(&(f64, f64, f64)) -> f64| rows.iter().map(get).sum::<f64>() / rows.len().max(1) as f64;
     let line = |rows: &[(f64, f64, f64)]| {
-        format!(
-            "F1 {:.3}  P {:.3}  R {:.3}  ({} pages)",
-            mean(rows, |r| r.0),
-            mean(rows, |r| r.1),
-            mean(rows, |r| r.2),
-            rows.len()
-        )
+        format!("F1 {:.3}  P {:.3}  R {:.3}  ({} pages)", mean(rows, |r| r.0), mean(rows, |r| r.1), mean(rows, |r| r.2), rows.len())
     };
-    println!(
-        "{name}: {}  {:.1} MB/s, slowest page {:.0} ms",
-        line(&all),
-        bytes as f64 / 1e6 / secs,
-        slowest * 1e3
-    );
+    println!("{name}: {}  {:.1} MB/s, slowest page {:.0} ms", line(&all), bytes as f64 / 1e6 / secs, slowest * 1e3);
     for (kind, rows) in scores.iter().filter(|(kind, _)| !kind.is_empty()) {
         println!("  {kind:12} {}", line(rows));
     }
     if worst {
         rows.sort_by(|a, b| a.0.total_cmp(&b.0));
         for row in rows.iter().take(60) {
-            println!(
-                "  {:.2} {} {} got {} want {} P {:.2} R {:.2}",
-                row.0, row.1, row.2, row.3, row.4, row.5, row.6
-            );
+            println!("  {:.2} {} {} got {} want {} P {:.2} R {:.2}", row.0, row.1, row.2, row.3, row.4, row.5, row.6);
         }
     }
     Ok(())
@@ -145,18 +99,11 @@ fn score_set(folder: &Path, name: &str, worst: bool) -> Result<(), Box<dyn std::
 fn bag(text: &str, by_char: bool) -> HashMap<String, i64> {
     let mut bag = HashMap::new();
     if by_char {
-        for c in text
-            .chars()
-            .filter(|c| !c.is_whitespace() && !matches!(c, '#' | '*' | '|' | '-' | '>'))
-        {
+        for c in text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '#' | '*' | '|' | '-' | '>')) {
             *bag.entry(c.to_string()).or_default() += 1;
         }
     } else {
-        for word in text
-            .to_lowercase()
-            .split(|c: char| !(c.is_alphanumeric() || c == '_'))
-            .filter(|word| !word.is_empty())
-        {
+        for word in text.to_lowercase().split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty()) {
             *bag.entry(word.to_owned()).or_default() += 1;
         }
     }
@@ -165,23 +112,12 @@ fn bag(text: &str, by_char: bool) -> HashMap<String, i64> {
 
 /// F1, precision and recall of two bags.
 fn f1(got: &HashMap<String, i64>, want: &HashMap<String, i64>) -> (f64, f64, f64) {
-    let common: i64 = got
-        .iter()
-        .map(|(key, n)| (*n).min(want.get(key).copied().unwrap_or(0)))
-        .sum();
+    let common: i64 = got.iter().map(|(key, n)| (*n).min(want.get(key).copied().unwrap_or(0))).sum();
     let (g, w): (i64, i64) = (got.values().sum(), want.values().sum());
     if g == 0 || w == 0 {
         let same = f64::from(u8::from(g == w));
         return (same, same, same);
     }
     let (p, r) = (common as f64 / g as f64, common as f64 / w as f64);
-    (
-        if common == 0 {
-            0.0
-        } else {
-            2.0 * p * r / (p + r)
-        },
-        p,
-        r,
-    )
+    (if common == 0 { 0.0 } else { 2.0 * p * r / (p + r) }, p, r)
 }

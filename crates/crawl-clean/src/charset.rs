@@ -67,10 +67,7 @@ pub fn decode(bytes: &[u8], http: Option<&str>) -> Decoded {
     let declared = http
         .and_then(label)
         .map(|encoding| (encoding, CharsetSource::Http))
-        .or_else(|| {
-            prescan(&bytes[..bytes.len().min(PRESCAN_BYTES)])
-                .map(|encoding| (encoding, CharsetSource::Meta))
-        });
+        .or_else(|| prescan(&bytes[..bytes.len().min(PRESCAN_BYTES)]).map(|encoding| (encoding, CharsetSource::Meta)));
     let Some((encoding, source)) = declared else {
         return run(bytes, detect(bytes), CharsetSource::Detector);
     };
@@ -85,11 +82,7 @@ pub fn decode(bytes: &[u8], http: Option<&str>) -> Decoded {
     let second = run(bytes, guess, CharsetSource::Overruled);
     // A page of UTF-8 with one broken byte must not become windows-1252, which takes any bytes.
     let worse = second.charset == "windows-1252" && mojibake(&second.text);
-    if !worse && second.replaced_chars * 4 < marks(&first) {
-        second
-    } else {
-        first
-    }
+    if !worse && second.replaced_chars * 4 < marks(&first) { second } else { first }
 }
 
 /// True if the text has marks of a wrong charset: replacements, or the control characters that mislabelled bytes turn into.
@@ -103,8 +96,7 @@ fn doubtful(decoded: &Decoded) -> bool {
 
 /// Characters that a right charset hardly ever gives.
 fn marks(decoded: &Decoded) -> usize {
-    let overread =
-        usize::from(decoded.charset.starts_with("windows-") && mojibake(&decoded.text)) * 8;
+    let overread = usize::from(decoded.charset.starts_with("windows-") && mojibake(&decoded.text)) * 8;
     decoded.replaced_chars + control_chars(&decoded.text) + overread
 }
 
@@ -124,9 +116,7 @@ fn mojibake(text: &str) -> bool {
 }
 
 fn control_chars(text: &str) -> usize {
-    text.chars()
-        .filter(|&c| matches!(c as u32, 0x80..=0x9F | 0xE000..=0xF8FF))
-        .count()
+    text.chars().filter(|&c| matches!(c as u32, 0x80..=0x9F | 0xE000..=0xF8FF)).count()
 }
 
 /// The encoding for a label, with GB 2312 and GBK widened to GB 18030, which holds both.
@@ -178,17 +168,9 @@ fn value_of<'a>(tag: &'a [u8], key: &[u8]) -> Option<&'a str> {
         let rest = tag[from + at + key.len()..].trim_ascii_start();
         if let Some(value) = rest.strip_prefix(b"=") {
             let value = value.trim_ascii_start();
-            let value = value
-                .strip_prefix(b"\"")
-                .or_else(|| value.strip_prefix(b"'"))
-                .unwrap_or(value)
-                .trim_ascii_start();
-            let end = value.iter().position(|b| {
-                matches!(b, b'"' | b'\'' | b';' | b'>' | b'/') || b.is_ascii_whitespace()
-            });
-            return std::str::from_utf8(&value[..end.unwrap_or(value.len())])
-                .ok()
-                .filter(|value| !value.is_empty());
+            let value = value.strip_prefix(b"\"").or_else(|| value.strip_prefix(b"'")).unwrap_or(value).trim_ascii_start();
+            let end = value.iter().position(|b| matches!(b, b'"' | b'\'' | b';' | b'>' | b'/') || b.is_ascii_whitespace());
+            return std::str::from_utf8(&value[..end.unwrap_or(value.len())]).ok().filter(|value| !value.is_empty());
         }
         from += at + key.len();
     }
@@ -216,24 +198,16 @@ fn detect(bytes: &[u8]) -> &'static Encoding {
 
 fn run(bytes: &[u8], encoding: &'static Encoding, source: CharsetSource) -> Decoded {
     let (text, bad) = encoding.decode_without_bom_handling(bytes);
-    let replaced_chars = if bad {
-        text.matches('\u{FFFD}').count()
-    } else {
-        0
-    };
-    Decoded {
-        text: text.into_owned(),
-        charset: encoding.name(),
-        source,
-        replaced_chars,
-    }
+    let replaced_chars = if bad { text.matches('\u{FFFD}').count() } else { 0 };
+    Decoded { text: text.into_owned(), charset: encoding.name(), source, replaced_chars }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const CHINESE: &str = "中国最高的山是珠穆朗玛峰，位于中国和尼泊尔的边界上，高度约八千八百四十八米。这座山的名字来自藏语，意思是大地之母。";
+    const CHINESE: &str =
+        "中国最高的山是珠穆朗玛峰，位于中国和尼泊尔的边界上，高度约八千八百四十八米。这座山的名字来自藏语，意思是大地之母。";
 
     fn check(bytes: &[u8], http: Option<&str>, charset: &str, source: CharsetSource, text: &str) {
         let got = decode(bytes, http);
@@ -248,101 +222,42 @@ mod tests {
     #[test]
     fn order_of_authorities() {
         let gbk = encode(GBK, CHINESE);
-        check(
-            &gbk,
-            Some("gb2312"),
-            "gb18030",
-            CharsetSource::Http,
-            CHINESE,
-        );
-        let meta = [
-            b"<html><head><META http-equiv=Content-Type content='text/html; charset=GBK'>",
-            gbk.as_slice(),
-        ]
-        .concat();
+        check(&gbk, Some("gb2312"), "gb18030", CharsetSource::Http, CHINESE);
+        let meta = [b"<html><head><META http-equiv=Content-Type content='text/html; charset=GBK'>", gbk.as_slice()].concat();
         check(&meta, None, "gb18030", CharsetSource::Meta, CHINESE);
         check(&gbk, None, "gb18030", CharsetSource::Detector, CHINESE);
         let bom = ["\u{feff}".as_bytes(), CHINESE.as_bytes()].concat();
         check(&bom, Some("gbk"), "UTF-8", CharsetSource::Bom, CHINESE);
-        check(
-            b"<?xml version='1.0' encoding='Shift_JIS'?>x",
-            None,
-            "Shift_JIS",
-            CharsetSource::Meta,
-            "x",
-        );
+        check(b"<?xml version='1.0' encoding='Shift_JIS'?>x", None, "Shift_JIS", CharsetSource::Meta, "x");
     }
 
     #[test]
     fn lies_are_overruled() {
         let gbk = encode(GBK, CHINESE);
-        check(
-            &gbk,
-            Some("utf-8"),
-            "gb18030",
-            CharsetSource::Overruled,
-            CHINESE,
-        );
-        check(
-            CHINESE.as_bytes(),
-            Some("gb2312"),
-            "UTF-8",
-            CharsetSource::Overruled,
-            CHINESE,
-        );
-        check(
-            CHINESE.as_bytes(),
-            Some("iso-8859-1"),
-            "UTF-8",
-            CharsetSource::Overruled,
-            CHINESE,
-        );
+        check(&gbk, Some("utf-8"), "gb18030", CharsetSource::Overruled, CHINESE);
+        check(CHINESE.as_bytes(), Some("gb2312"), "UTF-8", CharsetSource::Overruled, CHINESE);
+        check(CHINESE.as_bytes(), Some("iso-8859-1"), "UTF-8", CharsetSource::Overruled, CHINESE);
         let japanese = "日本で一番高い山は富士山です。標高は三千七百七十六メートルで、静岡県と山梨県にまたがっています。";
-        check(
-            &encode(encoding_rs::SHIFT_JIS, japanese),
-            Some("utf-8"),
-            "Shift_JIS",
-            CharsetSource::Overruled,
-            japanese,
-        );
+        check(&encode(encoding_rs::SHIFT_JIS, japanese), Some("utf-8"), "Shift_JIS", CharsetSource::Overruled, japanese);
     }
 
     #[test]
     fn truth_stands() {
-        let french =
-            "L’été dernier, nous avons visité la forêt près de Besançon où dînent les élèves.";
-        check(
-            &encode(WINDOWS_1252, french),
-            Some("iso-8859-1"),
-            "windows-1252",
-            CharsetSource::Http,
-            french,
-        );
+        let french = "L’été dernier, nous avons visité la forêt près de Besançon où dînent les élèves.";
+        check(&encode(WINDOWS_1252, french), Some("iso-8859-1"), "windows-1252", CharsetSource::Http, french);
         let broken = [CHINESE.as_bytes(), b"\xff", CHINESE.as_bytes()].concat();
         let got = decode(&broken, Some("utf-8"));
         assert_eq!((got.charset, got.replaced_chars), ("UTF-8", 1));
         let big5 = "臺灣最高的山是玉山，海拔三千九百五十二公尺，位於南投縣、高雄市與嘉義縣的交界。";
-        check(
-            &encode(encoding_rs::BIG5, big5),
-            None,
-            "Big5",
-            CharsetSource::Detector,
-            big5,
-        );
+        check(&encode(encoding_rs::BIG5, big5), None, "Big5", CharsetSource::Detector, big5);
         check(b"plain", None, "UTF-8", CharsetSource::Detector, "plain");
         check(b"", Some("nonsense"), "UTF-8", CharsetSource::Detector, "");
     }
 
     #[test]
     fn declarations_in_odd_places() {
-        assert_eq!(
-            prescan(b"<!-- <meta charset=gbk> --><meta charset=\"big5\">"),
-            Some(encoding_rs::BIG5)
-        );
-        assert_eq!(
-            prescan(b"<meta name=a content=b><meta charset = utf-8 />"),
-            Some(UTF_8)
-        );
+        assert_eq!(prescan(b"<!-- <meta charset=gbk> --><meta charset=\"big5\">"), Some(encoding_rs::BIG5));
+        assert_eq!(prescan(b"<meta name=a content=b><meta charset = utf-8 />"), Some(UTF_8));
         assert_eq!(prescan(b"<meta charset=>"), None);
         assert_eq!(prescan(b"<meta"), None);
     }

@@ -138,49 +138,21 @@ impl Config {
             return problem("inputs", "name at least one file, folder or pattern");
         }
         if self.language.enabled && self.languages.is_empty() {
-            return problem(
-                "languages",
-                "would refuse every page; name languages, or set language.enabled = false",
-            );
+            return problem("languages", "would refuse every page; name languages, or set language.enabled = false");
         }
-        if self.max_page_bytes == 0
-            || self.chunk_bytes == 0
-            || self.max_nodes == 0
-            || self.max_depth == 0
-        {
-            return problem(
-                "max_page_bytes",
-                "max_page_bytes, chunk_bytes, max_nodes and max_depth must be positive",
-            );
+        if self.max_page_bytes == 0 || self.chunk_bytes == 0 || self.max_nodes == 0 || self.max_depth == 0 {
+            return problem("max_page_bytes", "max_page_bytes, chunk_bytes, max_nodes and max_depth must be positive");
         }
         let dedup = &self.dedup;
-        if dedup.bands == 0
-            || dedup.rows == 0
-            || dedup.shingle_words == 0
-            || dedup.shingle_chars == 0
-        {
-            return problem(
-                "dedup",
-                "bands, rows, shingle_words and shingle_chars must be positive",
-            );
+        if dedup.bands == 0 || dedup.rows == 0 || dedup.shingle_words == 0 || dedup.shingle_chars == 0 {
+            return problem("dedup", "bands, rows, shingle_words and shingle_chars must be positive");
         }
-        for (name, rules) in [
-            ("filter.words", &self.filter.words),
-            ("filter.han", &self.filter.han),
-        ] {
+        for (name, rules) in [("filter.words", &self.filter.words), ("filter.han", &self.filter.han)] {
             if rules.min_units > rules.max_units {
                 return problem(name, "min_units is greater than max_units");
             }
-            if rules
-                .top_ngrams
-                .iter()
-                .chain(&rules.duplicate_ngrams)
-                .any(|&(n, share)| n == 0 || !(0.0..=1.0).contains(&share))
-            {
-                return problem(
-                    name,
-                    "an n-gram rule is [n, share] with n of 1 or more and a share from 0 to 1",
-                );
+            if rules.top_ngrams.iter().chain(&rules.duplicate_ngrams).any(|&(n, share)| n == 0 || !(0.0..=1.0).contains(&share)) {
+                return problem(name, "an n-gram rule is [n, share] with n of 1 or more and a share from 0 to 1");
             }
         }
         Ok(())
@@ -194,17 +166,8 @@ pub(crate) mod tests {
     /// The defaults, with an input so that they validate.
     pub(crate) fn defaults() -> Config {
         let mut table: toml::Table = toml::from_str(include_str!("default.toml")).unwrap();
-        let mut stage = table
-            .remove("stage")
-            .unwrap()
-            .as_table_mut()
-            .unwrap()
-            .remove("crawl-clean")
-            .unwrap();
-        stage
-            .as_table_mut()
-            .unwrap()
-            .insert("inputs".into(), toml::Value::Array(vec!["in".into()]));
+        let mut stage = table.remove("stage").unwrap().as_table_mut().unwrap().remove("crawl-clean").unwrap();
+        stage.as_table_mut().unwrap().insert("inputs".into(), toml::Value::Array(vec!["in".into()]));
         stage.try_into().unwrap()
     }
 
@@ -224,9 +187,6 @@ pub(crate) mod tests {
         assert_eq!(key(|c| c.languages.clear()), "languages");
         assert_eq!(key(|c| c.dedup.rows = 0), "dedup");
         assert_eq!(key(|c| c.filter.han.min_units = usize::MAX), "filter.han");
-        assert_eq!(
-            key(|c| c.filter.words.top_ngrams = vec![(0, 0.5)]),
-            "filter.words"
-        );
+        assert_eq!(key(|c| c.filter.words.top_ngrams = vec![(0, 0.5)]), "filter.words");
     }
 }

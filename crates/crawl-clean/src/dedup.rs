@@ -24,22 +24,8 @@ impl Signature {
     pub fn of(text: &str, hasher: &MinHasher, config: &DedupConfig) -> Self {
         let normalised = normalize(text);
         let exact = *Digest::of_bytes(normalised.as_bytes()).as_bytes();
-        let near = config
-            .near
-            .then(|| {
-                hasher.signature(&shingles(
-                    &normalised,
-                    config.shingle_words,
-                    config.shingle_chars,
-                ))
-            })
-            .flatten();
-        Self {
-            exact,
-            bands: near
-                .map(|signature| hasher.band_keys(&signature))
-                .unwrap_or_default(),
-        }
+        let near = config.near.then(|| hasher.signature(&shingles(&normalised, config.shingle_words, config.shingle_chars))).flatten();
+        Self { exact, bands: near.map(|signature| hasher.band_keys(&signature)).unwrap_or_default() }
     }
 }
 
@@ -58,19 +44,11 @@ impl Seen {
     /// The rejection, which names the earliest document it duplicates; the document is entered all the same.
     pub fn decide(&mut self, id: &str, signature: &Signature) -> Result<(), Rejection> {
         let exact = self.exact.get(&signature.exact).copied();
-        let near = if exact.is_none() {
-            self.bands.find(&signature.bands)
-        } else {
-            None
-        };
+        let near = if exact.is_none() { self.bands.find(&signature.bands) } else { None };
         let decision = match (exact, near) {
-            (Some(first), _) => Err(Rejection::new(Reason::DuplicateExact)
-                .with_detail(self.ids[first as usize].clone())),
+            (Some(first), _) => Err(Rejection::new(Reason::DuplicateExact).with_detail(self.ids[first as usize].clone())),
             (None, Some((first, bands))) => {
-                Err(
-                    Rejection::measured(Reason::DuplicateNear, f64::from(bands), 1.0)
-                        .with_detail(self.ids[first as usize].clone()),
-                )
+                Err(Rejection::measured(Reason::DuplicateNear, f64::from(bands), 1.0).with_detail(self.ids[first as usize].clone()))
             }
             (None, None) => Ok(()),
         };
@@ -111,41 +89,18 @@ mod tests {
     }
 
     fn long(change: &str) -> String {
-        (0..200)
-            .map(|i| {
-                if i == 100 {
-                    change.to_owned()
-                } else {
-                    format!("word{}", i * 37 % 101)
-                }
-            })
-            .collect::<Vec<_>>()
-            .join(" ")
+        (0..200).map(|i| if i == 100 { change.to_owned() } else { format!("word{}", i * 37 % 101) }).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
     fn exact_ignores_case_and_marks_near_tells_bands() {
         let mut seen = Seen::default();
         assert!(seen.decide("1", &signature(&long("x"))).is_ok());
-        let exact = seen
-            .decide("2", &signature(&long("X!").to_uppercase()))
-            .unwrap_err();
-        assert_eq!(
-            (exact.reason, exact.detail.as_deref()),
-            (Reason::DuplicateExact, Some("1"))
-        );
+        let exact = seen.decide("2", &signature(&long("X!").to_uppercase())).unwrap_err();
+        assert_eq!((exact.reason, exact.detail.as_deref()), (Reason::DuplicateExact, Some("1")));
         let near = seen.decide("3", &signature(&long("y"))).unwrap_err();
-        assert_eq!(
-            (near.reason, near.detail.as_deref(), near.threshold),
-            (Reason::DuplicateNear, Some("1"), Some(1.0))
-        );
-        assert!(
-            seen.decide(
-                "4",
-                &signature("something else altogether, and not short at that")
-            )
-            .is_ok()
-        );
+        assert_eq!((near.reason, near.detail.as_deref(), near.threshold), (Reason::DuplicateNear, Some("1"), Some(1.0)));
+        assert!(seen.decide("4", &signature("something else altogether, and not short at that")).is_ok());
         assert_eq!(seen.len(), 4);
     }
 

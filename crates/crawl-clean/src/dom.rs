@@ -77,10 +77,7 @@ impl Dom {
     /// Parses a page.
     #[must_use]
     pub fn parse(html: &str, limits: Limits) -> Self {
-        let sink = Sink {
-            nodes: RefCell::new(Vec::with_capacity(html.len() / 40 + 16)),
-            deepest: Cell::new(0),
-        };
+        let sink = Sink { nodes: RefCell::new(Vec::with_capacity(html.len() / 40 + 16)), deepest: Cell::new(0) };
         sink.create(Data::Document);
         let mut parser = parse_document(sink, ParseOpts::default());
         let mut rest = html;
@@ -93,9 +90,7 @@ impl Dom {
             parser.process(StrTendril::from_slice(&rest[..end]));
             rest = &rest[end..];
             let sink = &parser.tokenizer.sink.sink;
-            if sink.nodes.borrow().len() > limits.nodes
-                || sink.deepest.get() as usize > limits.depth
-            {
+            if sink.nodes.borrow().len() > limits.nodes || sink.deepest.get() as usize > limits.depth {
                 cut = true;
                 break;
             }
@@ -117,10 +112,7 @@ impl Dom {
     #[must_use]
     pub fn attribute(&self, id: NodeId, key: &str) -> Option<&str> {
         match &self.nodes[id as usize].data {
-            Data::Element { attributes, .. } => attributes
-                .iter()
-                .find(|a| &*a.name.local == key)
-                .map(|a| &*a.value),
+            Data::Element { attributes, .. } => attributes.iter().find(|a| &*a.name.local == key).map(|a| &*a.value),
             _ => None,
         }
     }
@@ -143,11 +135,7 @@ impl Dom {
     #[must_use]
     pub fn following(&self, id: NodeId, top: NodeId) -> NodeId {
         let child = self.nodes[id as usize].first_child;
-        if child == NONE {
-            self.after(id, top)
-        } else {
-            child
-        }
+        if child == NONE { self.after(id, top) } else { child }
     }
 
     /// All text below a node, as it stands.
@@ -190,15 +178,7 @@ impl ElemName for Name {
 impl Sink {
     fn create(&self, data: Data) -> NodeId {
         let mut nodes = self.nodes.borrow_mut();
-        nodes.push(Node {
-            parent: NONE,
-            first_child: NONE,
-            last_child: NONE,
-            previous: NONE,
-            next: NONE,
-            depth: 0,
-            data,
-        });
+        nodes.push(Node { parent: NONE, first_child: NONE, last_child: NONE, previous: NONE, next: NONE, depth: 0, data });
         (nodes.len() - 1) as NodeId
     }
 
@@ -225,11 +205,7 @@ impl Sink {
     /// Puts `id` under `parent` before `next`, or last.
     fn attach(&self, nodes: &mut [Node], parent: NodeId, id: NodeId, next: NodeId) {
         Self::detach(nodes, id);
-        let previous = if next == NONE {
-            nodes[parent as usize].last_child
-        } else {
-            nodes[next as usize].previous
-        };
+        let previous = if next == NONE { nodes[parent as usize].last_child } else { nodes[next as usize].previous };
         let depth = nodes[parent as usize].depth + 1;
         let node = &mut nodes[id as usize];
         (node.parent, node.previous, node.next, node.depth) = (parent, previous, next, depth);
@@ -246,17 +222,11 @@ impl Sink {
 
     fn insert(&self, parent: NodeId, next: NodeId, child: NodeOrText<NodeId>) {
         match child {
-            NodeOrText::AppendNode(id) => {
-                self.attach(&mut self.nodes.borrow_mut(), parent, id, next)
-            }
+            NodeOrText::AppendNode(id) => self.attach(&mut self.nodes.borrow_mut(), parent, id, next),
             NodeOrText::AppendText(text) => {
                 let previous = {
                     let nodes = self.nodes.borrow();
-                    if next == NONE {
-                        nodes[parent as usize].last_child
-                    } else {
-                        nodes[next as usize].previous
-                    }
+                    if next == NONE { nodes[parent as usize].last_child } else { nodes[next as usize].previous }
                 };
                 if previous != NONE
                     && let Data::Text(have) = &mut self.nodes.borrow_mut()[previous as usize].data
@@ -288,23 +258,12 @@ impl TreeSink for Sink {
 
     fn elem_name<'a>(&'a self, target: &'a NodeId) -> Name {
         match &self.nodes.borrow()[*target as usize].data {
-            Data::Element { name, .. } => Name {
-                namespace: name.ns.clone(),
-                local: name.local.clone(),
-            },
-            _ => Name {
-                namespace: Namespace::from(""),
-                local: LocalName::from(""),
-            },
+            Data::Element { name, .. } => Name { namespace: name.ns.clone(), local: name.local.clone() },
+            _ => Name { namespace: Namespace::from(""), local: LocalName::from("") },
         }
     }
 
-    fn create_element(
-        &self,
-        name: QualName,
-        attributes: Vec<Attribute>,
-        _: ElementFlags,
-    ) -> NodeId {
+    fn create_element(&self, name: QualName, attributes: Vec<Attribute>, _: ElementFlags) -> NodeId {
         self.create(Data::Element { name, attributes })
     }
 
@@ -320,12 +279,7 @@ impl TreeSink for Sink {
         self.insert(*parent, NONE, child);
     }
 
-    fn append_based_on_parent_node(
-        &self,
-        element: &NodeId,
-        previous: &NodeId,
-        child: NodeOrText<NodeId>,
-    ) {
+    fn append_based_on_parent_node(&self, element: &NodeId, previous: &NodeId, child: NodeOrText<NodeId>) {
         let parent = self.nodes.borrow()[*element as usize].parent;
         if parent == NONE {
             self.insert(*previous, NONE, child);
@@ -356,10 +310,7 @@ impl TreeSink for Sink {
     }
 
     fn add_attrs_if_missing(&self, target: &NodeId, attributes: Vec<Attribute>) {
-        if let Data::Element {
-            attributes: have, ..
-        } = &mut self.nodes.borrow_mut()[*target as usize].data
-        {
+        if let Data::Element { attributes: have, .. } = &mut self.nodes.borrow_mut()[*target as usize].data {
             for attribute in attributes {
                 if !have.iter().any(|a| a.name == attribute.name) {
                     have.push(attribute);
@@ -387,10 +338,7 @@ impl TreeSink for Sink {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits {
-        nodes: 10_000,
-        depth: 256,
-    };
+    const LIMITS: Limits = Limits { nodes: 10_000, depth: 256 };
 
     fn outline(dom: &Dom) -> String {
         let mut out = String::new();
@@ -408,43 +356,22 @@ mod tests {
 
     #[test]
     fn builds_what_browsers_build() {
-        let dom = Dom::parse(
-            "<title>T</title><p>a<p>b<b>c</b> d<table>x<tr><td>y</table>",
-            LIMITS,
-        );
-        assert_eq!(
-            outline(&dom),
-            "<html><head><title>T<body><p>a<p>b<b>c dx<table><tbody><tr><td>y"
-        );
+        let dom = Dom::parse("<title>T</title><p>a<p>b<b>c</b> d<table>x<tr><td>y</table>", LIMITS);
+        assert_eq!(outline(&dom), "<html><head><title>T<body><p>a<p>b<b>c dx<table><tbody><tr><td>y");
         assert!(!dom.cut);
     }
 
     #[test]
     fn misnested_and_template_content() {
-        assert_eq!(
-            outline(&Dom::parse("<p><b>1<i>2</b>3</i>", LIMITS)),
-            "<html><head><body><p><b>1<i>2<i>3"
-        );
-        assert_eq!(
-            outline(&Dom::parse("<template><p>x</template>y", LIMITS)),
-            "<html><head><template><body>y"
-        );
+        assert_eq!(outline(&Dom::parse("<p><b>1<i>2</b>3</i>", LIMITS)), "<html><head><body><p><b>1<i>2<i>3");
+        assert_eq!(outline(&Dom::parse("<template><p>x</template>y", LIMITS)), "<html><head><template><body>y");
     }
 
     #[test]
     fn attributes_and_text() {
         let dom = Dom::parse("<div class='a b' id=c>x<span>y</span></div>", LIMITS);
-        let div = (0..dom.nodes.len() as NodeId)
-            .find(|&id| dom.name(id) == "div")
-            .unwrap();
-        assert_eq!(
-            (
-                dom.attribute(div, "class"),
-                dom.attribute(div, "id"),
-                dom.attribute(div, "x")
-            ),
-            (Some("a b"), Some("c"), None)
-        );
+        let div = (0..dom.nodes.len() as NodeId).find(|&id| dom.name(id) == "div").unwrap();
+        assert_eq!((dom.attribute(div, "class"), dom.attribute(div, "id"), dom.attribute(div, "x")), (Some("a b"), Some("c"), None));
         assert_eq!(dom.text(div), "xy");
     }
 

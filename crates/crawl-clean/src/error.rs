@@ -108,10 +108,7 @@ pub enum Error {
 impl Error {
     /// For `map_err`: a read error of `path`.
     pub(crate) fn read(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
-        move |source| Self::Read {
-            path: path.to_owned(),
-            source,
-        }
+        move |source| Self::Read { path: path.to_owned(), source }
     }
 }
 
@@ -137,7 +134,9 @@ impl Failure for Error {
             Self::SameName { .. } => Some("name their common folder in `inputs`, or rename one of them".into()),
             Self::WorkersWithDedup { .. } => Some("run with one worker, or with --set stage.crawl-clean.dedup.enabled=false".into()),
             Self::Vanished { .. } => Some("put them back, or run with --prune to remove their outputs".into()),
-            Self::FilesFailed { .. } => Some("mend or remove these files and run the same command again; finished files are not read again".into()),
+            Self::FilesFailed { .. } => {
+                Some("mend or remove these files and run the same command again; finished files are not read again".into())
+            }
             Self::Signatures { .. } => Some("run with --force to make it again".into()),
             Self::Handoff(error) => Failure::hint(error),
             _ => None,

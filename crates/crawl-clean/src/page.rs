@@ -95,18 +95,8 @@ impl<'a> Cleaner<'a> {
         let page = match item {
             Item::Page(page) => page,
             Item::Other => return Outcome::Other,
-            Item::Bad {
-                url,
-                offset,
-                rejection,
-            } => {
-                return Outcome::Refused(Box::new(Refused {
-                    id: String::new(),
-                    url,
-                    offset,
-                    text: None,
-                    rejection,
-                }));
+            Item::Bad { url, offset, rejection } => {
+                return Outcome::Refused(Box::new(Refused { id: String::new(), url, offset, text: None, rejection }));
             }
         };
         let url = page.url.clone();
@@ -114,20 +104,9 @@ impl<'a> Cleaner<'a> {
         match self.page(page, source) {
             Ok(document) => Outcome::Document(Box::new(document)),
             Err((rejection, text)) => {
-                let id = text
-                    .as_deref()
-                    .map(|text| handoff::document_id(source, &url, text))
-                    .unwrap_or_default();
-                let text = text
-                    .map(|text| self.sample(&text))
-                    .filter(|text| !text.is_empty());
-                Outcome::Refused(Box::new(Refused {
-                    id,
-                    url,
-                    offset,
-                    text,
-                    rejection,
-                }))
+                let id = text.as_deref().map(|text| handoff::document_id(source, &url, text)).unwrap_or_default();
+                let text = text.map(|text| self.sample(&text)).filter(|text| !text.is_empty());
+                Outcome::Refused(Box::new(Refused { id, url, offset, text, rejection }))
             }
         }
     }
@@ -140,17 +119,9 @@ impl<'a> Cleaner<'a> {
 
     fn page(&self, page: RawPage, source: &str) -> Result<Document, (Rejection, Option<String>)> {
         let config = self.config;
-        let read = self
-            .read(page.content)
-            .map_err(|rejection| (rejection, None))?;
-        let Read {
-            extracted,
-            charset,
-            charset_source,
-            replaced_chars,
-        } = read;
-        let everything =
-            !config.filter.enabled && !config.language.enabled && !config.dedup.enabled;
+        let read = self.read(page.content).map_err(|rejection| (rejection, None))?;
+        let Read { extracted, charset, charset_source, replaced_chars } = read;
+        let everything = !config.filter.enabled && !config.language.enabled && !config.dedup.enabled;
         let text = extracted.text;
         if text.is_empty() && !everything {
             return Err((Rejection::new(Reason::Empty), None));
@@ -158,10 +129,7 @@ impl<'a> Cleaner<'a> {
         if config.filter.enabled {
             let share = replaced_chars as f64 / text.chars().count().max(1) as f64;
             if share > config.max_replaced_share {
-                return Err((
-                    Rejection::measured(Reason::Charset, share, config.max_replaced_share),
-                    Some(text),
-                ));
+                return Err((Rejection::measured(Reason::Charset, share, config.max_replaced_share), Some(text)));
             }
         }
         let language = corpus::language(&text);
@@ -175,10 +143,7 @@ impl<'a> Cleaner<'a> {
             Ok((Cow::Borrowed(_), counts)) => (text, counts),
             Err(rejection) => return Err((rejection, Some(text))),
         };
-        let signature = config
-            .dedup
-            .enabled
-            .then(|| Signature::of(&text, &self.hasher, &config.dedup));
+        let signature = config.dedup.enabled.then(|| Signature::of(&text, &self.hasher, &config.dedup));
         Ok(Document {
             id: handoff::document_id(source, &page.url, &text),
             url: page.url,
@@ -199,56 +164,28 @@ impl<'a> Cleaner<'a> {
 
     fn check_language(&self, language: corpus::Language) -> Result<(), Rejection> {
         let config = self.config;
-        let refuse = || {
-            Rejection::measured(
-                Reason::Language,
-                f64::from(language.score),
-                config.language.min_score,
-            )
-            .with_detail(language.tag)
-        };
-        let wanted = config
-            .languages
-            .iter()
-            .any(|wanted| corpus::matches_tag(language.tag, wanted));
+        let refuse =
+            || Rejection::measured(Reason::Language, f64::from(language.score), config.language.min_score).with_detail(language.tag);
+        let wanted = config.languages.iter().any(|wanted| corpus::matches_tag(language.tag, wanted));
         let sure = language.tag == "und" || f64::from(language.score) >= config.language.min_score;
-        if wanted && sure {
-            Ok(())
-        } else {
-            Err(refuse())
-        }
+        if wanted && sure { Ok(()) } else { Err(refuse()) }
     }
 
-    fn filter<'t>(
-        &self,
-        text: &'t str,
-        tag: &str,
-    ) -> Result<(Cow<'t, str>, pii::Counts), Rejection> {
+    fn filter<'t>(&self, text: &'t str, tag: &str) -> Result<(Cow<'t, str>, pii::Counts), Rejection> {
         let filters = &self.config.filter;
         if !filters.enabled {
             return Ok((Cow::Borrowed(text), pii::Counts::default()));
         }
         let class = filter::class(tag, text);
-        let rules = if class == Class::Han {
-            &filters.han
-        } else {
-            &filters.words
-        };
+        let rules = if class == Class::Han { &filters.han } else { &filters.words };
         filter::check(text, tag, class, rules)?;
-        Ok(if filters.replace_pii {
-            pii::replace(text)
-        } else {
-            (Cow::Borrowed(text), pii::Counts::default())
-        })
+        Ok(if filters.replace_pii { pii::replace(text) } else { (Cow::Borrowed(text), pii::Counts::default()) })
     }
 
     /// Decodes and extracts.
     fn read(&self, content: Content) -> Result<Read, Rejection> {
         match content {
-            Content::Text(text) => Ok(Read::given(Extracted {
-                text: tidy(&text),
-                ..Extracted::default()
-            })),
+            Content::Text(text) => Ok(Read::given(Extracted { text: tidy(&text), ..Extracted::default() })),
             Content::HtmlText(html) => Ok(Read::given(self.extract(&html)?)),
             Content::Html(bytes) => self.html(&bytes, None),
             Content::Http(block) => {
@@ -262,17 +199,10 @@ impl<'a> Cleaner<'a> {
                 if kind.as_deref() == Some("text/plain") {
                     let decoded = decode(&body, response.charset());
                     let text = tidy(&decoded.text);
-                    return Ok(Read::decoded(
-                        Extracted {
-                            text,
-                            ..Extracted::default()
-                        },
-                        &decoded,
-                    ));
+                    return Ok(Read::decoded(Extracted { text, ..Extracted::default() }, &decoded));
                 }
                 if kind.is_none() && !body.trim_ascii_start().starts_with(b"<") && !is_wide(&body) {
-                    return Err(Rejection::new(Reason::ContentType)
-                        .with_detail("no content type, and not HTML by its look"));
+                    return Err(Rejection::new(Reason::ContentType).with_detail("no content type, and not HTML by its look"));
                 }
                 self.html(&body, response.charset())
             }
@@ -285,10 +215,7 @@ impl<'a> Cleaner<'a> {
     }
 
     fn extract(&self, html: &str) -> Result<Extracted, Rejection> {
-        let limits = Limits {
-            nodes: self.config.max_nodes,
-            depth: self.config.max_depth,
-        };
+        let limits = Limits { nodes: self.config.max_nodes, depth: self.config.max_depth };
         let extracted = extract(html, limits);
         if extracted.cut && self.config.filter.enabled {
             return Err(Rejection::new(Reason::HtmlLimits));
@@ -311,23 +238,13 @@ struct Read {
 
 impl Read {
     fn given(extracted: Extracted) -> Self {
-        Self {
-            extracted,
-            charset: None,
-            charset_source: Some(CharsetSource::Given.as_str()),
-            replaced_chars: 0,
-        }
+        Self { extracted, charset: None, charset_source: Some(CharsetSource::Given.as_str()), replaced_chars: 0 }
     }
 
     fn decoded(extracted: Extracted, decoded: &crate::charset::Decoded) -> Self {
         // Only what reached the text counts: a page may be broken where nobody reads it.
         let replaced_chars = extracted.text.matches('\u{FFFD}').count();
-        Self {
-            extracted,
-            charset: Some(decoded.charset),
-            charset_source: Some(decoded.source.as_str()),
-            replaced_chars,
-        }
+        Self { extracted, charset: Some(decoded.charset), charset_source: Some(decoded.source.as_str()), replaced_chars }
     }
 }
 
@@ -349,13 +266,7 @@ mod tests {
     use crate::config::tests::defaults;
 
     fn clean(config: &Config, content: Content) -> Outcome {
-        let page = RawPage {
-            url: "http://a.example/".into(),
-            offset: 7,
-            date: None,
-            payload_digest: None,
-            content,
-        };
+        let page = RawPage { url: "http://a.example/".into(), offset: 7, date: None, payload_digest: None, content };
         Cleaner::new(config).clean(Item::Page(page), "a.warc")
     }
 
@@ -374,63 +285,23 @@ mod tests {
     fn refusals_name_their_step() {
         let config = defaults();
         let french = "Le fleuve prend sa source dans les montagnes et traverse trois pays avant de se jeter dans la mer, loin de là.";
-        assert_eq!(
-            reason(&config, http("404 Not Found", "")),
-            Some(Reason::HttpStatus)
-        );
-        assert_eq!(
-            reason(&config, http("200 OK\r\nContent-Type: image/png", "")),
-            Some(Reason::ContentType)
-        );
-        assert_eq!(
-            reason(
-                &config,
-                http("200 OK\r\nContent-Type: text/html", "\0\u{1}\u{2}\0binary")
-            ),
-            Some(Reason::ContentType)
-        );
-        assert_eq!(
-            reason(&config, http("200 OK", "<html></html>")),
-            Some(Reason::Empty)
-        );
-        assert_eq!(
-            reason(&config, http("200 OK", &format!("<p>{french}</p>"))),
-            Some(Reason::Language)
-        );
-        assert_eq!(
-            reason(
-                &config,
-                Content::Html(b"<p>Too short for anyone to learn from it at all.".to_vec())
-            ),
-            Some(Reason::TooShort)
-        );
-        assert_eq!(
-            reason(&config, Content::HtmlText("<i>".repeat(5000) + "deep")),
-            Some(Reason::HtmlLimits)
-        );
+        assert_eq!(reason(&config, http("404 Not Found", "")), Some(Reason::HttpStatus));
+        assert_eq!(reason(&config, http("200 OK\r\nContent-Type: image/png", "")), Some(Reason::ContentType));
+        assert_eq!(reason(&config, http("200 OK\r\nContent-Type: text/html", "\0\u{1}\u{2}\0binary")), Some(Reason::ContentType));
+        assert_eq!(reason(&config, http("200 OK", "<html></html>")), Some(Reason::Empty));
+        assert_eq!(reason(&config, http("200 OK", &format!("<p>{french}</p>"))), Some(Reason::Language));
+        assert_eq!(reason(&config, Content::Html(b"<p>Too short for anyone to learn from it at all.".to_vec())), Some(Reason::TooShort));
+        assert_eq!(reason(&config, Content::HtmlText("<i>".repeat(5000) + "deep")), Some(Reason::HtmlLimits));
     }
 
     #[test]
     fn everything_comes_out_with_all_switches_off() {
         let mut config = defaults();
-        (
-            config.filter.enabled,
-            config.language.enabled,
-            config.dedup.enabled,
-        ) = (false, false, false);
-        for content in [
-            Content::Text(" a \n\n b ".into()),
-            Content::Html(b"<p>x".to_vec()),
-            http("200 OK", "<html></html>"),
-        ] {
+        (config.filter.enabled, config.language.enabled, config.dedup.enabled) = (false, false, false);
+        for content in [Content::Text(" a \n\n b ".into()), Content::Html(b"<p>x".to_vec()), http("200 OK", "<html></html>")] {
             assert!(matches!(clean(&config, content), Outcome::Document(_)));
         }
-        let Outcome::Document(document) = clean(&config, Content::Text(" a \n\n b ".into())) else {
-            panic!("a document")
-        };
-        assert_eq!(
-            (document.text.as_str(), document.offset, document.signature),
-            ("a\nb", 7, None)
-        );
+        let Outcome::Document(document) = clean(&config, Content::Text(" a \n\n b ".into())) else { panic!("a document") };
+        assert_eq!((document.text.as_str(), document.offset, document.signature), ("a\nb", 7, None));
     }
 }

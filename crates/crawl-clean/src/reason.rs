@@ -141,23 +141,13 @@ impl Rejection {
     /// A refusal without measurement.
     #[must_use]
     pub fn new(reason: Reason) -> Self {
-        Self {
-            reason,
-            value: None,
-            threshold: None,
-            detail: None,
-        }
+        Self { reason, value: None, threshold: None, detail: None }
     }
 
     /// A refusal with the value and the limit that it broke.
     #[must_use]
     pub fn measured(reason: Reason, value: f64, threshold: f64) -> Self {
-        Self {
-            reason,
-            value: Some(value),
-            threshold: Some(threshold),
-            detail: None,
-        }
+        Self { reason, value: Some(value), threshold: Some(threshold), detail: None }
     }
 
     /// The same with a detail.

@@ -4,8 +4,8 @@ use crate::dedup::Signature;
 use crate::error::Error;
 use crate::page::{Document, Refused};
 use arrow::array::{
-    Array, ArrayRef, FixedSizeBinaryArray, Float32Array, Float64Array, Int64Array, ListArray,
-    ListBuilder, RecordBatch, StringArray, UInt64Array, UInt64Builder,
+    Array, ArrayRef, FixedSizeBinaryArray, Float32Array, Float64Array, Int64Array, ListArray, ListBuilder, RecordBatch, StringArray,
+    UInt64Array, UInt64Builder,
 };
 use arrow::datatypes::{DataType, Field, Schema};
 use handoff::{ShardReader, TableSchema};
@@ -17,15 +17,9 @@ use std::sync::Arc;
 /// # Errors
 /// If the columns do not fit the schema.
 pub fn documents(rows: &[Document], source: &str) -> Result<RecordBatch, Error> {
-    let text = |get: fn(&Document) -> &str| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(rows.iter().map(get)))
-    };
-    let maybe = |get: fn(&Document) -> Option<&str>| -> ArrayRef {
-        Arc::new(rows.iter().map(get).collect::<StringArray>())
-    };
-    let int = |get: fn(&Document) -> i64| -> ArrayRef {
-        Arc::new(Int64Array::from_iter_values(rows.iter().map(get)))
-    };
+    let text = |get: fn(&Document) -> &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(rows.iter().map(get))) };
+    let maybe = |get: fn(&Document) -> Option<&str>| -> ArrayRef { Arc::new(rows.iter().map(get).collect::<StringArray>()) };
+    let int = |get: fn(&Document) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(rows.iter().map(get))) };
     let columns: Vec<ArrayRef> = vec![
         text(|d| &d.id),
         text(|d| &d.url),
@@ -38,17 +32,12 @@ pub fn documents(rows: &[Document], source: &str) -> Result<RecordBatch, Error> 
         maybe(|d| d.charset),
         maybe(|d| d.charset_source),
         int(|d| d.replaced_chars as i64),
-        Arc::new(Float32Array::from_iter_values(
-            rows.iter().map(|d| d.language_score),
-        )),
+        Arc::new(Float32Array::from_iter_values(rows.iter().map(|d| d.language_score))),
         int(|d| d.text.chars().count() as i64),
         int(|d| d.text.len() as i64),
         maybe(|d| d.payload_digest.as_deref()),
     ];
-    Ok(RecordBatch::try_new(
-        handoff::schema::documents().arrow,
-        columns,
-    )?)
+    Ok(RecordBatch::try_new(handoff::schema::documents().arrow, columns)?)
 }
 
 /// Refused rows as a batch of `handoff::schema::rejected`.
@@ -56,12 +45,8 @@ pub fn documents(rows: &[Document], source: &str) -> Result<RecordBatch, Error> 
 /// # Errors
 /// If the columns do not fit the schema.
 pub fn rejected(rows: &[Refused], source: &str) -> Result<RecordBatch, Error> {
-    let text = |get: &dyn Fn(&Refused) -> String| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(rows.iter().map(get)))
-    };
-    let number = |get: fn(&Refused) -> Option<f64>| -> ArrayRef {
-        Arc::new(rows.iter().map(get).collect::<Float64Array>())
-    };
+    let text = |get: &dyn Fn(&Refused) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values(rows.iter().map(get))) };
+    let number = |get: fn(&Refused) -> Option<f64>| -> ArrayRef { Arc::new(rows.iter().map(get).collect::<Float64Array>()) };
     let columns: Vec<ArrayRef> = vec![
         text(&|r| r.id.clone()),
         text(&|r| r.url.clone()),
@@ -69,23 +54,12 @@ pub fn rejected(rows: &[Refused], source: &str) -> Result<RecordBatch, Error> {
         text(&|r| r.rejection.reason.as_str().to_owned()),
         number(|r| r.rejection.value),
         number(|r| r.rejection.threshold),
-        Arc::new(
-            rows.iter()
-                .map(|r| r.rejection.detail.as_deref())
-                .collect::<StringArray>(),
-        ),
-        Arc::new(
-            rows.iter()
-                .map(|r| r.text.as_deref())
-                .collect::<StringArray>(),
-        ),
+        Arc::new(rows.iter().map(|r| r.rejection.detail.as_deref()).collect::<StringArray>()),
+        Arc::new(rows.iter().map(|r| r.text.as_deref()).collect::<StringArray>()),
         text(&|_| source.to_owned()),
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.offset))),
     ];
-    Ok(RecordBatch::try_new(
-        handoff::schema::rejected().arrow,
-        columns,
-    )?)
+    Ok(RecordBatch::try_new(handoff::schema::rejected().arrow, columns)?)
 }
 
 /// The side table `signatures`: every document that reached deduplication, in order.
@@ -103,11 +77,7 @@ pub fn signature_schema() -> TableSchema {
         Field::new("text_digest", DataType::FixedSizeBinary(16), false),
         Field::new("band_keys", DataType::List(item), false),
     ];
-    TableSchema {
-        name: "signatures",
-        version: 1,
-        arrow: Arc::new(Schema::new(fields)),
-    }
+    TableSchema { name: "signatures", version: 1, arrow: Arc::new(Schema::new(fields)) }
 }
 
 /// Signatures as a batch.
@@ -125,11 +95,8 @@ pub fn signatures(rows: &[(String, Signature)]) -> Result<RecordBatch, Error> {
     for (_, signature) in rows {
         digests.append_value(signature.exact)?;
     }
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|(id, _)| id))),
-        Arc::new(digests.finish()),
-        Arc::new(bands.finish()),
-    ];
+    let columns: Vec<ArrayRef> =
+        vec![Arc::new(StringArray::from_iter_values(rows.iter().map(|(id, _)| id))), Arc::new(digests.finish()), Arc::new(bands.finish())];
     Ok(RecordBatch::try_new(signature_schema().arrow, columns)?)
 }
 
@@ -137,29 +104,16 @@ pub fn signatures(rows: &[(String, Signature)]) -> Result<RecordBatch, Error> {
 ///
 /// # Errors
 /// If the file is missing, damaged, or has another number of rows than `expected`.
-pub fn read_signatures(
-    path: &Path,
-    expected: u64,
-    mut each: impl FnMut(&str, &Signature),
-) -> Result<(), Error> {
-    let problem = |problem: String| Error::Signatures {
-        path: path.to_owned(),
-        problem,
-    };
+pub fn read_signatures(path: &Path, expected: u64, mut each: impl FnMut(&str, &Signature)) -> Result<(), Error> {
+    let problem = |problem: String| Error::Signatures { path: path.to_owned(), problem };
     let reader = ShardReader::open(path, &signature_schema())?;
     if reader.rows() != expected {
-        return Err(problem(format!(
-            "{} rows, the manifest says {expected}",
-            reader.rows()
-        )));
+        return Err(problem(format!("{} rows, the manifest says {expected}", reader.rows())));
     }
     for batch in reader.batches(4096)? {
         let batch = batch?;
         let ids = handoff::columns::strings(&batch, "document_id")?;
-        let digests = batch
-            .column(1)
-            .as_any()
-            .downcast_ref::<FixedSizeBinaryArray>();
+        let digests = batch.column(1).as_any().downcast_ref::<FixedSizeBinaryArray>();
         let bands = batch.column(2).as_any().downcast_ref::<ListArray>();
         let (Some(digests), Some(bands)) = (digests, bands) else {
             return Err(problem("columns of another type".into()));
@@ -171,13 +125,7 @@ pub fn read_signatures(
             };
             let mut exact = [0_u8; 16];
             exact.copy_from_slice(digests.value(i));
-            each(
-                ids.value(i),
-                &Signature {
-                    exact,
-                    bands: keys.values().to_vec(),
-                },
-            );
+            each(ids.value(i), &Signature { exact, bands: keys.values().to_vec() });
         }
     }
     Ok(())

@@ -40,10 +40,7 @@ struct Part {
 pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
     match ctx.threads {
         Some(n) => {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(n)
-                .build()
-                .map_err(Error::from)?;
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().map_err(Error::from)?;
             pool.install(|| run_here(ctx, config))
         }
         None => run_here(ctx, config),
@@ -52,30 +49,19 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
 
 fn run_here(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
     if ctx.worker.count > 1 && config.dedup.enabled {
-        return Err(Error::WorkersWithDedup {
-            count: ctx.worker.count,
-        }
-        .into());
+        return Err(Error::WorkersWithDedup { count: ctx.worker.count }.into());
     }
     let inputs = units::find(ctx, config)?;
     let mut manifest = Manifest::load(&ctx.stage_dir)?;
     let mut log = IngestLog::load(&ctx.stage_dir)?;
     let plan = units::compare(ctx, &inputs, &manifest);
     if !plan.vanished.is_empty() && !ctx.prune {
-        return Err(Error::Vanished {
-            units: plan.vanished,
-        }
-        .into());
+        return Err(Error::Vanished { units: plan.vanished }.into());
     }
     let places = units::ingest(&mut log, &inputs)?;
     let place = |name: &str| places.get(name).copied().unwrap_or((u32::MAX, u32::MAX));
     let mut failed = inputs.unreadable.clone();
-    let mut first_change = plan
-        .vanished
-        .iter()
-        .map(|name| place(name).1)
-        .min()
-        .unwrap_or(u32::MAX);
+    let mut first_change = plan.vanished.iter().map(|name| place(name).1).min().unwrap_or(u32::MAX);
     let mut jobs = Vec::new();
     for (input, why) in plan.todo {
         // A file of no known kind fails here, before anything behind it is done again for its sake.
@@ -86,25 +72,12 @@ fn run_here(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
         tracing::debug!(unit = input.unit, %why, "to do");
         let (batch, index) = place(&input.unit);
         first_change = first_change.min(index);
-        jobs.push(Job {
-            unit: inputs.units[&input.unit].clone(),
-            batch,
-            index,
-        });
+        jobs.push(Job { unit: inputs.units[&input.unit].clone(), batch, index });
     }
     for name in &plan.vanished {
         remove(&mut manifest, &ctx.stage_dir, name)?;
     }
-    let (mut seen, skipped) = keep_or_redo(
-        ctx,
-        config,
-        &inputs,
-        plan.skip,
-        &place,
-        first_change,
-        &mut manifest,
-        &mut jobs,
-    )?;
+    let (mut seen, skipped) = keep_or_redo(ctx, config, &inputs, plan.skip, &place, first_change, &mut manifest, &mut jobs)?;
     jobs.retain(|job| ctx.worker.owns(job.index as usize));
     jobs.sort_by_key(|job| job.index);
     jobs.truncate(ctx.limit.map_or(usize::MAX, |limit| limit as usize));
@@ -121,10 +94,7 @@ fn run_here(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
         bytes_out: summary.bytes,
         rejected: summary.rejected,
         notes: notes(&summary.counts),
-        look: vec![
-            ctx.stage_dir.data().display().to_string(),
-            ctx.stage_dir.rejected().display().to_string(),
-        ],
+        look: vec![ctx.stage_dir.data().display().to_string(), ctx.stage_dir.rejected().display().to_string()],
         watch: inputs.watch,
         text: None,
     })
@@ -138,10 +108,7 @@ fn describe(error: &Error) -> String {
 }
 
 fn remove(manifest: &mut Manifest, dir: &StageDir, unit: &str) -> Result<(), Error> {
-    let side = manifest
-        .units()
-        .get(unit)
-        .map(|entry| dir.side_shard(SIGNATURES, entry.index));
+    let side = manifest.units().get(unit).map(|entry| dir.side_shard(SIGNATURES, entry.index));
     manifest.remove(unit)?;
     if let Some(side) = side.filter(|path| path.exists()) {
         std::fs::remove_file(&side).map_err(Error::read(&side))?;
@@ -150,10 +117,7 @@ fn remove(manifest: &mut Manifest, dir: &StageDir, unit: &str) -> Result<(), Err
 }
 
 /// Enters the signatures of finished units; those behind the first change become jobs again.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one step of `run_here`, apart only for its length"
-)]
+#[expect(clippy::too_many_arguments, reason = "one step of `run_here`, apart only for its length")]
 fn keep_or_redo(
     ctx: &StageContext,
     config: &Config,
@@ -171,29 +135,18 @@ fn keep_or_redo(
     if jobs.is_empty() && first_change == u32::MAX {
         return Ok((seen, skip.len() as u64));
     }
-    let mut skip: Vec<(u32, handoff::Input)> = skip
-        .into_iter()
-        .map(|input| (place(&input.unit).1, input))
-        .collect();
+    let mut skip: Vec<(u32, handoff::Input)> = skip.into_iter().map(|input| (place(&input.unit).1, input)).collect();
     skip.sort_by_key(|(index, _)| *index);
     let mut first_change = first_change;
     let mut kept = 0;
     for (index, input) in skip {
         if index < first_change {
-            let expected = manifest
-                .units()
-                .get(&input.unit)
-                .and_then(|entry| entry.counts.get("signatures"))
-                .copied()
-                .unwrap_or(0);
+            let expected = manifest.units().get(&input.unit).and_then(|entry| entry.counts.get("signatures")).copied().unwrap_or(0);
             let path = ctx.stage_dir.side_shard(SIGNATURES, index);
             let mut rows = Vec::new();
-            match rows::read_signatures(&path, expected, |id, signature| {
-                rows.push((id.to_owned(), signature.clone()))
-            }) {
+            match rows::read_signatures(&path, expected, |id, signature| rows.push((id.to_owned(), signature.clone()))) {
                 Ok(()) => {
-                    rows.iter()
-                        .for_each(|(id, signature)| seen.enter(id, signature));
+                    rows.iter().for_each(|(id, signature)| seen.enter(id, signature));
                     kept += 1;
                     continue;
                 }
@@ -206,11 +159,7 @@ fn keep_or_redo(
         // Its decisions may change: it is undone before anything else, so that no kill leaves it standing with old ones.
         manifest.remove(&input.unit)?;
         let (batch, index) = place(&input.unit);
-        jobs.push(Job {
-            unit: inputs.units[&input.unit].clone(),
-            batch,
-            index,
-        });
+        jobs.push(Job { unit: inputs.units[&input.unit].clone(), batch, index });
     }
     Ok((seen, kept))
 }
@@ -231,45 +180,21 @@ fn work(
     let (sender, receiver) = sync_channel(1);
     let done = std::thread::scope(|scope| {
         scope.spawn(|| read_all(config, jobs, sender, &ctx.cancel));
-        let worker = Worker {
-            ctx,
-            jobs,
-            cleaner: &cleaner,
-            manifest,
-            seen,
-            failed,
-            bar: &bar,
-        };
+        let worker = Worker { ctx, jobs, cleaner: &cleaner, manifest, seen, failed, bar: &bar };
         worker.consume(receiver)
     })?;
     bar.finish();
     let secs = started.elapsed().as_secs_f64();
-    ctx.metrics.log(
-        0,
-        &[
-            ("crawl-clean/units", done as f64),
-            ("crawl-clean/secs", secs),
-            ("crawl-clean/input_bytes", bytes as f64),
-        ],
-    );
+    ctx.metrics.log(0, &[("crawl-clean/units", done as f64), ("crawl-clean/secs", secs), ("crawl-clean/input_bytes", bytes as f64)]);
     Ok(done)
 }
 
 /// Sends the items of all jobs in order, about `chunk_bytes` at a time.
-fn read_all(
-    config: &Config,
-    jobs: &[Job],
-    sender: SyncSender<Vec<Part>>,
-    cancel: &stage::CancelToken,
-) {
+fn read_all(config: &Config, jobs: &[Job], sender: SyncSender<Vec<Part>>, cancel: &stage::CancelToken) {
     let mut chunk: Vec<Part> = Vec::new();
     let mut bytes = 0;
     for (number, job) in jobs.iter().enumerate() {
-        let mut part = Part {
-            job: number,
-            items: Vec::new(),
-            end: None,
-        };
+        let mut part = Part { job: number, items: Vec::new(), end: None };
         let mut end = Ok(());
         match input::open(&job.unit.input.path, &job.unit.source, config) {
             Err(error) => end = Err(error),
@@ -286,19 +211,11 @@ fn read_all(
                         }
                     }
                     if bytes >= config.chunk_bytes {
-                        let full = std::mem::replace(
-                            &mut part,
-                            Part {
-                                job: number,
-                                items: Vec::new(),
-                                end: None,
-                            },
-                        );
+                        let full = std::mem::replace(&mut part, Part { job: number, items: Vec::new(), end: None });
                         chunk.push(full);
                         bytes = 0;
                         // The receiver is gone only if the run failed or was cancelled.
-                        if sender.send(std::mem::take(&mut chunk)).is_err() || cancel.is_cancelled()
-                        {
+                        if sender.send(std::mem::take(&mut chunk)).is_err() || cancel.is_cancelled() {
                             return;
                         }
                     }
@@ -315,15 +232,7 @@ fn size(item: &Item) -> usize {
     // What a record costs beside its bytes.
     const OVERHEAD: usize = 512;
     match item {
-        Item::Page(page) => {
-            page.content.len()
-                + OVERHEAD
-                + if matches!(page.content, Content::Http(_)) {
-                    OVERHEAD
-                } else {
-                    0
-                }
-        }
+        Item::Page(page) => page.content.len() + OVERHEAD + if matches!(page.content, Content::Http(_)) { OVERHEAD } else { 0 },
         _ => OVERHEAD,
     }
 }
@@ -379,20 +288,10 @@ impl Worker<'_> {
             shape.push((part.job, part.items.len(), part.end));
             items.extend(part.items.into_iter().map(|item| (part.job, item)));
         }
-        let outcomes: Vec<Outcome> = items
-            .into_par_iter()
-            .with_max_len(8)
-            .map(|(job, item)| self.cleaner.clean(item, &self.jobs[job].unit.source))
-            .collect();
+        let outcomes: Vec<Outcome> =
+            items.into_par_iter().with_max_len(8).map(|(job, item)| self.cleaner.clean(item, &self.jobs[job].unit.source)).collect();
         let mut outcomes = outcomes.into_iter();
-        shape
-            .into_iter()
-            .map(|(job, count, end)| Cleaned {
-                job,
-                outcomes: outcomes.by_ref().take(count).collect(),
-                end,
-            })
-            .collect()
+        shape.into_iter().map(|(job, count, end)| Cleaned { job, outcomes: outcomes.by_ref().take(count).collect(), end }).collect()
     }
 
     fn take(&mut self, output: &mut Output, outcome: Outcome) -> Result<(), Error> {
@@ -405,18 +304,9 @@ impl Worker<'_> {
                     let decision = self.seen.decide(&document.id, &signature);
                     output.sign(document.id.clone(), signature)?;
                     if let Err(rejection) = decision {
-                        let text = Some(self.cleaner.sample(&document.text))
-                            .filter(|text| !text.is_empty());
-                        let Document {
-                            id, url, offset, ..
-                        } = *document;
-                        return output.refuse(Refused {
-                            id,
-                            url,
-                            offset,
-                            text,
-                            rejection,
-                        });
+                        let text = Some(self.cleaner.sample(&document.text)).filter(|text| !text.is_empty());
+                        let Document { id, url, offset, .. } = *document;
+                        return output.refuse(Refused { id, url, offset, text, rejection });
                     }
                 }
                 output.keep(*document)?;
@@ -440,9 +330,7 @@ impl Worker<'_> {
             for entry in self.manifest.in_order() {
                 let path = self.ctx.stage_dir.side_shard(SIGNATURES, entry.index);
                 let expected = entry.counts.get("signatures").copied().unwrap_or(0);
-                rows::read_signatures(&path, expected, |id, signature| {
-                    self.seen.enter(id, signature)
-                })?;
+                rows::read_signatures(&path, expected, |id, signature| self.seen.enter(id, signature))?;
             }
         }
         Ok(())
@@ -479,21 +367,9 @@ impl Output {
         Ok(Self {
             source: job.unit.source.clone(),
             started: Instant::now(),
-            documents: ShardWriter::create(
-                &dir.data_shard(job.index),
-                &schema::documents(),
-                &meta,
-            )?,
-            rejected: ShardWriter::create(
-                &dir.rejected_shard(job.index),
-                &schema::rejected(),
-                &meta,
-            )?,
-            signatures: ShardWriter::create(
-                &dir.side_shard(SIGNATURES, job.index),
-                &rows::signature_schema(),
-                &meta,
-            )?,
+            documents: ShardWriter::create(&dir.data_shard(job.index), &schema::documents(), &meta)?,
+            rejected: ShardWriter::create(&dir.rejected_shard(job.index), &schema::rejected(), &meta)?,
+            signatures: ShardWriter::create(&dir.side_shard(SIGNATURES, job.index), &rows::signature_schema(), &meta)?,
             kept: Vec::new(),
             refused: Vec::new(),
             signed: Vec::new(),
@@ -515,11 +391,7 @@ impl Output {
         self.count("pii.phones", document.pii.phones);
         self.count("pii.ips", document.pii.ips);
         self.kept.push(document);
-        if self.kept.len() >= WRITE_ROWS {
-            self.flush_kept()
-        } else {
-            Ok(())
-        }
+        if self.kept.len() >= WRITE_ROWS { self.flush_kept() } else { Ok(()) }
     }
 
     fn refuse(&mut self, refused: Refused) -> Result<(), Error> {
@@ -527,42 +399,27 @@ impl Output {
         self.count("rejected", 1);
         self.count(&format!("rejected.{}", refused.rejection.reason), 1);
         self.refused.push(refused);
-        if self.refused.len() >= WRITE_ROWS {
-            self.flush_refused()
-        } else {
-            Ok(())
-        }
+        if self.refused.len() >= WRITE_ROWS { self.flush_refused() } else { Ok(()) }
     }
 
     fn sign(&mut self, id: String, signature: Signature) -> Result<(), Error> {
         self.count("signatures", 1);
         self.signed.push((id, signature));
-        if self.signed.len() >= WRITE_ROWS {
-            self.flush_signed()
-        } else {
-            Ok(())
-        }
+        if self.signed.len() >= WRITE_ROWS { self.flush_signed() } else { Ok(()) }
     }
 
     fn flush_kept(&mut self) -> Result<(), Error> {
-        self.documents.write(&rows::documents(
-            &std::mem::take(&mut self.kept),
-            &self.source,
-        )?)?;
+        self.documents.write(&rows::documents(&std::mem::take(&mut self.kept), &self.source)?)?;
         Ok(())
     }
 
     fn flush_refused(&mut self) -> Result<(), Error> {
-        self.rejected.write(&rows::rejected(
-            &std::mem::take(&mut self.refused),
-            &self.source,
-        )?)?;
+        self.rejected.write(&rows::rejected(&std::mem::take(&mut self.refused), &self.source)?)?;
         Ok(())
     }
 
     fn flush_signed(&mut self) -> Result<(), Error> {
-        self.signatures
-            .write(&rows::signatures(&std::mem::take(&mut self.signed))?)?;
+        self.signatures.write(&rows::signatures(&std::mem::take(&mut self.signed))?)?;
         Ok(())
     }
 
@@ -574,11 +431,7 @@ impl Output {
         self.signatures.finish(dir)?;
         let rejected = self.rejected.finish(dir)?;
         let documents = self.documents.finish(dir)?;
-        let key = UnitKey {
-            input_digest: job.unit.input.digest,
-            config_digest: ctx.config_digest,
-            format_version: FORMAT_VERSION,
-        };
+        let key = UnitKey { input_digest: job.unit.input.digest, config_digest: ctx.config_digest, format_version: FORMAT_VERSION };
         Ok(UnitEntry {
             unit: job.unit.input.unit.clone(),
             batch: job.batch,
@@ -595,26 +448,11 @@ impl Output {
 /// The funnel in a few lines.
 fn notes(counts: &BTreeMap<String, u64>) -> Vec<String> {
     let get = |name: &str| counts.get(name).copied().unwrap_or(0);
-    let mut out = vec![format!(
-        "{} pages, {} kept, {} rejected",
-        get("pages"),
-        get("kept"),
-        get("rejected")
-    )];
-    let mut reasons: Vec<(&str, u64)> = counts
-        .iter()
-        .filter_map(|(name, &n)| Some((name.strip_prefix("rejected.")?, n)))
-        .collect();
+    let mut out = vec![format!("{} pages, {} kept, {} rejected", get("pages"), get("kept"), get("rejected"))];
+    let mut reasons: Vec<(&str, u64)> = counts.iter().filter_map(|(name, &n)| Some((name.strip_prefix("rejected.")?, n))).collect();
     reasons.sort_by_key(|&(name, n)| (std::cmp::Reverse(n), name));
     if !reasons.is_empty() {
-        out.push(format!(
-            "rejected for {}",
-            reasons
-                .iter()
-                .map(|(name, n)| format!("{name} {n}"))
-                .collect::<Vec<_>>()
-                .join(", ")
-        ));
+        out.push(format!("rejected for {}", reasons.iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>().join(", ")));
     }
     if get("pii.emails") + get("pii.phones") + get("pii.ips") > 0 {
         out.push(format!(

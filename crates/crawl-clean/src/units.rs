@@ -6,9 +6,7 @@
 use crate::config::Config;
 use crate::error::Error;
 use crate::input::discover;
-use handoff::{
-    DigestCache, IngestLog, IngestUnit, Input, Manifest, Plan, manifest::unit_name, plan,
-};
+use handoff::{DigestCache, IngestLog, IngestUnit, Input, Manifest, Plan, manifest::unit_name, plan};
 use stage::{InputRef, StageContext};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -42,60 +40,33 @@ pub struct Inputs {
 /// If an entry of `inputs` names nothing, or two files have one name.
 pub fn find(ctx: &StageContext, config: &Config) -> Result<Inputs, Error> {
     let mut cache = DigestCache::open(&ctx.run);
-    let mut inputs = Inputs {
-        units: BTreeMap::new(),
-        watch: Vec::new(),
-        unreadable: Vec::new(),
-    };
+    let mut inputs = Inputs { units: BTreeMap::new(), watch: Vec::new(), unreadable: Vec::new() };
     for entry in &config.inputs {
         let path = match ctx.resolve(entry) {
             InputRef::Path(path) => path,
             // No stage comes before this one: a folder may well be called `shard`.
             InputRef::Stage(name) => ctx.path(&name),
         };
-        let folder = if path.exists() {
-            path.clone()
-        } else {
-            path.parent().map(PathBuf::from).unwrap_or_default()
-        };
+        let folder = if path.exists() { path.clone() } else { path.parent().map(PathBuf::from).unwrap_or_default() };
         inputs.watch.push(folder);
         for found in discover::find(&path)? {
             let digest = match cache.digest(&found.path) {
                 Ok(digest) => digest,
                 Err(error) => {
-                    inputs
-                        .unreadable
-                        .push(format!("`{}`: {error}", found.path.display()));
+                    inputs.unreadable.push(format!("`{}`: {error}", found.path.display()));
                     continue;
                 }
             };
-            let bytes = std::fs::metadata(&found.path)
-                .map_err(Error::read(&found.path))?
-                .len();
+            let bytes = std::fs::metadata(&found.path).map_err(Error::read(&found.path))?.len();
             let name = unit_name(&found.name);
-            let input = Input {
-                unit: name.clone(),
-                path: found.path.clone(),
-                digest,
-                bytes,
-            };
+            let input = Input { unit: name.clone(), path: found.path.clone(), digest, bytes };
             if let Some(other) = inputs.units.get(&name)
                 && other.input.path != found.path
             {
-                return Err(Error::SameName {
-                    first: other.input.path.clone(),
-                    second: found.path,
-                    name: found.name,
-                });
+                return Err(Error::SameName { first: other.input.path.clone(), second: found.path, name: found.name });
             }
             inputs.watch.push(found.path);
-            inputs.units.insert(
-                name,
-                Unit {
-                    source: found.name,
-                    input,
-                },
-            );
+            inputs.units.insert(name, Unit { source: found.name, input });
         }
     }
     cache.save()?;
@@ -107,11 +78,7 @@ pub fn find(ctx: &StageContext, config: &Config) -> Result<Inputs, Error> {
 /// Compares the inputs with what is committed.
 #[must_use]
 pub fn compare(ctx: &StageContext, inputs: &Inputs, manifest: &Manifest) -> Plan {
-    let all: Vec<Input> = inputs
-        .units
-        .values()
-        .map(|unit| unit.input.clone())
-        .collect();
+    let all: Vec<Input> = inputs.units.values().map(|unit| unit.input.clone()).collect();
     plan(manifest, &all, ctx.config_digest, FORMAT_VERSION, ctx.force)
 }
 
@@ -120,18 +87,8 @@ pub fn compare(ctx: &StageContext, inputs: &Inputs, manifest: &Manifest) -> Plan
 /// # Errors
 /// If the log cannot be written.
 pub fn ingest(log: &mut IngestLog, inputs: &Inputs) -> Result<BTreeMap<String, (u32, u32)>, Error> {
-    let new: Vec<IngestUnit> = inputs
-        .units
-        .iter()
-        .map(|(name, unit)| IngestUnit {
-            name: name.clone(),
-            digest: unit.input.digest,
-        })
-        .collect();
+    let new: Vec<IngestUnit> =
+        inputs.units.iter().map(|(name, unit)| IngestUnit { name: name.clone(), digest: unit.input.digest }).collect();
     log.append(&new)?;
-    Ok(log
-        .positions()
-        .into_iter()
-        .map(|(name, position)| (name.to_owned(), position))
-        .collect())
+    Ok(log.positions().into_iter().map(|(name, position)| (name.to_owned(), position)).collect())
 }

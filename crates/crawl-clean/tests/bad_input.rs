@@ -9,16 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 fn parquet(path: &Path, columns: Vec<(&str, Vec<Option<String>>)>) {
-    let columns = columns
-        .into_iter()
-        .map(|(name, values)| (name, Arc::new(StringArray::from(values)) as ArrayRef));
+    let columns = columns.into_iter().map(|(name, values)| (name, Arc::new(StringArray::from(values)) as ArrayRef));
     let batch = RecordBatch::try_from_iter(columns).unwrap();
-    let mut writer = parquet::arrow::ArrowWriter::try_new(
-        std::fs::File::create(path).unwrap(),
-        batch.schema(),
-        None,
-    )
-    .unwrap();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(std::fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
 }
@@ -30,28 +23,14 @@ fn clean(fill: impl Fn(&Path)) -> (Vec<String>, Vec<String>, Result<(), (Exit, S
     std::fs::create_dir(&input).unwrap();
     fill(&input);
     let ctx = context(&dir.path().join("run"));
-    let result = run(&ctx, &config(&[&input]))
-        .map(|_| ())
-        .map_err(|e| (e.exit(), e.to_string()));
-    let urls = documents(&ctx)
-        .into_iter()
-        .map(|row| row["url"].clone())
-        .collect();
-    let reasons = rejected(&ctx)
-        .into_iter()
-        .map(|row| row["reason"].clone())
-        .collect();
+    let result = run(&ctx, &config(&[&input])).map(|_| ()).map_err(|e| (e.exit(), e.to_string()));
+    let urls = documents(&ctx).into_iter().map(|row| row["url"].clone()).collect();
+    let reasons = rejected(&ctx).into_iter().map(|row| row["reason"].clone()).collect();
     (urls, reasons, result)
 }
 
 fn text(topic: &str) -> String {
-    page(topic)
-        .replace("<p>", "")
-        .replace("</p>", "\n")
-        .split("</nav>")
-        .nth(1)
-        .unwrap()
-        .replace("</body></html>", "")
+    page(topic).replace("<p>", "").replace("</p>", "\n").split("</nav>").nth(1).unwrap().replace("</body></html>", "")
 }
 
 #[test]
@@ -65,49 +44,18 @@ fn every_format_is_read() {
         );
         std::fs::write(dir.join("b.wet"), wet).unwrap();
         std::fs::write(dir.join("c.html"), page("harbour")).unwrap();
-        let line = |url: &str, key: &str, value: String| {
-            serde_json::json!({"url": url, key: value}).to_string() + "\n"
-        };
-        std::fs::write(
-            dir.join("d.jsonl"),
-            line("u:text", "text", text("valley")) + &line("u:html", "html", page("desert")),
-        )
-        .unwrap();
+        let line = |url: &str, key: &str, value: String| serde_json::json!({"url": url, key: value}).to_string() + "\n";
+        std::fs::write(dir.join("d.jsonl"), line("u:text", "text", text("valley")) + &line("u:html", "html", page("desert"))).unwrap();
         let zst = zstd::encode_all(line("u:zst", "text", text("forest")).as_bytes(), 3).unwrap();
         std::fs::write(dir.join("e.jsonl.zst"), zst).unwrap();
-        parquet(
-            &dir.join("f.parquet"),
-            vec![
-                ("url", vec![Some("u:parquet".into())]),
-                ("text", vec![Some(text("island"))]),
-            ],
-        );
+        parquet(&dir.join("f.parquet"), vec![("url", vec![Some("u:parquet".into())]), ("text", vec![Some(text("island"))])]);
         let head = "filedesc://g.arc 0.0.0.0 20200101000000 text/plain 4\n1 0\n\n";
         let body = page("glacier");
-        std::fs::write(
-            dir.join("g.arc"),
-            format!(
-                "{head}http://arc/ 1.2.3.4 20200101000000 text/html {}\n{body}\n",
-                body.len()
-            ),
-        )
-        .unwrap();
+        std::fs::write(dir.join("g.arc"), format!("{head}http://arc/ 1.2.3.4 20200101000000 text/html {}\n{body}\n", body.len())).unwrap();
     });
     urls.sort();
     assert_eq!((result, reasons), (Ok(()), Vec::new()));
-    assert_eq!(
-        urls,
-        [
-            "c.html",
-            "http://arc/",
-            "u:html",
-            "u:parquet",
-            "u:text",
-            "u:warc",
-            "u:wet",
-            "u:zst"
-        ]
-    );
+    assert_eq!(urls, ["c.html", "http://arc/", "u:html", "u:parquet", "u:text", "u:warc", "u:wet", "u:zst"]);
 }
 
 #[test]
@@ -116,45 +64,25 @@ fn empty_and_truncated_files() {
         for name in ["a.warc", "b.warc.gz", "c.jsonl", "d.html"] {
             std::fs::write(dir.join(name), "").unwrap();
         }
-        let whole = [
-            record("u:1", &page("bridge")),
-            record("u:2", &page("river")),
-        ]
-        .concat();
+        let whole = [record("u:1", &page("bridge")), record("u:2", &page("river"))].concat();
         std::fs::write(dir.join("e.warc.gz"), &whole[..whole.len() - 40]).unwrap();
     });
     assert_eq!((urls, result), (vec!["u:1".to_owned()], Ok(())));
-    assert!(
-        reasons.contains(&"empty".to_owned()) && reasons.contains(&"record_length".to_owned()),
-        "{reasons:?}"
-    );
+    assert!(reasons.contains(&"empty".to_owned()) && reasons.contains(&"record_length".to_owned()), "{reasons:?}");
 }
 
 #[test]
 fn unreadable_files_fail_the_stage_after_the_others() {
-    let noise: Vec<u8> = (0..5000_u32)
-        .map(|i| (corpus::hash64(&i.to_le_bytes(), 9) & 0xFF) as u8)
-        .collect();
+    let noise: Vec<u8> = (0..5000_u32).map(|i| (corpus::hash64(&i.to_le_bytes(), 9) & 0xFF) as u8).collect();
     let (urls, reasons, result) = clean(|dir| {
         std::fs::write(dir.join("a.warc.gz"), &noise).unwrap();
         std::fs::write(dir.join("b.parquet"), &noise).unwrap();
-        parquet(
-            &dir.join("c.parquet"),
-            vec![("body", vec![Some(text("river"))])],
-        );
+        parquet(&dir.join("c.parquet"), vec![("body", vec![Some(text("river"))])]);
         std::fs::write(dir.join("d.warc.gz"), record("u:good", &page("bridge"))).unwrap();
     });
     let (exit, message) = result.unwrap_err();
-    assert_eq!(
-        (urls, reasons.len(), exit),
-        (vec!["u:good".to_owned()], 0, Exit::Failed)
-    );
-    for part in [
-        "3 input file(s)",
-        "a.warc.gz",
-        "b.parquet",
-        "neither column `text` nor `html`",
-    ] {
+    assert_eq!((urls, reasons.len(), exit), (vec!["u:good".to_owned()], 0, Exit::Failed));
+    for part in ["3 input file(s)", "a.warc.gz", "b.parquet", "neither column `text` nor `html`"] {
         assert!(message.contains(part), "{message}");
     }
 }
@@ -163,69 +91,33 @@ fn unreadable_files_fail_the_stage_after_the_others() {
 fn broken_rows_are_refused_one_by_one() {
     let (urls, reasons, result) = clean(|dir| {
         let good = serde_json::json!({"url": "u:good", "text": text("bridge")}).to_string();
-        std::fs::write(dir.join("a.jsonl"), format!("{{\"url\": \"u:cut\", \"text\": \"half\n{good}\n[1, 2]\n{{\"url\": \"u:none\"}}\n\n")).unwrap();
-        parquet(
-            &dir.join("b.parquet"),
-            vec![
-                ("url", vec![None, Some("u:row".into())]),
-                ("text", vec![None, Some(text("river"))]),
-            ],
-        );
+        std::fs::write(dir.join("a.jsonl"), format!("{{\"url\": \"u:cut\", \"text\": \"half\n{good}\n[1, 2]\n{{\"url\": \"u:none\"}}\n\n"))
+            .unwrap();
+        parquet(&dir.join("b.parquet"), vec![("url", vec![None, Some("u:row".into())]), ("text", vec![None, Some(text("river"))])]);
     });
-    assert_eq!(
-        (urls, result),
-        (vec!["u:good".to_owned(), "u:row".to_owned()], Ok(()))
-    );
+    assert_eq!((urls, result), (vec!["u:good".to_owned(), "u:row".to_owned()], Ok(())));
     assert_eq!(reasons, ["row_broken"; 4]);
 }
 
 #[test]
 fn a_missing_input_is_a_mistake_in_the_configuration() {
     let dir = tempfile::tempdir().unwrap();
-    let error = run(
-        &context(dir.path()),
-        &config(&[&dir.path().join("nowhere")]),
-    )
-    .unwrap_err();
+    let error = run(&context(dir.path()), &config(&[&dir.path().join("nowhere")])).unwrap_err();
     assert_eq!(error.exit(), Exit::Usage);
     assert!(error.to_string().contains("nowhere") && error.hint().unwrap().contains("inputs"));
     let empty = dir.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
-    assert_eq!(
-        run(&context(dir.path()), &config(&[&empty]))
-            .unwrap_err()
-            .exit(),
-        Exit::Usage
-    );
+    assert_eq!(run(&context(dir.path()), &config(&[&empty])).unwrap_err().exit(), Exit::Usage);
 }
 
 #[test]
 fn with_all_switches_off_every_page_comes_out() {
     let dir = tempfile::tempdir().unwrap();
     let input = dir.path().join("a.warc.gz");
-    std::fs::write(
-        &input,
-        [
-            record("u:1", "<p>x"),
-            record("u:2", "<p>x"),
-            record("u:3", ""),
-        ]
-        .concat(),
-    )
-    .unwrap();
+    std::fs::write(&input, [record("u:1", "<p>x"), record("u:2", "<p>x"), record("u:3", "")].concat()).unwrap();
     let mut config = config(&[&input]);
-    (
-        config.filter.enabled,
-        config.dedup.enabled,
-        config.language.enabled,
-    ) = (false, false, false);
+    (config.filter.enabled, config.dedup.enabled, config.language.enabled) = (false, false, false);
     let ctx = context(&dir.path().join("run"));
     assert_eq!(run(&ctx, &config).unwrap().rows, 3);
-    assert_eq!(
-        documents(&ctx)
-            .iter()
-            .map(|row| row["text"].as_str())
-            .collect::<Vec<_>>(),
-        ["x", "x", ""]
-    );
+    assert_eq!(documents(&ctx).iter().map(|row| row["text"].as_str()).collect::<Vec<_>>(), ["x", "x", ""]);
 }

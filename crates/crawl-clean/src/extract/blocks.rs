@@ -162,39 +162,19 @@ impl Collector<'_> {
 
     fn flush(&mut self) {
         let (node, mut kind) = *self.open.last().unwrap_or(&(ROOT, Kind::Text));
-        let trimmed = if self.pre > 0 {
-            self.text.trim_matches('\n').trim_end()
-        } else {
-            self.text.trim()
-        };
+        let trimmed = if self.pre > 0 { self.text.trim_matches('\n').trim_end() } else { self.text.trim() };
         let size = units(trimmed);
         if size > 0 {
             if self.pre > 0 {
                 kind = Kind::Pre;
             } else if kind == Kind::Text {
                 // A paragraph in a list item or a heading is that item or heading.
-                let above = self
-                    .open
-                    .iter()
-                    .rev()
-                    .take(3)
-                    .map(|&(_, kind)| kind)
-                    .find(|&kind| kind != Kind::Text);
-                kind = above
-                    .filter(|&kind| matches!(kind, Kind::Item | Kind::Heading))
-                    .unwrap_or(Kind::Text);
+                let above = self.open.iter().rev().take(3).map(|&(_, kind)| kind).find(|&kind| kind != Kind::Text);
+                kind = above.filter(|&kind| matches!(kind, Kind::Item | Kind::Heading)).unwrap_or(Kind::Text);
             }
             let row = self.rows.last().copied().unwrap_or(NONE);
             let link = self.link.min(size);
-            self.out.push(Block {
-                text: trimmed.to_owned(),
-                kind,
-                node,
-                row,
-                units: size,
-                link,
-                comment: self.comments > 0,
-            });
+            self.out.push(Block { text: trimmed.to_owned(), kind, node, row, units: size, link, comment: self.comments > 0 });
         }
         self.text.clear();
         self.link = 0;
@@ -217,44 +197,21 @@ mod tests {
     use crate::dom::Limits;
 
     fn blocks(html: &str) -> Vec<(String, Kind)> {
-        let dom = Dom::parse(
-            html,
-            Limits {
-                nodes: 999,
-                depth: 99,
-            },
-        );
-        collect(&dom, &Tree::measure(&dom))
-            .into_iter()
-            .map(|b| (b.text, b.kind))
-            .collect()
+        let dom = Dom::parse(html, Limits { nodes: 999, depth: 99 });
+        collect(&dom, &Tree::measure(&dom)).into_iter().map(|b| (b.text, b.kind)).collect()
     }
 
     #[test]
     fn borders_of_blocks() {
-        let want = [
-            ("T", Kind::Heading),
-            ("a b", Kind::Text),
-            ("c", Kind::Text),
-            ("d", Kind::Item),
-            ("e", Kind::Cell),
-            ("x\n y", Kind::Pre),
-        ];
-        let got = blocks(
-            "<h1>T</h1><p>a\n <b>b</b><br>c</p><ul><li><p>d</p></ul><table><tr><td>e</table><pre>\nx\n y\n</pre>",
-        );
+        let want =
+            [("T", Kind::Heading), ("a b", Kind::Text), ("c", Kind::Text), ("d", Kind::Item), ("e", Kind::Cell), ("x\n y", Kind::Pre)];
+        let got = blocks("<h1>T</h1><p>a\n <b>b</b><br>c</p><ul><li><p>d</p></ul><table><tr><td>e</table><pre>\nx\n y\n</pre>");
         assert_eq!(got, want.map(|(text, kind)| (text.to_owned(), kind)));
     }
 
     #[test]
     fn links_are_measured() {
-        let dom = Dom::parse(
-            "<p>ab<a href=x>cde</a></p>",
-            Limits {
-                nodes: 999,
-                depth: 99,
-            },
-        );
+        let dom = Dom::parse("<p>ab<a href=x>cde</a></p>", Limits { nodes: 999, depth: 99 });
         let got = collect(&dom, &Tree::measure(&dom));
         assert_eq!((got[0].units, got[0].link), (5, 3));
     }

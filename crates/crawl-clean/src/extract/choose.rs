@@ -13,21 +13,10 @@ const LONG_UNITS: u32 = 60;
 #[must_use]
 pub fn main_text(dom: &Dom, tree: &Tree, blocks: &[Block]) -> String {
     let comments = comments_are_content(blocks);
-    let scores: Vec<f64> = blocks
-        .iter()
-        .map(|block| {
-            if block.comment && !comments {
-                0.0
-            } else {
-                score(block)
-            }
-        })
-        .collect();
+    let scores: Vec<f64> = blocks.iter().map(|block| if block.comment && !comments { 0.0 } else { score(block) }).collect();
     let top = best_subtree(dom, tree, blocks, &scores);
     let inside = mark_inside(dom, top);
-    let chosen: Vec<usize> = (0..blocks.len())
-        .filter(|&i| inside[blocks[i].node as usize] && (comments || !blocks[i].comment))
-        .collect();
+    let chosen: Vec<usize> = (0..blocks.len()).filter(|&i| inside[blocks[i].node as usize] && (comments || !blocks[i].comment)).collect();
     let kept = drop_link_lists(blocks, &chosen);
     render(blocks, &kept)
 }
@@ -55,16 +44,9 @@ fn score(block: &Block) -> f64 {
     if share >= LINK_SHARE {
         return -(3.0 + 0.15 * length.min(60.0));
     }
-    let marks = block
-        .text
-        .chars()
-        .filter(|c| {
-            matches!(
-                c,
-                '.' | ',' | ';' | '!' | '?' | '。' | '，' | '；' | '！' | '？' | '、' | '：'
-            )
-        })
-        .count() as f64;
+    let marks =
+        block.text.chars().filter(|c| matches!(c, '.' | ',' | ';' | '!' | '?' | '。' | '，' | '；' | '！' | '？' | '、' | '：')).count()
+            as f64;
     match block.kind {
         Kind::Heading => 2.0,
         Kind::Pre => 0.5 * length.min(400.0),
@@ -103,8 +85,7 @@ fn best_subtree(dom: &Dom, tree: &Tree, blocks: &[Block], scores: &[f64]) -> Nod
     let mut best = ROOT;
     for &id in &order {
         // Going down costs nothing while no block is left behind.
-        let all =
-            dom.nodes[id as usize].parent == best && counts[id as usize] == counts[best as usize];
+        let all = dom.nodes[id as usize].parent == best && counts[id as usize] == counts[best as usize];
         if counts[id as usize] > 0 && (all || sums[id as usize] > sums[best as usize]) {
             best = id;
         }
@@ -129,21 +110,14 @@ fn drop_link_lists(blocks: &[Block], chosen: &[usize]) -> Vec<usize> {
     if linked > 0.7 * total {
         return chosen.to_vec();
     }
-    let kept: Vec<usize> = chosen
-        .iter()
-        .copied()
-        .filter(|&i| link_share(&blocks[i]) < LINK_SHARE || blocks[i].kind == Kind::Heading)
-        .collect();
+    let kept: Vec<usize> =
+        chosen.iter().copied().filter(|&i| link_share(&blocks[i]) < LINK_SHARE || blocks[i].kind == Kind::Heading).collect();
     drop_empty_headings(blocks, kept)
 }
 
 /// Leaves out headings at the end, which head nothing.
 fn drop_empty_headings(blocks: &[Block], mut kept: Vec<usize>) -> Vec<usize> {
-    while kept.len() > 1
-        && kept
-            .last()
-            .is_some_and(|&i| blocks[i].kind == Kind::Heading)
-    {
+    while kept.len() > 1 && kept.last().is_some_and(|&i| blocks[i].kind == Kind::Heading) {
         kept.pop();
     }
     kept
@@ -160,11 +134,7 @@ fn render(blocks: &[Block], kept: &[usize]) -> String {
         } else if !out.is_empty() {
             out.push('\n');
         }
-        row = if block.kind == Kind::Cell {
-            block.row
-        } else {
-            NONE
-        };
+        row = if block.kind == Kind::Cell { block.row } else { NONE };
         if block.kind == Kind::Item {
             out.push_str("- ");
         }

@@ -35,12 +35,7 @@ pub fn extract(html: &str, limits: Limits) -> Extracted {
     let blocks = blocks::collect(&dom, &tree);
     let text = choose::main_text(&dom, &tree, &blocks);
     let (title, date) = head(&dom);
-    Extracted {
-        text,
-        title,
-        date,
-        cut: dom.cut,
-    }
+    Extracted { text, title, date, cut: dom.cut }
 }
 
 /// Title and date, from where pages state them.
@@ -51,20 +46,11 @@ fn head(dom: &Dom) -> (Option<String>, Option<String>) {
         match dom.name(at) {
             "title" if title.is_none() && !inside_svg(dom, at) => title = clean(&dom.text(at)),
             "meta" => {
-                let key = dom
-                    .attribute(at, "property")
-                    .or_else(|| dom.attribute(at, "name"))
-                    .or_else(|| dom.attribute(at, "itemprop"));
+                let key = dom.attribute(at, "property").or_else(|| dom.attribute(at, "name")).or_else(|| dom.attribute(at, "itemprop"));
                 let content = dom.attribute(at, "content").and_then(clean);
                 match key.unwrap_or_default().to_ascii_lowercase().as_str() {
                     "og:title" => og_title = og_title.or(content),
-                    "article:published_time"
-                    | "datepublished"
-                    | "pubdate"
-                    | "publishdate"
-                    | "dc.date"
-                    | "dc.date.issued"
-                    | "date" => {
+                    "article:published_time" | "datepublished" | "pubdate" | "publishdate" | "dc.date" | "dc.date.issued" | "date" => {
                         date = date.or(content);
                     }
                     _ => {}
@@ -91,11 +77,9 @@ fn clean(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits {
-        nodes: 100_000,
-        depth: 400,
-    };
-    const LONG: &str = "The river begins in the mountains, runs through three countries, and reaches the sea after a journey of two thousand kilometres. ";
+    const LIMITS: Limits = Limits { nodes: 100_000, depth: 400 };
+    const LONG: &str =
+        "The river begins in the mountains, runs through three countries, and reaches the sea after a journey of two thousand kilometres. ";
     const LONG_ZH: &str = "这条河发源于群山之中，流经三个国家，全长两千公里，最后注入大海，沿途养育了许多城市和村庄。";
 
     fn page(main: &str) -> String {
@@ -112,45 +96,30 @@ mod tests {
 
     #[test]
     fn keeps_the_article_and_drops_the_rest() {
-        let html = page(&format!(
-            "<h1>The River</h1><p>{LONG}</p><p>{LONG}<a href=x>source</a></p><ul><li>It is long, and wide.</li></ul>"
-        ));
+        let html =
+            page(&format!("<h1>The River</h1><p>{LONG}</p><p>{LONG}<a href=x>source</a></p><ul><li>It is long, and wide.</li></ul>"));
         let got = extract(&html, LIMITS);
         let paragraph = LONG.trim();
-        assert_eq!(
-            got.text,
-            format!("The River\n{paragraph}\n{paragraph} source\n- It is long, and wide.")
-        );
-        assert_eq!(
-            (got.title.as_deref(), got.date.as_deref()),
-            (Some("The River"), Some("2024-05-06"))
-        );
+        assert_eq!(got.text, format!("The River\n{paragraph}\n{paragraph} source\n- It is long, and wide."));
+        assert_eq!((got.title.as_deref(), got.date.as_deref()), (Some("The River"), Some("2024-05-06")));
     }
 
     #[test]
     fn chinese_as_well() {
-        let html = page(&format!(
-            "<h1>大河</h1><div>{LONG_ZH}<br><br>{LONG_ZH}</div>"
-        ));
-        assert_eq!(
-            extract(&html, LIMITS).text,
-            format!("大河\n{LONG_ZH}\n{LONG_ZH}")
-        );
+        let html = page(&format!("<h1>大河</h1><div>{LONG_ZH}<br><br>{LONG_ZH}</div>"));
+        assert_eq!(extract(&html, LIMITS).text, format!("大河\n{LONG_ZH}\n{LONG_ZH}"));
     }
 
     #[test]
     fn a_wrapper_with_a_bad_name_is_no_boilerplate() {
-        let html = format!(
-            "<body><div class='page has-sidebar nav-open'><p>{LONG}</p><p>{LONG}</p></div></body>"
-        );
+        let html = format!("<body><div class='page has-sidebar nav-open'><p>{LONG}</p><p>{LONG}</p></div></body>");
         assert_eq!(extract(&html, LIMITS).text.lines().count(), 2);
     }
 
     #[test]
     fn tables_preformatted_text_and_broken_markup() {
-        let html = page(&format!(
-            "<p>{LONG}</p><table><tr><td>Length<td>2,000 km<tr><td>Source<td>Alps</table><pre>a  b\n  c</pre><p>{LONG}"
-        ));
+        let html =
+            page(&format!("<p>{LONG}</p><table><tr><td>Length<td>2,000 km<tr><td>Source<td>Alps</table><pre>a  b\n  c</pre><p>{LONG}"));
         let text = extract(&html, LIMITS).text;
         assert!(text.contains("Length | 2,000 km\nSource | Alps"), "{text}");
         assert!(text.contains("a  b\n  c"), "{text}");
@@ -158,19 +127,10 @@ mod tests {
 
     #[test]
     fn nothing_to_find() {
-        for html in [
-            "",
-            "<html></html>",
-            "<script>x</script>",
-            "<<<>>>&&&",
-            "\0\0\0",
-        ] {
+        for html in ["", "<html></html>", "<script>x</script>", "<<<>>>&&&", "\0\0\0"] {
             let got = extract(html, LIMITS);
             assert!(got.text.len() < 12, "{html}: {}", got.text);
         }
-        assert_eq!(
-            extract("just text without any tag", LIMITS).text,
-            "just text without any tag"
-        );
+        assert_eq!(extract("just text without any tag", LIMITS).text, "just text without any tag");
     }
 }

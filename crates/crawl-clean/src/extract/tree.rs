@@ -33,9 +33,8 @@ pub enum Role {
 #[must_use]
 pub fn role(name: &str) -> Role {
     match name {
-        "script" | "style" | "noscript" | "template" | "iframe" | "object" | "embed" | "svg"
-        | "canvas" | "audio" | "video" | "map" | "select" | "button" | "textarea" | "input"
-        | "option" | "datalist" | "head" | "link" | "meta" | "progress" | "frameset"
+        "script" | "style" | "noscript" | "template" | "iframe" | "object" | "embed" | "svg" | "canvas" | "audio" | "video" | "map"
+        | "select" | "button" | "textarea" | "input" | "option" | "datalist" | "head" | "link" | "meta" | "progress" | "frameset"
         | "noframes" | "applet" | "rp" | "rt" => Role::Invisible,
         "nav" | "footer" | "aside" | "header" | "menu" | "form" | "dialog" => Role::Chrome,
         "h1" | "h2" | "h3" | "h4" | "h5" | "h6" => Role::Heading,
@@ -44,10 +43,9 @@ pub fn role(name: &str) -> Role {
         "pre" | "listing" | "xmp" => Role::Pre,
         "br" | "hr" => Role::Break,
         "a" => Role::Link,
-        "p" | "div" | "section" | "article" | "main" | "body" | "html" | "ul" | "ol" | "dl"
-        | "table" | "tbody" | "thead" | "tfoot" | "tr" | "caption" | "blockquote" | "figure"
-        | "figcaption" | "fieldset" | "legend" | "address" | "details" | "summary" | "center"
-        | "hgroup" | "search" => Role::Block,
+        "p" | "div" | "section" | "article" | "main" | "body" | "html" | "ul" | "ol" | "dl" | "table" | "tbody" | "thead" | "tfoot"
+        | "tr" | "caption" | "blockquote" | "figure" | "figcaption" | "fieldset" | "legend" | "address" | "details" | "summary"
+        | "center" | "hgroup" | "search" => Role::Block,
         _ => Role::Inline,
     }
 }
@@ -79,21 +77,13 @@ pub struct Tree {
 pub fn units(text: &str) -> u32 {
     let mut total = 0;
     for c in text.chars() {
-        total += if c.is_ascii() {
-            u32::from(!c.is_ascii_whitespace())
-        } else {
-            wide(c)
-        };
+        total += if c.is_ascii() { u32::from(!c.is_ascii_whitespace()) } else { wide(c) };
     }
     total
 }
 
 fn wide(c: char) -> u32 {
-    if corpus::is_han(c) || corpus::is_kana(c) {
-        3
-    } else {
-        u32::from(!c.is_whitespace())
-    }
+    if corpus::is_han(c) || corpus::is_kana(c) { 3 } else { u32::from(!c.is_whitespace()) }
 }
 
 /// Units from which a paragraph is prose.
@@ -106,11 +96,7 @@ impl Tree {
     #[must_use]
     pub fn measure(dom: &Dom) -> Self {
         let count = dom.nodes.len();
-        let mut tree = Self {
-            measures: vec![Measure::default(); count],
-            dropped: vec![false; count],
-            comment: vec![false; count],
-        };
+        let mut tree = Self { measures: vec![Measure::default(); count], dropped: vec![false; count], comment: vec![false; count] };
         let order = tree.visible_order(dom);
         tree.add_up(dom, &order);
         let total = tree.measures[ROOT as usize];
@@ -150,11 +136,7 @@ impl Tree {
                 self.measures[id as usize].link = self.measures[id as usize].text;
             }
             let own = self.measures[id as usize];
-            if (name == "p" || name == "td")
-                && own.text >= PROSE_UNITS
-                && own.link * 3 < own.text
-                && own.prose == 0
-            {
+            if (name == "p" || name == "td") && own.text >= PROSE_UNITS && own.link * 3 < own.text && own.prose == 0 {
                 self.measures[id as usize].prose = own.text;
             }
             let own = self.measures[id as usize];
@@ -199,10 +181,7 @@ fn hidden(dom: &Dom, id: NodeId) -> bool {
         || dom.attribute(id, "style").is_some_and(|style| {
             let style = style.as_bytes();
             let has = |needle: &[u8]| crate::input::window::find(style, needle).is_some();
-            has(b"display:none")
-                || has(b"display: none")
-                || has(b"visibility:hidden")
-                || has(b"visibility: hidden")
+            has(b"display:none") || has(b"display: none") || has(b"visibility:hidden") || has(b"visibility: hidden")
         })
 }
 
@@ -248,14 +227,8 @@ fn hint(dom: &Dom, id: NodeId) -> Hint {
     // The patterns are ours, and a test compiles them.
     let (boilerplate, comment) = NAMES.get_or_init(|| {
         (
-            Regex::new(&format!(
-                r"(?i-u)(?:^|[\s_\-])(?:{BOILERPLATE})(?:$|[\s_\-\d])"
-            ))
-            .unwrap_or_else(|_| never()),
-            Regex::new(&format!(
-                r"(?i-u)(?:^|[\s_\-])(?:{COMMENTS})(?:$|[\s_\-\d])"
-            ))
-            .unwrap_or_else(|_| never()),
+            Regex::new(&format!(r"(?i-u)(?:^|[\s_\-])(?:{BOILERPLATE})(?:$|[\s_\-\d])")).unwrap_or_else(|_| never()),
+            Regex::new(&format!(r"(?i-u)(?:^|[\s_\-])(?:{COMMENTS})(?:$|[\s_\-\d])")).unwrap_or_else(|_| never()),
         )
     });
     let mut found = Hint::None;
@@ -274,10 +247,7 @@ fn hint(dom: &Dom, id: NodeId) -> Hint {
 }
 
 /// A pattern without matches.
-#[expect(
-    clippy::unwrap_used,
-    reason = "a constant pattern that a test compiles"
-)]
+#[expect(clippy::unwrap_used, reason = "a constant pattern that a test compiles")]
 fn never() -> Regex {
     Regex::new(r"\z.").unwrap()
 }
@@ -307,38 +277,19 @@ mod tests {
     use crate::dom::Limits;
 
     fn hint_of(attributes: &str) -> Hint {
-        let dom = Dom::parse(
-            &format!("<div {attributes}>x</div>"),
-            Limits {
-                nodes: 99,
-                depth: 99,
-            },
-        );
-        let id = (0..dom.nodes.len() as NodeId)
-            .find(|&id| dom.name(id) == "div")
-            .unwrap();
+        let dom = Dom::parse(&format!("<div {attributes}>x</div>"), Limits { nodes: 99, depth: 99 });
+        let id = (0..dom.nodes.len() as NodeId).find(|&id| dom.name(id) == "div").unwrap();
         hint(&dom, id)
     }
 
     #[test]
     fn names_as_whole_words() {
-        for boilerplate in [
-            "class='main-nav'",
-            "id=footer",
-            "class='x cookie-banner y'",
-            "role=navigation",
-            "class=sidebar2",
-            "class='Related_Posts'",
-        ] {
+        for boilerplate in
+            ["class='main-nav'", "id=footer", "class='x cookie-banner y'", "role=navigation", "class=sidebar2", "class='Related_Posts'"]
+        {
             assert_eq!(hint_of(boilerplate), Hint::Boilerplate, "{boilerplate}");
         }
-        for innocent in [
-            "class='navy'",
-            "id=footsteps",
-            "class='article-body'",
-            "class=shared",
-            "class=download",
-        ] {
+        for innocent in ["class='navy'", "id=footsteps", "class='article-body'", "class=shared", "class=download"] {
             assert_eq!(hint_of(innocent), Hint::None, "{innocent}");
         }
         assert_eq!(hint_of("id=comments"), Hint::Comment);
@@ -347,23 +298,10 @@ mod tests {
     #[test]
     fn measures_text_links_and_prose() {
         let dom = Dom::parse(
-            &format!(
-                "<p>{}<a>link</a></p><div style='display:none'>no</div>山",
-                "a".repeat(100)
-            ),
-            Limits {
-                nodes: 99,
-                depth: 99,
-            },
+            &format!("<p>{}<a>link</a></p><div style='display:none'>no</div>山", "a".repeat(100)),
+            Limits { nodes: 99, depth: 99 },
         );
         let tree = Tree::measure(&dom);
-        assert_eq!(
-            tree.measures[ROOT as usize],
-            Measure {
-                text: 107,
-                link: 4,
-                prose: 104
-            }
-        );
+        assert_eq!(tree.measures[ROOT as usize], Measure { text: 107, link: 4, prose: 104 });
     }
 }

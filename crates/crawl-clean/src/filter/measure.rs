@@ -48,33 +48,21 @@ pub fn measure(text: &str, short_line_chars: usize) -> Measures {
     let mut m = Measures::default();
     m.units.reserve(text.len() / 5);
     for unit in units(text) {
-        let chars = if unit.text.is_ascii() {
-            unit.text.len()
-        } else {
-            unit.text.chars().count()
-        };
-        m.units
-            .push((corpus::hash64(unit.text.as_bytes(), 0), chars as u32));
+        let chars = if unit.text.is_ascii() { unit.text.len() } else { unit.text.chars().count() };
+        m.units.push((corpus::hash64(unit.text.as_bytes(), 0), chars as u32));
         m.unit_chars += chars;
         match unit.kind {
             UnitKind::Cjk => {
                 m.cjk += 1;
                 m.with_letter += 1;
-                if let Some(i) = unit
-                    .text
-                    .chars()
-                    .next()
-                    .and_then(|c| CHINESE.chars().position(|k| k == c))
-                {
+                if let Some(i) = unit.text.chars().next().and_then(|c| CHINESE.chars().position(|k| k == c)) {
                     m.chinese |= 1 << i.min(63);
                 }
             }
             UnitKind::Word => {
                 m.with_letter += 1;
                 if unit.text.len() <= 4
-                    && let Some(i) = ENGLISH
-                        .iter()
-                        .position(|word| unit.text.eq_ignore_ascii_case(word))
+                    && let Some(i) = ENGLISH.iter().position(|word| unit.text.eq_ignore_ascii_case(word))
                 {
                     m.english |= 1 << i;
                 }
@@ -103,10 +91,7 @@ pub fn measure(text: &str, short_line_chars: usize) -> Measures {
 /// True if a line ends with a mark that ends sentences, in Western or Chinese print, closing quotes included.
 #[must_use]
 pub fn ends_sentence(line: &str) -> bool {
-    line.ends_with([
-        '.', '!', '?', '"', '\'', '”', '’', '。', '！', '？', '；', '…', '」', '』', '）', '｡',
-        '»', '։', '؟', '।',
-    ])
+    line.ends_with(['.', '!', '?', '"', '\'', '”', '’', '。', '！', '？', '；', '…', '」', '』', '）', '｡', '»', '։', '؟', '।'])
 }
 
 #[cfg(test)]
@@ -117,22 +102,13 @@ mod tests {
     fn counts_of_a_small_text() {
         let m = measure("The cat sat with #1 dog.\n- Item…\n- Item…\nshort", 6);
         assert_eq!((m.units.len(), m.with_letter, m.symbols), (9, 8, 3));
-        assert_eq!(
-            (m.lines, m.bullets, m.ellipses, m.punctuated, m.short),
-            (4, 2, 2, 3, 1)
-        );
-        assert_eq!(
-            (m.repeated, m.repeated_chars, m.english.count_ones()),
-            (1, 7, 2)
-        );
+        assert_eq!((m.lines, m.bullets, m.ellipses, m.punctuated, m.short), (4, 2, 2, 3, 1));
+        assert_eq!((m.repeated, m.repeated_chars, m.english.count_ones()), (1, 7, 2));
     }
 
     #[test]
     fn chinese_units_and_function_characters() {
         let m = measure("中国的首都是北京。", 6);
-        assert_eq!(
-            (m.units.len(), m.cjk, m.chinese.count_ones(), m.punctuated),
-            (8, 8, 3, 1)
-        );
+        assert_eq!((m.units.len(), m.cjk, m.chinese.count_ones(), m.punctuated), (8, 8, 3, 1));
     }
 }

@@ -5,38 +5,25 @@ use std::collections::HashMap;
 /// Share of the characters of all units that stand in copies of the most frequent n-gram; 0 if none occurs twice.
 #[must_use]
 pub fn top_share(units: &[(u64, u32)], total_chars: usize, n: usize) -> f64 {
-    let mut counts: HashMap<u64, (u32, u32), Fixed> =
-        HashMap::with_capacity_and_hasher(units.len(), Fixed::default());
+    let mut counts: HashMap<u64, (u32, u32), Fixed> = HashMap::with_capacity_and_hasher(units.len(), Fixed::default());
     let mut best = 0_u64;
     let mut best_count = 1;
     for window in units.windows(n) {
         let (key, chars) = key(window);
-        let (count, _) = counts
-            .entry(key)
-            .and_modify(|(count, _)| *count += 1)
-            .or_insert((1, chars));
+        let (count, _) = counts.entry(key).and_modify(|(count, _)| *count += 1).or_insert((1, chars));
         // Of equally frequent n-grams the one that covers more.
         if *count > best_count || (*count == best_count && *count > 1) {
-            best = if *count > best_count {
-                u64::from(*count) * u64::from(chars)
-            } else {
-                best.max(u64::from(*count) * u64::from(chars))
-            };
+            best = if *count > best_count { u64::from(*count) * u64::from(chars) } else { best.max(u64::from(*count) * u64::from(chars)) };
             best_count = *count;
         }
     }
-    if total_chars == 0 {
-        0.0
-    } else {
-        best as f64 / total_chars as f64
-    }
+    if total_chars == 0 { 0.0 } else { best as f64 / total_chars as f64 }
 }
 
 /// Share of the characters of all units that stand in n-grams which occurred before.
 #[must_use]
 pub fn duplicate_share(units: &[(u64, u32)], total_chars: usize, n: usize) -> f64 {
-    let mut seen =
-        std::collections::HashSet::with_capacity_and_hasher(units.len(), Fixed::default());
+    let mut seen = std::collections::HashSet::with_capacity_and_hasher(units.len(), Fixed::default());
     let mut repeated = 0_u64;
     let mut at = 0;
     while at + n <= units.len() {
@@ -48,19 +35,12 @@ pub fn duplicate_share(units: &[(u64, u32)], total_chars: usize, n: usize) -> f6
             at += n;
         }
     }
-    if total_chars == 0 {
-        0.0
-    } else {
-        repeated as f64 / total_chars as f64
-    }
+    if total_chars == 0 { 0.0 } else { repeated as f64 / total_chars as f64 }
 }
 
 fn key(window: &[(u64, u32)]) -> (u64, u32) {
     window.iter().fold((0, 0), |(key, chars), &(hash, length)| {
-        (
-            (u64::rotate_left(key, 5) ^ hash).wrapping_mul(0x9E37_79B9_7F4A_7C15),
-            chars + length,
-        )
+        ((u64::rotate_left(key, 5) ^ hash).wrapping_mul(0x9E37_79B9_7F4A_7C15), chars + length)
     })
 }
 

@@ -35,10 +35,7 @@ fn patterns() -> &'static Patterns {
     static PATTERNS: OnceLock<Patterns> = OnceLock::new();
     #[expect(clippy::unwrap_used, reason = "constant patterns that a test compiles")]
     PATTERNS.get_or_init(|| Patterns {
-        email: Regex::new(
-            r"[A-Za-z0-9._%+\-]{1,64}@(?:[A-Za-z0-9\-]{1,63}\.){1,8}[A-Za-z]{2,24}(?-u:\b)",
-        )
-        .unwrap(),
+        email: Regex::new(r"[A-Za-z0-9._%+\-]{1,64}@(?:[A-Za-z0-9\-]{1,63}\.){1,8}[A-Za-z]{2,24}(?-u:\b)").unwrap(),
         phone: Regex::new(PHONE).unwrap(),
         ip: Regex::new(r"(?-u:\b)\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?-u:\b)").unwrap(),
     })
@@ -51,40 +48,16 @@ pub fn replace(text: &str) -> (Cow<'_, str>, Counts) {
     let mut out = Cow::Borrowed(text);
     let patterns = patterns();
     if text.contains('@') {
-        substitute(
-            &mut out,
-            &patterns.email,
-            "<email>",
-            &mut counts.emails,
-            |_| true,
-        );
+        substitute(&mut out, &patterns.email, "<email>", &mut counts.emails, |_| true);
     }
     if text.bytes().any(|b| b.is_ascii_digit()) {
-        substitute(
-            &mut out,
-            &patterns.ip,
-            "<ip>",
-            &mut counts.ips,
-            is_public_ip,
-        );
-        substitute(
-            &mut out,
-            &patterns.phone,
-            "<phone>",
-            &mut counts.phones,
-            |number| digits(number) >= 8,
-        );
+        substitute(&mut out, &patterns.ip, "<ip>", &mut counts.ips, is_public_ip);
+        substitute(&mut out, &patterns.phone, "<phone>", &mut counts.phones, |number| digits(number) >= 8);
     }
     (out, counts)
 }
 
-fn substitute(
-    text: &mut Cow<'_, str>,
-    pattern: &Regex,
-    mark: &str,
-    count: &mut u64,
-    accept: impl Fn(&str) -> bool,
-) {
+fn substitute(text: &mut Cow<'_, str>, pattern: &Regex, mark: &str, count: &mut u64, accept: impl Fn(&str) -> bool) {
     let replaced = pattern.replace_all(text, |found: &Captures<'_>| {
         if accept(&found[0]) {
             *count += 1;
@@ -127,28 +100,12 @@ mod tests {
 
     #[test]
     fn replaces_each_kind() {
-        check(
-            "Mail jane.doe+x@mail.example.co.uk now.",
-            "Mail <email> now.",
-        );
-        check(
-            "Call +44 20 7946 0958 or (555) 123-4567.",
-            "Call <phone> or <phone>.",
-        );
-        check(
-            "手机13812345678，座机010-62345678。",
-            "手机<phone>，座机<phone>。",
-        );
+        check("Mail jane.doe+x@mail.example.co.uk now.", "Mail <email> now.");
+        check("Call +44 20 7946 0958 or (555) 123-4567.", "Call <phone> or <phone>.");
+        check("手机13812345678，座机010-62345678。", "手机<phone>，座机<phone>。");
         check("邮箱：wang@example.com。", "邮箱：<email>。");
         check("from 8.8.8.8 to 192.168.0.1", "from <ip> to 192.168.0.1");
-        assert_eq!(
-            replace("a@b.cc 8.8.4.4").1,
-            Counts {
-                emails: 1,
-                phones: 0,
-                ips: 1
-            }
-        );
+        assert_eq!(replace("a@b.cc 8.8.4.4").1, Counts { emails: 1, phones: 0, ips: 1 });
     }
 
     #[test]

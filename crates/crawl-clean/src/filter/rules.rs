@@ -21,20 +21,12 @@ pub fn check(text: &str, tag: &str, class: Class, rules: &Rules) -> Result<(), R
 
 /// Refuses if `value` exceeds `limit`.
 fn at_most(reason: Reason, value: f64, limit: f64) -> Result<(), Rejection> {
-    if value > limit {
-        Err(Rejection::measured(reason, value, limit))
-    } else {
-        Ok(())
-    }
+    if value > limit { Err(Rejection::measured(reason, value, limit)) } else { Ok(()) }
 }
 
 /// Refuses if `value` is below `limit`.
 fn at_least(reason: Reason, value: f64, limit: f64) -> Result<(), Rejection> {
-    if value < limit {
-        Err(Rejection::measured(reason, value, limit))
-    } else {
-        Ok(())
-    }
+    if value < limit { Err(Rejection::measured(reason, value, limit)) } else { Ok(()) }
 }
 
 fn share(part: usize, whole: usize) -> f64 {
@@ -42,98 +34,38 @@ fn share(part: usize, whole: usize) -> f64 {
 }
 
 fn length(m: &Measures, rules: &Rules) -> Result<(), Rejection> {
-    at_least(
-        Reason::TooShort,
-        m.units.len() as f64,
-        rules.min_units as f64,
-    )?;
-    at_most(
-        Reason::TooLong,
-        m.units.len() as f64,
-        rules.max_units as f64,
-    )
+    at_least(Reason::TooShort, m.units.len() as f64, rules.min_units as f64)?;
+    at_most(Reason::TooLong, m.units.len() as f64, rules.max_units as f64)
 }
 
 fn words(m: &Measures, tag: &str, class: Class, rules: &Rules) -> Result<(), Rejection> {
     let count = m.units.len();
-    at_most(
-        Reason::Symbols,
-        share(m.symbols, count),
-        rules.max_symbol_share,
-    )?;
+    at_most(Reason::Symbols, share(m.symbols, count), rules.max_symbol_share)?;
     if class == Class::Han {
-        at_least(
-            Reason::Alphabetic,
-            share(m.cjk, count),
-            rules.min_alphabetic,
-        )?;
-        return at_least(
-            Reason::StopWords,
-            f64::from(m.chinese.count_ones()),
-            rules.min_stop_words as f64,
-        );
+        at_least(Reason::Alphabetic, share(m.cjk, count), rules.min_alphabetic)?;
+        return at_least(Reason::StopWords, f64::from(m.chinese.count_ones()), rules.min_stop_words as f64);
     }
     // Han characters in between, as in a bilingual text, are no words of one letter.
     let mean = share(m.unit_chars - m.cjk, count - m.cjk);
     at_least(Reason::WordLength, mean, rules.min_mean_length)?;
     at_most(Reason::WordLength, mean, rules.max_mean_length)?;
-    at_least(
-        Reason::Alphabetic,
-        share(m.with_letter, count),
-        rules.min_alphabetic,
-    )?;
+    at_least(Reason::Alphabetic, share(m.with_letter, count), rules.min_alphabetic)?;
     if corpus::matches_tag(tag, "en") {
-        at_least(
-            Reason::StopWords,
-            f64::from(m.english.count_ones()),
-            rules.min_stop_words as f64,
-        )?;
+        at_least(Reason::StopWords, f64::from(m.english.count_ones()), rules.min_stop_words as f64)?;
     }
     Ok(())
 }
 
 fn lines(text: &str, m: &Measures, rules: &Rules) -> Result<(), Rejection> {
-    at_most(
-        Reason::BulletLines,
-        share(m.bullets, m.lines),
-        rules.max_bullet_lines,
-    )?;
-    at_most(
-        Reason::EllipsisLines,
-        share(m.ellipses, m.lines),
-        rules.max_ellipsis_lines,
-    )?;
-    at_least(
-        Reason::LinePunctuation,
-        share(m.punctuated, m.lines),
-        rules.min_line_punctuation,
-    )?;
-    at_most(
-        Reason::ShortLines,
-        share(m.short, m.lines),
-        rules.max_short_lines,
-    )?;
-    at_most(
-        Reason::Newlines,
-        share(m.lines.saturating_sub(1), m.units.len()),
-        rules.max_newlines_per_unit,
-    )?;
-    at_most(
-        Reason::DuplicateLines,
-        share(m.repeated, m.lines),
-        rules.max_duplicate_lines,
-    )?;
-    at_most(
-        Reason::DuplicateLineChars,
-        share(m.repeated_chars, m.line_chars),
-        rules.max_duplicate_line_chars,
-    )?;
+    at_most(Reason::BulletLines, share(m.bullets, m.lines), rules.max_bullet_lines)?;
+    at_most(Reason::EllipsisLines, share(m.ellipses, m.lines), rules.max_ellipsis_lines)?;
+    at_least(Reason::LinePunctuation, share(m.punctuated, m.lines), rules.min_line_punctuation)?;
+    at_most(Reason::ShortLines, share(m.short, m.lines), rules.max_short_lines)?;
+    at_most(Reason::Newlines, share(m.lines.saturating_sub(1), m.units.len()), rules.max_newlines_per_unit)?;
+    at_most(Reason::DuplicateLines, share(m.repeated, m.lines), rules.max_duplicate_lines)?;
+    at_most(Reason::DuplicateLineChars, share(m.repeated_chars, m.line_chars), rules.max_duplicate_line_chars)?;
     if rules.min_sentences > 0 {
-        at_least(
-            Reason::FewSentences,
-            corpus::sentences(text).len() as f64,
-            rules.min_sentences as f64,
-        )?;
+        at_least(Reason::FewSentences, corpus::sentences(text).len() as f64, rules.min_sentences as f64)?;
     }
     Ok(())
 }
@@ -142,11 +74,7 @@ fn filler(text: &str, rules: &Rules) -> Result<(), Rejection> {
     if rules.refuse_curly_bracket && text.contains('{') {
         return Err(Rejection::new(Reason::CurlyBracket));
     }
-    if rules.refuse_lorem_ipsum
-        && (text.contains("lorem ipsum")
-            || text.contains("Lorem ipsum")
-            || text.contains("LOREM IPSUM"))
-    {
+    if rules.refuse_lorem_ipsum && (text.contains("lorem ipsum") || text.contains("Lorem ipsum") || text.contains("LOREM IPSUM")) {
         return Err(Rejection::new(Reason::LoremIpsum));
     }
     Ok(())
@@ -154,20 +82,11 @@ fn filler(text: &str, rules: &Rules) -> Result<(), Rejection> {
 
 fn repetition(m: &Measures, rules: &Rules) -> Result<(), Rejection> {
     for &(n, limit) in &rules.top_ngrams {
-        at_most(
-            Reason::TopNgram,
-            top_share(&m.units, m.unit_chars, n),
-            limit,
-        )
-        .map_err(|r| r.with_detail(format!("n = {n}")))?;
+        at_most(Reason::TopNgram, top_share(&m.units, m.unit_chars, n), limit).map_err(|r| r.with_detail(format!("n = {n}")))?;
     }
     for &(n, limit) in &rules.duplicate_ngrams {
-        at_most(
-            Reason::DuplicateNgrams,
-            duplicate_share(&m.units, m.unit_chars, n),
-            limit,
-        )
-        .map_err(|r| r.with_detail(format!("n = {n}")))?;
+        at_most(Reason::DuplicateNgrams, duplicate_share(&m.units, m.unit_chars, n), limit)
+            .map_err(|r| r.with_detail(format!("n = {n}")))?;
     }
     Ok(())
 }
@@ -189,11 +108,7 @@ mod tests {
     fn reason(text: &str, tag: &str) -> Option<Reason> {
         let config = defaults();
         let class = super::super::class(tag, text);
-        let rules = if class == Class::Han {
-            &config.filter.han
-        } else {
-            &config.filter.words
-        };
+        let rules = if class == Class::Han { &config.filter.han } else { &config.filter.words };
         check(text, tag, class, rules).err().map(|r| r.reason)
     }
 
@@ -207,79 +122,30 @@ mod tests {
     fn every_rule_bites() {
         let cases: &[(&str, &str, Reason)] = &[
             ("Too short.", "en", Reason::TooShort),
-            (
-                &format!("{CLEAN_EN} {}", "#".repeat(30)),
-                "en",
-                Reason::Symbols,
-            ),
-            (
-                &format!("{CLEAN_EN} {}", "12 34 56 ".repeat(20)),
-                "en",
-                Reason::Alphabetic,
-            ),
-            (
-                &"I a m it is so on up we go by do if ".repeat(8),
-                "en",
-                Reason::WordLength,
-            ),
-            (
-                &"Buying cheap watches online store discount ".repeat(12),
-                "en",
-                Reason::StopWords,
-            ),
-            (
-                &CLEAN_EN.replace(".\n", "...\n"),
-                "en",
-                Reason::EllipsisLines,
-            ),
-            (
-                &format!("{CLEAN_EN}\n{CLEAN_EN}"),
-                "en",
-                Reason::DuplicateLines,
-            ),
-            (
-                &CLEAN_EN.replace("river", "river {x}"),
-                "en",
-                Reason::CurlyBracket,
-            ),
-            (
-                &CLEAN_EN.replace("river", "river lorem ipsum"),
-                "en",
-                Reason::LoremIpsum,
-            ),
-            (
-                &CLEAN_EN.replace(['.', '\n'], ""),
-                "en",
-                Reason::LinePunctuation,
-            ),
+            (&format!("{CLEAN_EN} {}", "#".repeat(30)), "en", Reason::Symbols),
+            (&format!("{CLEAN_EN} {}", "12 34 56 ".repeat(20)), "en", Reason::Alphabetic),
+            (&"I a m it is so on up we go by do if ".repeat(8), "en", Reason::WordLength),
+            (&"Buying cheap watches online store discount ".repeat(12), "en", Reason::StopWords),
+            (&CLEAN_EN.replace(".\n", "...\n"), "en", Reason::EllipsisLines),
+            (&format!("{CLEAN_EN}\n{CLEAN_EN}"), "en", Reason::DuplicateLines),
+            (&CLEAN_EN.replace("river", "river {x}"), "en", Reason::CurlyBracket),
+            (&CLEAN_EN.replace("river", "river lorem ipsum"), "en", Reason::LoremIpsum),
+            (&CLEAN_EN.replace(['.', '\n'], ""), "en", Reason::LinePunctuation),
             (&CLEAN_ZH.replace('，', "\n"), "zh-Hans", Reason::ShortLines),
             ("短。", "zh-Hans", Reason::TooShort),
-            (
-                &"免费下载安装软件官方网站最新版本".repeat(10),
-                "zh-Hans",
-                Reason::StopWords,
-            ),
+            (&"免费下载安装软件官方网站最新版本".repeat(10), "zh-Hans", Reason::StopWords),
         ];
         for (text, tag, want) in cases {
             assert_eq!(reason(text, tag), Some(*want), "{text}");
         }
-        let spam = format!(
-            "{CLEAN_EN}\n{}",
-            "Buy the best watches with free shipping today. ".repeat(8)
-        );
-        assert!(matches!(
-            reason(&spam, "en"),
-            Some(Reason::TopNgram | Reason::DuplicateNgrams)
-        ));
+        let spam = format!("{CLEAN_EN}\n{}", "Buy the best watches with free shipping today. ".repeat(8));
+        assert!(matches!(reason(&spam, "en"), Some(Reason::TopNgram | Reason::DuplicateNgrams)));
     }
 
     #[test]
     fn value_and_threshold_are_told() {
         let config = defaults();
         let got = check("a few words only", "en", Class::Words, &config.filter.words).unwrap_err();
-        assert_eq!(
-            (got.reason, got.value, got.threshold),
-            (Reason::TooShort, Some(4.0), Some(50.0))
-        );
+        assert_eq!((got.reason, got.value, got.threshold), (Reason::TooShort, Some(4.0), Some(50.0)));
     }
 }

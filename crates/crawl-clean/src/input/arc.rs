@@ -26,23 +26,13 @@ impl ArcReader {
     /// If the file cannot be opened.
     pub fn open(path: &Path, max_page_bytes: usize) -> Result<Self, Error> {
         let (decoder, compressed) = super::discover::decoder(path)?;
-        Ok(Self {
-            window: Window::new(decoder, compressed),
-            path: path.to_owned(),
-            max_page_bytes,
-            finished: false,
-        })
+        Ok(Self { window: Window::new(decoder, compressed), path: path.to_owned(), max_page_bytes, finished: false })
     }
 
     fn step(&mut self) -> std::io::Result<Option<Item>> {
         loop {
             self.window.fill(1)?;
-            let breaks = self
-                .window
-                .bytes()
-                .iter()
-                .take_while(|b| matches!(b, b'\r' | b'\n'))
-                .count();
+            let breaks = self.window.bytes().iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
             if breaks == 0 {
                 break;
             }
@@ -51,19 +41,14 @@ impl ArcReader {
         self.window.fill(MAX_LINE_BYTES)?;
         let offset = self.window.offset();
         if self.window.bytes().is_empty() {
-            return Ok(self.window.take_damage().map(|damage| {
-                bad(
-                    "",
-                    damage.offset,
-                    Rejection::new(Reason::CompressionBroken).with_detail(damage.message),
-                )
-            }));
+            return Ok(self
+                .window
+                .take_damage()
+                .map(|damage| bad("", damage.offset, Rejection::new(Reason::CompressionBroken).with_detail(damage.message))));
         }
         let head = &self.window.bytes()[..self.window.bytes().len().min(MAX_LINE_BYTES)];
         let line = find(head, b"\n").map(|end| String::from_utf8_lossy(&head[..end]).into_owned());
-        let Some((line, fields)) =
-            line.and_then(|line| Fields::parse(&line).map(|fields| (line.len() + 1, fields)))
-        else {
+        let Some((line, fields)) = line.and_then(|line| Fields::parse(&line).map(|fields| (line.len() + 1, fields))) else {
             return self.garbage(offset).map(Some);
         };
         self.window.advance(line);
@@ -80,18 +65,10 @@ impl ArcReader {
             self.window.advance(length);
             self.window.fill(MAX_LINE_BYTES)?;
             let bytes = self.window.bytes();
-            let next =
-                find(bytes, b"\n").map(|end| String::from_utf8_lossy(&bytes[..end]).into_owned());
+            let next = find(bytes, b"\n").map(|end| String::from_utf8_lossy(&bytes[..end]).into_owned());
             if bytes.is_empty() || next.is_some_and(|line| Fields::parse(&line).is_some()) {
-                let detail = format!(
-                    "{} bytes before the next record",
-                    self.window.position() - from
-                );
-                return Ok(bad(
-                    "",
-                    offset,
-                    Rejection::new(Reason::RecordGarbage).with_detail(detail),
-                ));
+                let detail = format!("{} bytes before the next record", self.window.position() - from);
+                return Ok(bad("", offset, Rejection::new(Reason::RecordGarbage).with_detail(detail)));
             }
         }
     }
@@ -111,11 +88,7 @@ impl ArcReader {
                 left -= here as u64;
             }
             if page {
-                let rejection = Rejection::measured(
-                    Reason::TooLarge,
-                    fields.length as f64,
-                    self.max_page_bytes as f64,
-                );
+                let rejection = Rejection::measured(Reason::TooLarge, fields.length as f64, self.max_page_bytes as f64);
                 return Ok(bad(&fields.url, offset, rejection));
             }
             return Ok(Item::Other);
@@ -126,22 +99,11 @@ impl ArcReader {
         let body = self.window.bytes()[..have].to_vec();
         self.window.advance(have);
         if have < length {
-            let rejection = Rejection::measured(Reason::RecordLength, have as f64, length as f64)
-                .with_detail("the record ends early");
+            let rejection = Rejection::measured(Reason::RecordLength, have as f64, length as f64).with_detail("the record ends early");
             return Ok(bad(&fields.url, offset, rejection));
         }
-        let content = if body.starts_with(b"HTTP/") {
-            Content::Http(body)
-        } else {
-            Content::Html(body)
-        };
-        Ok(Item::Page(RawPage {
-            url: fields.url,
-            offset: offset as i64,
-            date: Some(fields.date),
-            payload_digest: None,
-            content,
-        }))
+        let content = if body.starts_with(b"HTTP/") { Content::Http(body) } else { Content::Html(body) };
+        Ok(Item::Page(RawPage { url: fields.url, offset: offset as i64, date: Some(fields.date), payload_digest: None, content }))
     }
 }
 
@@ -157,20 +119,11 @@ impl Fields {
     fn parse(line: &str) -> Option<Self> {
         let parts: Vec<&str> = line.trim_end().split(' ').collect();
         let scheme = parts.first()?.split_once(':')?.0;
-        if parts.len() < 5
-            || scheme.is_empty()
-            || !scheme.bytes().all(|b| b.is_ascii_alphanumeric())
-        {
+        if parts.len() < 5 || scheme.is_empty() || !scheme.bytes().all(|b| b.is_ascii_alphanumeric()) {
             return None;
         }
-        let date = parts
-            .iter()
-            .find(|part| part.len() == 14 && part.bytes().all(|b| b.is_ascii_digit()))?;
-        Some(Self {
-            url: parts[0].to_owned(),
-            date: (*date).to_owned(),
-            length: parts.last()?.parse().ok()?,
-        })
+        let date = parts.iter().find(|part| part.len() == 14 && part.bytes().all(|b| b.is_ascii_digit()))?;
+        Some(Self { url: parts[0].to_owned(), date: (*date).to_owned(), length: parts.last()?.parse().ok()? })
     }
 }
 
@@ -183,11 +136,7 @@ impl Iterator for ArcReader {
         }
         let step = self.step();
         self.finished = !matches!(step, Ok(Some(_)));
-        step.map_err(|source| Error::Read {
-            path: self.path.clone(),
-            source,
-        })
-        .transpose()
+        step.map_err(|source| Error::Read { path: self.path.clone(), source }).transpose()
     }
 }
 
@@ -211,16 +160,9 @@ mod tests {
     #[test]
     fn version_one_records() {
         let head = "filedesc://a.arc 0.0.0.0 20080430204825 text/plain 10\n1 0 abcdef\n\n";
-        let page =
-            "http://a.example/ 1.2.3.4 20080430204826 text/html 21\nHTTP/1.0 200 OK\n\nhi!!\n";
-        assert_eq!(
-            read(&format!("{head}{page}{page}")),
-            ["other", "http://a.example/ 21", "http://a.example/ 21"]
-        );
-        assert_eq!(
-            read(&format!("{head}junk\nmore junk\n{page}")),
-            ["other", "record_garbage", "http://a.example/ 21"]
-        );
+        let page = "http://a.example/ 1.2.3.4 20080430204826 text/html 21\nHTTP/1.0 200 OK\n\nhi!!\n";
+        assert_eq!(read(&format!("{head}{page}{page}")), ["other", "http://a.example/ 21", "http://a.example/ 21"]);
+        assert_eq!(read(&format!("{head}junk\nmore junk\n{page}")), ["other", "record_garbage", "http://a.example/ 21"]);
         assert_eq!(read(&page[..60]), ["record_length"]);
         assert_eq!(read("no such thing"), ["record_garbage"]);
     }

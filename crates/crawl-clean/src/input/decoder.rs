@@ -63,9 +63,7 @@ enum State {
 
 impl std::fmt::Debug for Decoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Decoder")
-            .field("recovering", &self.recovering)
-            .finish_non_exhaustive()
+        f.debug_struct("Decoder").field("recovering", &self.recovering).finish_non_exhaustive()
     }
 }
 
@@ -75,28 +73,16 @@ impl Decoder {
     /// # Errors
     /// If the file cannot be opened or read.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let mut file = Counted {
-            inner: BufReader::with_capacity(FILE_BUFFER, File::open(path)?),
-            at: 0,
-        };
+        let mut file = Counted { inner: BufReader::with_capacity(FILE_BUFFER, File::open(path)?), at: 0 };
         let head = file.fill_buf()?;
         let state = if head.starts_with(&GZIP_MAGIC) {
             State::Between(file)
         } else if head.starts_with(&ZSTD_MAGIC) {
-            State::Zstd {
-                stream: Box::new(zstd::stream::read::Decoder::with_buffer(file)?),
-                started: false,
-            }
+            State::Zstd { stream: Box::new(zstd::stream::read::Decoder::with_buffer(file)?), started: false }
         } else {
-            State::Plain {
-                file,
-                started: false,
-            }
+            State::Plain { file, started: false }
         };
-        Ok(Self {
-            state,
-            recovering: false,
-        })
+        Ok(Self { state, recovering: false })
     }
 
     /// Appends some bytes to `out`, or says what happened instead.
@@ -107,14 +93,8 @@ impl Decoder {
         loop {
             match std::mem::replace(&mut self.state, State::Done) {
                 State::Done => return Ok(Chunk::End),
-                State::Plain {
-                    file,
-                    started: false,
-                } => {
-                    self.state = State::Plain {
-                        file,
-                        started: true,
-                    };
+                State::Plain { file, started: false } => {
+                    self.state = State::Plain { file, started: true };
                     return Ok(Chunk::Start(0));
                 }
                 State::Plain { mut file, .. } => {
@@ -123,36 +103,21 @@ impl Decoder {
                         (_, Some(error)) => return Err(error),
                         _ => {}
                     }
-                    self.state = State::Plain {
-                        file,
-                        started: true,
-                    };
+                    self.state = State::Plain { file, started: true };
                     return Ok(Chunk::Data);
                 }
-                State::Zstd {
-                    stream,
-                    started: false,
-                } => {
-                    self.state = State::Zstd {
-                        stream,
-                        started: true,
-                    };
+                State::Zstd { stream, started: false } => {
+                    self.state = State::Zstd { stream, started: true };
                     return Ok(Chunk::Start(0));
                 }
                 State::Zstd { mut stream, .. } => match append(&mut stream, out) {
                     (0, None) => return Ok(Chunk::End),
                     (0, Some(error)) => {
-                        return Ok(Chunk::Broken {
-                            offset: 0,
-                            message: error.to_string(),
-                        });
+                        return Ok(Chunk::Broken { offset: 0, message: error.to_string() });
                     }
                     // An error behind these bytes comes again with the next call: a frame cannot be left half way.
                     (_, _) => {
-                        self.state = State::Zstd {
-                            stream,
-                            started: true,
-                        };
+                        self.state = State::Zstd { stream, started: true };
                         return Ok(Chunk::Data);
                     }
                 },
@@ -167,60 +132,33 @@ impl Decoder {
                             self.state = State::Between(file);
                         }
                         if self.report() {
-                            return Ok(Chunk::Broken {
-                                offset,
-                                message: "no gzip member begins here".into(),
-                            });
+                            return Ok(Chunk::Broken { offset, message: "no gzip member begins here".into() });
                         }
                         continue;
                     }
-                    self.state = State::Member {
-                        member: Box::new(GzDecoder::new(file)),
-                        offset,
-                        produced: false,
-                    };
+                    self.state = State::Member { member: Box::new(GzDecoder::new(file)), offset, produced: false };
                     return Ok(Chunk::Start(offset));
                 }
-                State::Member {
-                    mut member,
-                    offset,
-                    produced,
-                } => match append(&mut *member, out) {
+                State::Member { mut member, offset, produced } => match append(&mut *member, out) {
                     (0, None) => {
                         self.recovering = false;
                         self.state = State::Between(member.into_inner());
                     }
                     (_, None) => {
-                        self.state = State::Member {
-                            member,
-                            offset,
-                            produced: true,
-                        };
+                        self.state = State::Member { member, offset, produced: true };
                         return Ok(Chunk::Data);
                     }
                     (n, Some(error)) => {
                         let told = n > 0 || produced || self.report();
                         let file = member.into_inner();
-                        let message = if told {
-                            error.to_string()
-                        } else {
-                            String::new()
-                        };
-                        self.state = State::Failed {
-                            file,
-                            offset,
-                            message,
-                        };
+                        let message = if told { error.to_string() } else { String::new() };
+                        self.state = State::Failed { file, offset, message };
                         if n > 0 {
                             return Ok(Chunk::Data);
                         }
                     }
                 },
-                State::Failed {
-                    mut file,
-                    offset,
-                    message,
-                } => {
+                State::Failed { mut file, offset, message } => {
                     self.recovering = true;
                     if file.seek_magic(offset + 1)? {
                         self.state = State::Between(file);
@@ -291,11 +229,7 @@ impl Counted {
             }
             let length = buffer.len();
             for (i, &byte) in buffer.iter().enumerate() {
-                matched = if byte == GZIP_MAGIC[matched] {
-                    matched + 1
-                } else {
-                    usize::from(byte == GZIP_MAGIC[0])
-                };
+                matched = if byte == GZIP_MAGIC[matched] { matched + 1 } else { usize::from(byte == GZIP_MAGIC[0]) };
                 if matched == GZIP_MAGIC.len() {
                     self.at += i as u64 + 1 - GZIP_MAGIC.len() as u64;
                     let at = self.at;
@@ -358,10 +292,7 @@ mod tests {
     #[test]
     fn members_plain_and_zstd() {
         let (a, b) = (gzip("one "), gzip("two "));
-        assert_eq!(
-            trace(&[a.clone(), b].concat()),
-            format!("@0 one @{} two ", a.len())
-        );
+        assert_eq!(trace(&[a.clone(), b].concat()), format!("@0 one @{} two ", a.len()));
         assert_eq!(trace(b"plain"), "@0 plain");
         assert_eq!(trace(&zstd::encode_all(&b"zst"[..], 3).unwrap()), "@0 zst");
         assert_eq!(trace(b""), "@0 ");
@@ -369,11 +300,7 @@ mod tests {
 
     #[test]
     fn a_damaged_member_does_not_hide_the_next() {
-        let (a, b, c) = (
-            gzip("one "),
-            gzip("a longer text so that damage hits the middle of it 1234567890 "),
-            gzip("three "),
-        );
+        let (a, b, c) = (gzip("one "), gzip("a longer text so that damage hits the middle of it 1234567890 "), gzip("three "));
         let mut damaged = b.clone();
         damaged.truncate(b.len() / 2);
         let text = trace(&[a.clone(), damaged, c].concat());
@@ -386,14 +313,8 @@ mod tests {
     fn truncated_end_and_junk_between() {
         let (a, b) = (gzip("one "), gzip("two "));
         let text = trace(&a[..a.len() - 3]);
-        assert!(
-            text.starts_with("@0 one ") && text.ends_with("!0 "),
-            "{text}"
-        );
+        assert!(text.starts_with("@0 one ") && text.ends_with("!0 "), "{text}");
         let joined = [a.clone(), b"junk junk".to_vec(), b].concat();
-        assert_eq!(
-            trace(&joined),
-            format!("@0 one !{} @{} two ", a.len(), a.len() + 9)
-        );
+        assert_eq!(trace(&joined), format!("@0 one !{} @{} two ", a.len(), a.len() + 9));
     }
 }

@@ -40,36 +40,23 @@ const ENDINGS: &[&str] = &[
 /// If there is nothing of that name, or nothing in it that can be read.
 pub fn find(entry: &Path) -> Result<Vec<Found>, Error> {
     let mut out = Vec::new();
-    let last = entry
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let last = entry.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if entry.is_dir() {
         walk(entry, "", &mut out)?;
     } else if entry.exists() {
-        out.push(Found {
-            name: last,
-            path: entry.to_owned(),
-        });
+        out.push(Found { name: last, path: entry.to_owned() });
     } else if last.contains(['*', '?']) {
-        let folder = entry
-            .parent()
-            .filter(|p| !p.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
+        let folder = entry.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         for (name, path) in list(folder)? {
             if path.is_file() && matches(last.as_bytes(), name.as_bytes()) {
                 out.push(Found { name, path });
             }
         }
     } else {
-        return Err(Error::NoSuchInput {
-            path: entry.to_owned(),
-        });
+        return Err(Error::NoSuchInput { path: entry.to_owned() });
     }
     if out.is_empty() {
-        return Err(Error::NothingToRead {
-            path: entry.to_owned(),
-        });
+        return Err(Error::NothingToRead { path: entry.to_owned() });
     }
     out.sort();
     Ok(out)
@@ -80,10 +67,7 @@ fn list(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
     let mut out = Vec::new();
     for entry in entries {
         let entry = entry.map_err(Error::read(folder))?;
-        out.push((
-            entry.file_name().to_string_lossy().into_owned(),
-            entry.path(),
-        ));
+        out.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
     }
     out.sort();
     Ok(out)
@@ -94,17 +78,10 @@ fn walk(folder: &Path, prefix: &str, out: &mut Vec<Found>) -> Result<(), Error> 
         if name.starts_with('.') {
             continue;
         }
-        let full = if prefix.is_empty() {
-            name.clone()
-        } else {
-            format!("{prefix}/{name}")
-        };
+        let full = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
         if path.is_dir() {
             walk(&path, &full, out)?;
-        } else if ENDINGS
-            .iter()
-            .any(|ending| name.to_ascii_lowercase().ends_with(ending))
-        {
+        } else if ENDINGS.iter().any(|ending| name.to_ascii_lowercase().ends_with(ending)) {
             out.push(Found { name: full, path });
         }
     }
@@ -116,9 +93,7 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     while n < name.len() {
-        if p < pattern.len()
-            && (pattern[p] == b'?' || (pattern[p] == name[n] && pattern[p] != b'*'))
-        {
+        if p < pattern.len() && (pattern[p] == b'?' || (pattern[p] == name[n] && pattern[p] != b'*')) {
             p += 1;
             n += 1;
         } else if p < pattern.len() && pattern[p] == b'*' {
@@ -140,10 +115,7 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
 /// # Errors
 /// If the file cannot be read or is of no known kind.
 pub fn format(path: &Path) -> Result<Format, Error> {
-    let name = path
-        .file_name()
-        .map(|name| name.to_string_lossy().to_ascii_lowercase())
-        .unwrap_or_default();
+    let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
     let bare = name.trim_end_matches(".gz").trim_end_matches(".zst");
     let head = head(path)?;
     if head.starts_with(b"WARC/1.") {
@@ -157,28 +129,17 @@ pub fn format(path: &Path) -> Result<Format, Error> {
     }
     if bare.ends_with(".warc") || bare.ends_with(".wet") {
         // Garbage may stand before the first record; a file without any record is not a WARC file.
-        return if head.is_empty() || contains_record(path)? {
-            Ok(Format::Warc)
-        } else {
-            Err(Error::NotWarc {
-                path: path.to_owned(),
-            })
-        };
+        return if head.is_empty() || contains_record(path)? { Ok(Format::Warc) } else { Err(Error::NotWarc { path: path.to_owned() }) };
     }
     if bare.ends_with(".jsonl") || bare.ends_with(".ndjson") {
         return Ok(Format::Jsonl);
     }
     let start = head.trim_ascii_start();
-    let looks_like_html = start.starts_with(b"<")
-        || bare.ends_with(".html")
-        || bare.ends_with(".htm")
-        || bare.ends_with(".xhtml");
+    let looks_like_html = start.starts_with(b"<") || bare.ends_with(".html") || bare.ends_with(".htm") || bare.ends_with(".xhtml");
     if looks_like_html && !head.contains(&0) {
         return Ok(Format::Html);
     }
-    Err(Error::UnknownFormat {
-        path: path.to_owned(),
-    })
+    Err(Error::UnknownFormat { path: path.to_owned() })
 }
 
 /// The first bytes of a file after decompression.
@@ -216,11 +177,8 @@ fn contains_record(path: &Path) -> Result<bool, Error> {
 /// A decoder, and whether the file is compressed.
 pub(super) fn decoder(path: &Path) -> Result<(Decoder, bool), Error> {
     let mut magic = [0_u8; 4];
-    let read = std::fs::File::open(path)
-        .and_then(|mut file| file.read(&mut magic))
-        .map_err(Error::read(path))?;
-    let compressed =
-        magic[..read].starts_with(&[0x1F, 0x8B]) || magic[..read] == [0x28, 0xB5, 0x2F, 0xFD];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read(&mut magic)).map_err(Error::read(path))?;
+    let compressed = magic[..read].starts_with(&[0x1F, 0x8B]) || magic[..read] == [0x28, 0xB5, 0x2F, 0xFD];
     Ok((Decoder::open(path).map_err(Error::read(path))?, compressed))
 }
 
@@ -237,11 +195,7 @@ mod tests {
             ("**x", "yyx", true),
             ("*.warc", "a.warc.gz", false),
         ] {
-            assert_eq!(
-                matches(pattern.as_bytes(), name.as_bytes()),
-                want,
-                "{pattern} {name}"
-            );
+            assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), want, "{pattern} {name}");
         }
     }
 
@@ -252,10 +206,7 @@ mod tests {
         for name in ["b.warc.gz", "a.html", "notes.md", "sub/c.jsonl"] {
             std::fs::write(dir.path().join(name), "x").unwrap();
         }
-        let names = |entry: &str| {
-            find(&dir.path().join(entry))
-                .map(|found| found.into_iter().map(|f| f.name).collect::<Vec<_>>())
-        };
+        let names = |entry: &str| find(&dir.path().join(entry)).map(|found| found.into_iter().map(|f| f.name).collect::<Vec<_>>());
         assert_eq!(names("").unwrap(), ["a.html", "b.warc.gz", "sub/c.jsonl"]);
         assert_eq!(names("notes.md").unwrap(), ["notes.md"]);
         assert_eq!(names("*.gz").unwrap(), ["b.warc.gz"]);
@@ -276,13 +227,7 @@ mod tests {
         assert_eq!(kind("x.jsonl", b"{}").unwrap(), Format::Jsonl);
         assert_eq!(kind("x.arc", b"filedesc://x").unwrap(), Format::Arc);
         assert_eq!(kind("y.warc", b"").unwrap(), Format::Warc);
-        assert!(matches!(
-            kind("y.warc.gz", b"\x00\x01\x02random"),
-            Err(Error::NotWarc { .. })
-        ));
-        assert!(matches!(
-            kind("y.bin", b"\x00\x01\x02random"),
-            Err(Error::UnknownFormat { .. })
-        ));
+        assert!(matches!(kind("y.warc.gz", b"\x00\x01\x02random"), Err(Error::NotWarc { .. })));
+        assert!(matches!(kind("y.bin", b"\x00\x01\x02random"), Err(Error::UnknownFormat { .. })));
     }
 }

@@ -103,10 +103,7 @@ pub enum Format {
 /// If the file cannot be opened, or is of no kind that is known.
 pub fn open(path: &Path, name: &str, config: &Config) -> Result<Items, Error> {
     match discover::format(path)? {
-        Format::Warc => Ok(Box::new(warc::WarcReader::open(
-            path,
-            config.max_page_bytes,
-        )?)),
+        Format::Warc => Ok(Box::new(warc::WarcReader::open(path, config.max_page_bytes)?)),
         Format::Arc => Ok(Box::new(arc::ArcReader::open(path, config.max_page_bytes)?)),
         Format::Html => Ok(Box::new(std::iter::once(html_file(path, name, config)))),
         Format::Jsonl => Ok(Box::new(table::JsonlReader::open(path, config)?)),
@@ -117,22 +114,8 @@ pub fn open(path: &Path, name: &str, config: &Config) -> Result<Items, Error> {
 fn html_file(path: &Path, name: &str, config: &Config) -> Result<Item, Error> {
     let bytes = std::fs::read(path).map_err(Error::read(path))?;
     if bytes.len() > config.max_page_bytes {
-        let rejection = Rejection::measured(
-            crate::reason::Reason::TooLarge,
-            bytes.len() as f64,
-            config.max_page_bytes as f64,
-        );
-        return Ok(Item::Bad {
-            url: name.to_owned(),
-            offset: 0,
-            rejection,
-        });
+        let rejection = Rejection::measured(crate::reason::Reason::TooLarge, bytes.len() as f64, config.max_page_bytes as f64);
+        return Ok(Item::Bad { url: name.to_owned(), offset: 0, rejection });
     }
-    Ok(Item::Page(RawPage {
-        url: name.to_owned(),
-        offset: 0,
-        date: None,
-        payload_digest: None,
-        content: Content::Html(bytes),
-    }))
+    Ok(Item::Page(RawPage { url: name.to_owned(), offset: 0, date: None, payload_digest: None, content: Content::Html(bytes) }))
 }

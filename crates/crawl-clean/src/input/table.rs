@@ -80,23 +80,15 @@ impl JsonlReader {
             let length = end.unwrap_or(self.window.bytes().len());
             if length == 0 && end.is_none() {
                 let damage = self.window.take_damage();
-                return Ok(damage.map(|damage| {
-                    bad(
-                        "",
-                        damage.offset,
-                        Rejection::new(Reason::CompressionBroken).with_detail(damage.message),
-                    )
-                }));
+                return Ok(
+                    damage.map(|damage| bad("", damage.offset, Rejection::new(Reason::CompressionBroken).with_detail(damage.message)))
+                );
             }
             let line = self.window.bytes()[..length].to_vec();
             self.window.advance(length + usize::from(end.is_some()));
             if length > self.max_page_bytes * 2 {
                 self.skip_line(end.is_some())?;
-                let rejection = Rejection::measured(
-                    Reason::TooLarge,
-                    length as f64,
-                    self.max_page_bytes as f64,
-                );
+                let rejection = Rejection::measured(Reason::TooLarge, length as f64, self.max_page_bytes as f64);
                 return Ok(Some(bad("", offset, rejection)));
             }
             if !line.trim_ascii().is_empty() {
@@ -118,13 +110,7 @@ impl JsonlReader {
     }
 
     fn item(&self, line: &[u8], offset: u64) -> Item {
-        let broken = |detail: String| {
-            bad(
-                "",
-                offset,
-                Rejection::new(Reason::RowBroken).with_detail(detail),
-            )
-        };
+        let broken = |detail: String| bad("", offset, Rejection::new(Reason::RowBroken).with_detail(detail));
         let line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
         let object: Map<String, Value> = match serde_json::from_slice(line) {
             Ok(object) => object,
@@ -136,19 +122,10 @@ impl JsonlReader {
             (Some(text), _) => Content::Text(text),
             (None, Some(html)) => Content::HtmlText(html),
             (None, None) => {
-                return broken(format!(
-                    "no string under `{}` or `{}`",
-                    self.columns.text, self.columns.html
-                ));
+                return broken(format!("no string under `{}` or `{}`", self.columns.text, self.columns.html));
             }
         };
-        Item::Page(RawPage {
-            url,
-            offset: offset as i64,
-            date: take(&self.columns.date),
-            payload_digest: None,
-            content,
-        })
+        Item::Page(RawPage { url, offset: offset as i64, date: take(&self.columns.date), payload_digest: None, content })
     }
 }
 
@@ -161,11 +138,7 @@ impl Iterator for JsonlReader {
         }
         let step = self.step();
         self.finished = !matches!(step, Ok(Some(_)));
-        step.map_err(|source| Error::Read {
-            path: self.path.clone(),
-            source,
-        })
-        .transpose()
+        step.map_err(|source| Error::Read { path: self.path.clone(), source }).transpose()
     }
 }
 
@@ -174,40 +147,19 @@ impl Iterator for JsonlReader {
 /// # Errors
 /// If the file is no Parquet, or has neither of the columns to read.
 pub fn parquet(path: &Path, config: &Config) -> Result<Items, Error> {
-    let wrap = |source| Error::Parquet {
-        path: path.to_owned(),
-        source,
-    };
+    let wrap = |source| Error::Parquet { path: path.to_owned(), source };
     let file = std::fs::File::open(path).map_err(Error::read(path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(wrap)?;
     let columns = Columns::of(config);
-    let names: Vec<String> = builder
-        .schema()
-        .fields()
-        .iter()
-        .map(|field| field.name().clone())
-        .collect();
+    let names: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
     if !names.contains(&columns.text) && !names.contains(&columns.html) {
         let (text, html) = (columns.text, columns.html);
-        return Err(Error::NoColumn {
-            path: path.to_owned(),
-            text,
-            html,
-            columns: names.join(", "),
-        });
+        return Err(Error::NoColumn { path: path.to_owned(), text, html, columns: names.join(", ") });
     }
     let wanted = [&columns.text, &columns.html, &columns.url, &columns.date];
-    let indexes = names
-        .iter()
-        .enumerate()
-        .filter(|(_, name)| wanted.contains(name))
-        .map(|(i, _)| i);
+    let indexes = names.iter().enumerate().filter(|(_, name)| wanted.contains(name)).map(|(i, _)| i);
     let mask = ProjectionMask::roots(builder.parquet_schema(), indexes);
-    let reader = builder
-        .with_projection(mask)
-        .with_batch_size(BATCH_ROWS)
-        .build()
-        .map_err(wrap)?;
+    let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(wrap)?;
     let path = path.to_owned();
     let mut row = 0;
     let mut failed = false;
@@ -223,10 +175,7 @@ pub fn parquet(path: &Path, config: &Config) -> Result<Items, Error> {
             }
             Err(error) => {
                 failed = true;
-                vec![Err(Error::Parquet {
-                    path: path.clone(),
-                    source: error.into(),
-                })]
+                vec![Err(Error::Parquet { path: path.clone(), source: error.into() })]
             }
         }
     })))
@@ -237,18 +186,8 @@ fn batch_items(batch: &RecordBatch, columns: &Columns, first_row: i64) -> Vec<It
         let column = arrow::compute::cast(batch.column_by_name(name)?, &DataType::Utf8).ok()?;
         column.as_any().downcast_ref::<StringArray>().cloned()
     };
-    let (text, html, url, date) = (
-        column(&columns.text),
-        column(&columns.html),
-        column(&columns.url),
-        column(&columns.date),
-    );
-    let value = |array: &Option<StringArray>, i: usize| {
-        array
-            .as_ref()
-            .filter(|a| a.is_valid(i))
-            .map(|a| a.value(i).to_owned())
-    };
+    let (text, html, url, date) = (column(&columns.text), column(&columns.html), column(&columns.url), column(&columns.date));
+    let value = |array: &Option<StringArray>, i: usize| array.as_ref().filter(|a| a.is_valid(i)).map(|a| a.value(i).to_owned());
     (0..batch.num_rows())
         .map(|i| {
             let offset = first_row + i as i64;
@@ -257,22 +196,11 @@ fn batch_items(batch: &RecordBatch, columns: &Columns, first_row: i64) -> Vec<It
                 (Some(text), _) => Content::Text(text),
                 (None, Some(html)) => Content::HtmlText(html),
                 (None, None) => {
-                    let rejection = Rejection::new(Reason::RowBroken)
-                        .with_detail("neither text nor HTML in this row");
-                    return Item::Bad {
-                        url,
-                        offset,
-                        rejection,
-                    };
+                    let rejection = Rejection::new(Reason::RowBroken).with_detail("neither text nor HTML in this row");
+                    return Item::Bad { url, offset, rejection };
                 }
             };
-            Item::Page(RawPage {
-                url,
-                offset,
-                date: value(&date, i),
-                payload_digest: None,
-                content,
-            })
+            Item::Page(RawPage { url, offset, date: value(&date, i), payload_digest: None, content })
         })
         .collect()
 }

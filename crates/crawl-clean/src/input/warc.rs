@@ -48,13 +48,7 @@ impl WarcReader {
 
     fn new(decoder: Decoder, compressed: bool, path: &Path, max_page_bytes: usize) -> Self {
         let window = Window::new(decoder, compressed);
-        Self {
-            window,
-            path: path.to_owned(),
-            max_page_bytes,
-            resyncing: false,
-            finished: false,
-        }
+        Self { window, path: path.to_owned(), max_page_bytes, resyncing: false, finished: false }
     }
 
     fn step(&mut self) -> std::io::Result<Option<Item>> {
@@ -63,8 +57,7 @@ impl WarcReader {
             if !self.window.fill(MARK.len())? && self.window.bytes().is_empty() {
                 if let Some(damage) = self.window.take_damage() {
                     self.resyncing = true;
-                    let rejection =
-                        Rejection::new(Reason::CompressionBroken).with_detail(damage.message);
+                    let rejection = Rejection::new(Reason::CompressionBroken).with_detail(damage.message);
                     return Ok(Some(bad("", damage.offset, rejection)));
                 }
                 return Ok(None);
@@ -75,8 +68,7 @@ impl WarcReader {
             }
             let skipped = self.resync()?;
             if !std::mem::replace(&mut self.resyncing, true) {
-                let rejection = Rejection::new(Reason::RecordGarbage)
-                    .with_detail(format!("{skipped} bytes before the next record"));
+                let rejection = Rejection::new(Reason::RecordGarbage).with_detail(format!("{skipped} bytes before the next record"));
                 return Ok(Some(bad("", offset, rejection)));
             }
         }
@@ -85,12 +77,7 @@ impl WarcReader {
     fn skip_breaks(&mut self) -> std::io::Result<()> {
         loop {
             self.window.fill(1)?;
-            let breaks = self
-                .window
-                .bytes()
-                .iter()
-                .take_while(|b| matches!(b, b'\r' | b'\n'))
-                .count();
+            let breaks = self.window.bytes().iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
             self.window.advance(breaks);
             if breaks == 0 || !self.window.bytes().is_empty() {
                 return Ok(());
@@ -124,19 +111,11 @@ impl WarcReader {
         self.window.fill(MAX_HEADER_BYTES)?;
         let head = &self.window.bytes()[..self.window.bytes().len().min(MAX_HEADER_BYTES)];
         let Some(end) = header_end(head) else {
-            return self.fail(
-                "",
-                offset,
-                Rejection::new(Reason::RecordHeader).with_detail("the header does not end"),
-            );
+            return self.fail("", offset, Rejection::new(Reason::RecordHeader).with_detail("the header does not end"));
         };
         let header = parse_header(&head[..end]);
         let Some(length) = header.length else {
-            return self.fail(
-                &header.url,
-                offset,
-                Rejection::new(Reason::RecordHeader).with_detail("no valid Content-Length"),
-            );
+            return self.fail(&header.url, offset, Rejection::new(Reason::RecordHeader).with_detail("no valid Content-Length"));
         };
         self.window.advance(end);
         let page = header.page_content();
@@ -147,16 +126,12 @@ impl WarcReader {
         let length = length as usize;
         self.window.fill(length)?;
         let have = self.window.bytes().len().min(length);
-        let cut = self
-            .window
-            .member_within(have)
-            .filter(|&at| self.window.bytes()[at..].starts_with(MARK));
+        let cut = self.window.member_within(have).filter(|&at| self.window.bytes()[at..].starts_with(MARK));
         if have < length || cut.is_some() {
             let have = cut.unwrap_or(have);
             self.window.advance(have);
             self.resyncing = true;
-            let rejection = Rejection::measured(Reason::RecordLength, have as f64, length as f64)
-                .with_detail("the record ends early");
+            let rejection = Rejection::measured(Reason::RecordLength, have as f64, length as f64).with_detail("the record ends early");
             return Ok(bad(&header.url, offset, rejection));
         }
         let body = self.window.bytes()[..length].to_vec();
@@ -170,19 +145,8 @@ impl WarcReader {
             Some(Kind::Text) => Content::Text(String::from_utf8_lossy(&body).into_owned()),
             _ => Content::Html(body),
         };
-        let Header {
-            url,
-            date,
-            payload_digest,
-            ..
-        } = header;
-        Ok(Item::Page(RawPage {
-            url,
-            offset: offset as i64,
-            date,
-            payload_digest,
-            content,
-        }))
+        let Header { url, date, payload_digest, .. } = header;
+        Ok(Item::Page(RawPage { url, offset: offset as i64, date, payload_digest, content }))
     }
 
     /// What follows a body has to be a record or the end; if not, the stated length was wrong.
@@ -199,47 +163,31 @@ impl WarcReader {
             let back = self.window.position() - body.len() as u64 + at as u64;
             let passed = (self.window.position() - back) as usize;
             if self.window.step_back(passed) {
-                return Ok(Some(
-                    Rejection::measured(Reason::RecordLength, at as f64, stated)
-                        .with_detail("the record ends early"),
-                ));
+                return Ok(Some(Rejection::measured(Reason::RecordLength, at as f64, stated).with_detail("the record ends early")));
             }
         }
-        Ok(Some(Rejection::new(Reason::RecordLength).with_detail(
-            "the record goes on behind its stated length",
-        )))
+        Ok(Some(Rejection::new(Reason::RecordLength).with_detail("the record goes on behind its stated length")))
     }
 
     /// Skips a body that is not wanted or too large, without holding it.
-    fn pass_over(
-        &mut self,
-        header: &Header,
-        offset: u64,
-        length: u64,
-        page: bool,
-    ) -> std::io::Result<Item> {
+    fn pass_over(&mut self, header: &Header, offset: u64, length: u64, page: bool) -> std::io::Result<Item> {
         let mut left = length;
         while left > 0 {
             let want = left.min(1 << 16) as usize;
             self.window.fill(want)?;
             let here = self.window.bytes().len().min(want);
-            let cut = self
-                .window
-                .member_within(here)
-                .filter(|&at| self.window.bytes()[at..].starts_with(MARK));
+            let cut = self.window.member_within(here).filter(|&at| self.window.bytes()[at..].starts_with(MARK));
             self.window.advance(cut.unwrap_or(here));
             if here < want || cut.is_some() {
                 self.resyncing = true;
-                let rejection =
-                    Rejection::new(Reason::RecordLength).with_detail("the record ends early");
+                let rejection = Rejection::new(Reason::RecordLength).with_detail("the record ends early");
                 return Ok(bad(&header.url, offset, rejection));
             }
             left -= here as u64;
         }
         self.resyncing = false;
         if page {
-            let rejection =
-                Rejection::measured(Reason::TooLarge, length as f64, self.max_page_bytes as f64);
+            let rejection = Rejection::measured(Reason::TooLarge, length as f64, self.max_page_bytes as f64);
             return Ok(bad(&header.url, offset, rejection));
         }
         Ok(Item::Other)
@@ -267,21 +215,14 @@ impl Iterator for WarcReader {
             }
             Err(source) => {
                 self.finished = true;
-                Some(Err(Error::Read {
-                    path: self.path.clone(),
-                    source,
-                }))
+                Some(Err(Error::Read { path: self.path.clone(), source }))
             }
         }
     }
 }
 
 pub(super) fn bad(url: &str, offset: u64, rejection: Rejection) -> Item {
-    Item::Bad {
-        url: url.to_owned(),
-        offset: offset as i64,
-        rejection,
-    }
+    Item::Bad { url: url.to_owned(), offset: offset as i64, rejection }
 }
 
 /// Length of the header block with the empty line behind it.
@@ -307,12 +248,7 @@ fn parse_header(bytes: &[u8]) -> Header {
         let value = value.trim();
         match name.trim().to_ascii_lowercase().as_str() {
             "warc-type" => header.kind = value.to_ascii_lowercase(),
-            "warc-target-uri" => {
-                header.url = value
-                    .trim_start_matches('<')
-                    .trim_end_matches('>')
-                    .to_owned()
-            }
+            "warc-target-uri" => header.url = value.trim_start_matches('<').trim_end_matches('>').to_owned(),
             "warc-date" => header.date = Some(value.to_owned()),
             "content-type" => header.content_type = value.to_ascii_lowercase(),
             "warc-identified-payload-type" => header.payload_type = value.to_ascii_lowercase(),
@@ -337,16 +273,9 @@ impl Header {
     /// How to read the record if it is a page; decided before its block is touched.
     fn page_content(&self) -> Option<Kind> {
         match self.kind.as_str() {
-            "response"
-                if self.content_type.starts_with("application/http")
-                    || self.content_type.is_empty() =>
-            {
-                Some(Kind::Http)
-            }
+            "response" if self.content_type.starts_with("application/http") || self.content_type.is_empty() => Some(Kind::Http),
             "resource" | "response" if is_html(&self.content_type) => Some(Kind::Html),
-            "resource" | "conversion" if self.content_type.starts_with("text/plain") => {
-                Some(Kind::Text)
-            }
+            "resource" | "conversion" if self.content_type.starts_with("text/plain") => Some(Kind::Text),
             _ => None,
         }
     }
@@ -366,11 +295,7 @@ mod tests {
     }
 
     fn sized(kind: &str, url: &str, block: &str, length: usize) -> String {
-        let content_type = if kind == "conversion" {
-            "text/plain"
-        } else {
-            "application/http; msgtype=response"
-        };
+        let content_type = if kind == "conversion" { "text/plain" } else { "application/http; msgtype=response" };
         format!(
             "WARC/1.0\r\nWARC-Type: {kind}\r\nWARC-Target-URI: <{url}>\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n{block}\r\n\r\n"
         )
@@ -391,9 +316,7 @@ mod tests {
             .map(|item| match item.unwrap() {
                 Item::Page(page) => format!("page:{}", page.url),
                 Item::Other => "other".into(),
-                Item::Bad {
-                    offset, rejection, ..
-                } => format!("{}@{offset}", rejection.reason),
+                Item::Bad { offset, rejection, .. } => format!("{}@{offset}", rejection.reason),
             })
             .collect()
     }
@@ -409,50 +332,27 @@ mod tests {
         let want = ["other", "other", "page:a", "page:b"];
         assert_eq!(read(parts.concat().as_bytes()), want);
         assert_eq!(read(&gzip(&parts.concat())), want);
-        assert_eq!(
-            read(&parts.iter().flat_map(|p| gzip(p)).collect::<Vec<_>>()),
-            want
-        );
+        assert_eq!(read(&parts.iter().flat_map(|p| gzip(p)).collect::<Vec<_>>()), want);
     }
 
     #[test]
     fn wrong_lengths_cost_one_record() {
         let good = record("response", "good", "HTTP/1.1 200 OK\r\n\r\nhi");
-        let short = sized(
-            "response",
-            "short",
-            "HTTP/1.1 200 OK\r\n\r\nlonger than stated",
-            20,
-        );
-        assert_eq!(
-            read((short.clone() + &good).as_bytes()),
-            ["record_length@0", "page:good"]
-        );
+        let short = sized("response", "short", "HTTP/1.1 200 OK\r\n\r\nlonger than stated", 20);
+        assert_eq!(read((short.clone() + &good).as_bytes()), ["record_length@0", "page:good"]);
         let long = sized("response", "long", "HTTP/1.1 200 OK\r\n\r\nhi", 100);
-        assert_eq!(
-            read((long.clone() + &good + &good).as_bytes()),
-            ["record_length@0", "page:good", "page:good"]
-        );
+        assert_eq!(read((long.clone() + &good + &good).as_bytes()), ["record_length@0", "page:good", "page:good"]);
         let zipped = [gzip(&long), gzip(&good)];
         assert_eq!(read(&zipped.concat()), ["record_length@0", "page:good"]);
-        assert_eq!(
-            read(&good.as_bytes()[..good.len() - 6]),
-            ["record_length@0"]
-        );
+        assert_eq!(read(&good.as_bytes()[..good.len() - 6]), ["record_length@0"]);
     }
 
     #[test]
     fn garbage_and_bad_headers_cost_themselves() {
         let good = record("response", "good", "HTTP/1.1 200 OK\r\n\r\nhi");
-        assert_eq!(
-            read(format!("garbage here\n{good}").as_bytes()),
-            ["record_garbage@0", "page:good"]
-        );
+        assert_eq!(read(format!("garbage here\n{good}").as_bytes()), ["record_garbage@0", "page:good"]);
         let bad = "WARC/1.0\r\nWARC-Type: response\r\nContent-Length: many\r\n\r\nbody\r\n\r\n";
-        assert_eq!(
-            read(format!("{bad}{good}").as_bytes()),
-            ["record_header@0", "page:good"]
-        );
+        assert_eq!(read(format!("{bad}{good}").as_bytes()), ["record_header@0", "page:good"]);
         assert_eq!(read(b"WARC/1.0\r\nno end"), ["record_header@0"]);
     }
 
@@ -460,39 +360,20 @@ mod tests {
     fn damaged_member_costs_itself() {
         let parts: Vec<Vec<u8>> = ["a", "b", "c"]
             .iter()
-            .map(|url| {
-                gzip(&record(
-                    "response",
-                    url,
-                    &format!("HTTP/1.1 200 OK\r\n\r\n{}", "some text ".repeat(9)),
-                ))
-            })
+            .map(|url| gzip(&record("response", url, &format!("HTTP/1.1 200 OK\r\n\r\n{}", "some text ".repeat(9)))))
             .collect();
         let (a, mut b) = (parts[0].clone(), parts[1].clone());
         b.truncate(60);
         let got = read(&[a.clone(), b, parts[2].clone()].concat());
-        assert_eq!(
-            (
-                got.first().map(String::as_str),
-                got.last().map(String::as_str)
-            ),
-            (Some("page:a"), Some("page:c")),
-            "{got:?}"
-        );
-        assert!(
-            got.len() >= 3 && got[1].ends_with(&format!("@{}", a.len())),
-            "{got:?}"
-        );
+        assert_eq!((got.first().map(String::as_str), got.last().map(String::as_str)), (Some("page:a"), Some("page:c")), "{got:?}");
+        assert!(got.len() >= 3 && got[1].ends_with(&format!("@{}", a.len())), "{got:?}");
     }
 
     #[test]
     fn large_records_are_passed_over() {
         let large = record("response", "large", &"x".repeat(5000));
         let good = record("response", "good", "HTTP/1.1 200 OK\r\n\r\nhi");
-        assert_eq!(
-            read((large + &good).as_bytes()),
-            ["too_large@0", "page:good"]
-        );
+        assert_eq!(read((large + &good).as_bytes()), ["too_large@0", "page:good"]);
         assert_eq!(read(b""), [""; 0]);
     }
 }

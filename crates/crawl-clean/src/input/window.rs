@@ -72,11 +72,7 @@ impl Window {
             self.current = start;
             self.starts.pop_front();
         }
-        if self.compressed {
-            self.current.1
-        } else {
-            position
-        }
+        if self.compressed { self.current.1 } else { position }
     }
 
     /// Reads on until `n` unread bytes are in memory; false if the stream, or the stretch before damage, has fewer.
@@ -97,9 +93,7 @@ impl Window {
             match self.decoder.read_more(&mut self.buffer)? {
                 Chunk::Data => {}
                 Chunk::Start(offset) => self.starts.push_back((end, offset)),
-                Chunk::Broken { offset, message } => {
-                    self.damage.push_back((end, Damage { offset, message }))
-                }
+                Chunk::Broken { offset, message } => self.damage.push_back((end, Damage { offset, message })),
                 Chunk::End => self.ended = true,
             }
         }

@@ -1,9 +1,5 @@
 //! Helpers of the integration tests: a run in a temporary directory, and its rows.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses its own part"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
 use crawl_clean::Config;
 use handoff::columns::strings;
@@ -16,29 +12,14 @@ use std::path::{Path, PathBuf};
 /// The defaults with `inputs`.
 pub fn config(inputs: &[&Path]) -> Config {
     let mut table: toml::Table = toml::from_str(include_str!("../../src/default.toml")).unwrap();
-    let mut stage = table
-        .remove("stage")
-        .unwrap()
-        .as_table_mut()
-        .unwrap()
-        .remove("crawl-clean")
-        .unwrap();
-    let inputs = inputs
-        .iter()
-        .map(|path| toml::Value::String(path.display().to_string()))
-        .collect();
-    stage
-        .as_table_mut()
-        .unwrap()
-        .insert("inputs".into(), toml::Value::Array(inputs));
+    let mut stage = table.remove("stage").unwrap().as_table_mut().unwrap().remove("crawl-clean").unwrap();
+    let inputs = inputs.iter().map(|path| toml::Value::String(path.display().to_string())).collect();
+    stage.as_table_mut().unwrap().insert("inputs".into(), toml::Value::Array(inputs));
     stage.try_into().unwrap()
 }
 
 pub fn context(run: &Path) -> StageContext {
-    StageContext {
-        config_dir: PathBuf::from("/"),
-        ..StageContext::for_tests(run, "crawl-clean")
-    }
+    StageContext { config_dir: PathBuf::from("/"), ..StageContext::for_tests(run, "crawl-clean") }
 }
 
 pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
@@ -52,27 +33,13 @@ fn read(ctx: &StageContext, rejected: bool, columns: &[&str]) -> Vec<Row> {
     let manifest = Manifest::load(&ctx.stage_dir).unwrap();
     let mut rows = Vec::new();
     for unit in manifest.in_order() {
-        let (files, table) = if rejected {
-            (&unit.rejected, schema::rejected())
-        } else {
-            (&unit.outputs, schema::documents())
-        };
+        let (files, table) = if rejected { (&unit.rejected, schema::rejected()) } else { (&unit.outputs, schema::documents()) };
         for file in files {
             let reader = ShardReader::open(&ctx.stage_dir.absolute(&file.path), &table).unwrap();
             for batch in reader.batches(1000).unwrap() {
                 let batch = batch.unwrap();
                 for i in 0..batch.num_rows() {
-                    rows.push(
-                        columns
-                            .iter()
-                            .map(|&name| {
-                                (
-                                    name.to_owned(),
-                                    strings(&batch, name).unwrap().value(i).to_owned(),
-                                )
-                            })
-                            .collect(),
-                    );
+                    rows.push(columns.iter().map(|&name| (name.to_owned(), strings(&batch, name).unwrap().value(i).to_owned())).collect());
                 }
             }
         }
@@ -81,29 +48,17 @@ fn read(ctx: &StageContext, rejected: bool, columns: &[&str]) -> Vec<Row> {
 }
 
 pub fn documents(ctx: &StageContext) -> Vec<Row> {
-    read(
-        ctx,
-        false,
-        &["id", "url", "text", "language", "source", "charset"],
-    )
+    read(ctx, false, &["id", "url", "text", "language", "source", "charset"])
 }
 
 pub fn rejected(ctx: &StageContext) -> Vec<Row> {
-    read(
-        ctx,
-        true,
-        &["id", "url", "stage", "reason", "detail", "text", "source"],
-    )
+    read(ctx, true, &["id", "url", "stage", "reason", "detail", "text", "source"])
 }
 
 /// All output files with their bytes.
 pub fn outputs(ctx: &StageContext) -> BTreeMap<String, Vec<u8>> {
     let mut out = BTreeMap::new();
-    for folder in [
-        ctx.stage_dir.data(),
-        ctx.stage_dir.rejected(),
-        ctx.stage_dir.side("signatures"),
-    ] {
+    for folder in [ctx.stage_dir.data(), ctx.stage_dir.rejected(), ctx.stage_dir.side("signatures")] {
         for entry in std::fs::read_dir(&folder).into_iter().flatten() {
             let path = entry.unwrap().path();
             out.insert(ctx.stage_dir.relative(&path), std::fs::read(&path).unwrap());
@@ -158,9 +113,6 @@ pub fn record(url: &str, body: &str) -> Vec<u8> {
 
 /// Writes a WARC file with one page for each topic.
 pub fn warc(path: &Path, topics: &[&str]) {
-    let bytes: Vec<u8> = topics
-        .iter()
-        .flat_map(|topic| record(&format!("http://{topic}.example/"), &page(topic)))
-        .collect();
+    let bytes: Vec<u8> = topics.iter().flat_map(|topic| record(&format!("http://{topic}.example/"), &page(topic))).collect();
     std::fs::write(path, bytes).unwrap();
 }
