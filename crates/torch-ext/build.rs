@@ -1,5 +1,7 @@
 //! Compiles the C++ shim with the flags that torch-sys uses, so that both see the same `torch::Tensor`.
 
+#![allow(clippy::print_stdout, clippy::exit, reason = "a build script speaks to cargo on stdout")]
+
 #[path = "rpath.rs"]
 mod rpath;
 

@@ -4,7 +4,7 @@
 //! A RUNPATH and not an RPATH: on a GPU machine with its own torch, `LD_LIBRARY_PATH` must be able to win.
 
 // In torch-ext this file is a module of the real build script, which uses more of it.
-#![allow(dead_code, reason = "compiled both as a build script and as a module of one")]
+#![allow(dead_code, clippy::print_stdout, reason = "a build script, and a module of one; it speaks to cargo on stdout")]
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ pub(crate) fn lib_dir() -> Option<PathBuf> {
     for name in ["LIBTORCH_LIB", "LIBTORCH"] {
         println!("cargo:rerun-if-env-changed={name}");
     }
-    ["LIBTORCH_LIB", "LIBTORCH"].iter().find_map(|name| std::env::var_os(name)).map(|dir| PathBuf::from(dir).join("lib"))
+    ["LIBTORCH_LIB", "LIBTORCH"].iter().find_map(std::env::var_os).map(|dir| PathBuf::from(dir).join("lib"))
 }
 
 /// Prints the linker arguments for this crate's binaries, tests, benches and examples.

@@ -1,5 +1,7 @@
 //! Generation against transformers, and batches against single sequences.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::path::{Path, PathBuf};
 
 use infer::{GenerateOptions, Request, Sampling, Stop, generate, log_likelihoods, row_nll};

@@ -134,8 +134,11 @@ impl View for &Outgoing {
 /// Writes tensors to a safetensors file, in the order of their names, and syncs it to disk.
 pub(crate) fn write(path: &Path, tensors: &BTreeMap<String, Outgoing>) -> Result<()> {
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    // safetensors makes a private temporary file; the result gets the permissions that a new file has here.
+    let created = std::fs::File::create(path).and_then(|file| file.metadata()).map_err(Error::io(path, "create"))?;
     safetensors::serialize_to_file(tensors.iter(), Some(metadata), path)
         .map_err(|source| Error::Safetensors { path: path.to_owned(), source })?;
+    std::fs::set_permissions(path, created.permissions()).map_err(Error::io(path, "set the permissions of"))?;
     sync(path)
 }
 

@@ -1,5 +1,7 @@
 //! Against PyTorch and transformers: see scripts/make_golden.py for how the files were made.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 

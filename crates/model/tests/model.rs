@@ -1,5 +1,7 @@
 //! Directories, adapters, masks and determinism, on models made here.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::path::Path;
 
 use model::{Config, Dtype, Error, Grads, Inputs, KvCache, LoraConfig, Model, Options};
@@ -71,6 +73,8 @@ fn a_saved_model_reads_back_equal() {
         let header = String::from_utf8_lossy(&bytes[8..200]).into_owned();
         assert!(header.contains(r#""__metadata__":{"format":"pt"}"#), "{header}");
         assert_eq!(String::from_utf8_lossy(&bytes).contains("lm_head.weight"), !tied);
+        let permissions = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().permissions();
+        assert_eq!(permissions("model.safetensors"), permissions("config.json"));
         // The same model gives the same bytes.
         model.save(dir.path()).unwrap();
         assert_eq!(std::fs::read(dir.path().join("model.safetensors")).unwrap(), bytes);

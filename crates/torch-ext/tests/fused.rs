@@ -1,5 +1,7 @@
 //! Each fused operation against the same thing composed of tch operations: values and gradients.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use tch::{Device, Kind, Reduction, Tensor};
 
 const F32: (Kind, Device) = (Kind::Float, Device::Cpu);
@@ -33,8 +35,8 @@ fn compare(sizes: &[&[i64]], fused: impl Fn(&[Tensor]) -> Vec<Tensor>, plain: im
             assert_eq!(g.kind(), kind);
             assert!(max_diff(g, w) < tolerance, "{kind:?} output: {}", max_diff(g, w));
             let weight = random(&w.size());
-            got_loss = got_loss + (g.to_kind(Kind::Float) * &weight).sum(Kind::Float);
-            want_loss = want_loss + (w * &weight).sum(Kind::Float);
+            got_loss += (g.to_kind(Kind::Float) * &weight).sum(Kind::Float);
+            want_loss += (w * &weight).sum(Kind::Float);
         }
         let got = Tensor::run_backward(&[got_loss], &inputs, false, false);
         let want = Tensor::run_backward(&[want_loss], &exact, false, false);

@@ -1,5 +1,7 @@
 //! The shim against numbers worked out by hand.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use tch::{Device, Kind, Tensor};
 use torch_ext::{AdamW, Error};
 

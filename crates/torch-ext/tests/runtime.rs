@@ -1,5 +1,7 @@
 //! Process-wide state, in one test binary of its own since it is shared by all threads.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use tch::{Device, Kind, Tensor};
 use torch_ext::CudaLoad;
 
