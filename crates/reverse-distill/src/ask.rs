@@ -1,4 +1,4 @@
-//! Asking the teacher about the documents of one unit; the transcript is in `transcript/<teacher>-<index>.jsonl`.
+//! Asking the teacher about the documents of one unit; the transcript is in `transcript/<teacher>-<unit>.jsonl`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,7 +7,9 @@ use std::time::Duration;
 use handoff::{StageDir, atomic};
 use rayon::prelude::*;
 use stage::StageContext;
-use teacher::{ApiKey, Budget, Caps, Event, OfflineTeacher, OpenAi, Outcome, Prompt, Request, RequestLog, RetryPolicy, Session, Spent, Teacher};
+use teacher::{
+    ApiKey, Budget, Caps, Event, OfflineTeacher, OpenAi, Outcome, Prompt, Request, RequestLog, RetryPolicy, Session, Spent, Teacher,
+};
 
 use crate::candidate::Document;
 use crate::config::{Config, TeacherKind};
@@ -39,8 +41,8 @@ fn stopped(kind: TeacherKind) -> impl Fn(teacher::Error) -> Error {
 }
 
 /// The transcript of one unit.
-pub fn transcript(dir: &StageDir, kind: TeacherKind, index: u32) -> PathBuf {
-    dir.absolute(&format!("transcript/{}-{index:05}.jsonl", kind.name()))
+pub fn transcript(dir: &StageDir, kind: TeacherKind, unit: &str) -> PathBuf {
+    dir.absolute(&format!("transcript/{}-{unit}.jsonl", kind.name()))
 }
 
 /// The prompt the configuration names.
@@ -48,7 +50,11 @@ pub fn transcript(dir: &StageDir, kind: TeacherKind, index: u32) -> PathBuf {
 /// # Errors
 /// When it cannot be read or used.
 pub fn prompt(ctx: &StageContext, config: &Config) -> Result<Prompt> {
-    let read = if config.prompt == "builtin" { Prompt::parse("builtin", teacher::BUILTIN_PROMPT) } else { Prompt::read(&ctx.path(&config.prompt)) };
+    let read = if config.prompt == "builtin" {
+        Prompt::parse("builtin", teacher::BUILTIN_PROMPT)
+    } else {
+        Prompt::read(&ctx.path(&config.prompt))
+    };
     read.map_err(stopped(TeacherKind::Openai))
 }
 
@@ -75,7 +81,8 @@ impl Asker {
             let list = |source| stop(teacher::Error::Io { action: "list", path: folder.clone(), source });
             for entry in std::fs::read_dir(&folder).map_err(list)? {
                 let path = entry.map_err(|source| stop(teacher::Error::Io { action: "list", path: folder.clone(), source }))?.path();
-                let ours = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("openai-") && n.to_string_lossy().ends_with(".jsonl"));
+                let ours =
+                    path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("openai-") && n.to_string_lossy().ends_with(".jsonl"));
                 if ours {
                     let one = RequestLog::open(&path).map_err(&stop)?.spent();
                     spent = Spent { requests: spent.requests + one.requests, tokens: spent.tokens + one.tokens };
@@ -85,7 +92,10 @@ impl Asker {
         // Workers share the caps evenly: each sees every transcript, but not what the others spend meanwhile.
         let workers = ctx.worker.count.max(1) as u64;
         let share = |cap: Option<u64>, used: u64| cap.map(|c| used.min(c) + c.saturating_sub(used) / workers);
-        let caps = Caps { max_requests: share(config.budget.max_requests, spent.requests), max_tokens: share(config.budget.max_tokens, spent.tokens) };
+        let caps = Caps {
+            max_requests: share(config.budget.max_requests, spent.requests),
+            max_tokens: share(config.budget.max_tokens, spent.tokens),
+        };
         Ok(Asker::OpenAi { client: Box::new(client), prompt: prompt(ctx, config)?, budget: Budget::new(caps, spent) })
     }
 
@@ -101,16 +111,16 @@ impl Asker {
     ///
     /// # Errors
     /// What ends the asking as a whole; every reply that came in is in the transcript.
-    pub fn ask(&self, ctx: &StageContext, config: &Config, index: u32, documents: &[Document]) -> Result<Vec<(String, Outcome)>> {
+    pub fn ask(&self, ctx: &StageContext, config: &Config, unit: &str, documents: &[Document]) -> Result<Vec<(String, Outcome)>> {
         match self {
-            Asker::Offline => ask_offline(&ctx.stage_dir, index, documents),
-            Asker::OpenAi { client, prompt, budget } => ask_openai(ctx, config, index, documents, client, prompt, budget),
+            Asker::Offline => ask_offline(&ctx.stage_dir, unit, documents),
+            Asker::OpenAi { client, prompt, budget } => ask_openai(ctx, config, unit, documents, client, prompt, budget),
         }
     }
 }
 
 /// All documents at once; the transcript is one row a document, written when the unit is through.
-fn ask_offline(dir: &StageDir, index: u32, documents: &[Document]) -> Result<Vec<(String, Outcome)>> {
+fn ask_offline(dir: &StageDir, unit: &str, documents: &[Document]) -> Result<Vec<(String, Outcome)>> {
     let offline = OfflineTeacher;
     let answered: Vec<(String, Outcome, Vec<u8>)> = documents
         .par_iter()
@@ -119,7 +129,14 @@ fn ask_offline(dir: &StageDir, index: u32, documents: &[Document]) -> Result<Vec
             let key = request.key(offline.endpoint());
             match offline.ask(&request) {
                 Ok(reply) => {
-                    let event = Event::Done { key: key.clone(), reply: reply.clone(), label: Some(document.id.clone()), endpoint: Some("offline".into()), request: None, spent: None };
+                    let event = Event::Done {
+                        key: key.clone(),
+                        reply: reply.clone(),
+                        label: Some(document.id.clone()),
+                        endpoint: Some("offline".into()),
+                        request: None,
+                        spent: None,
+                    };
                     (key, Outcome::Done(reply), serde_json::to_vec(&event).unwrap_or_default())
                 }
                 Err(e) => (key, Outcome::Failed(e.to_string()), Vec::new()),
@@ -131,7 +148,7 @@ fn ask_offline(dir: &StageDir, index: u32, documents: &[Document]) -> Result<Vec
         lines.extend_from_slice(line);
         lines.push(b'\n');
     }
-    let path = transcript(dir, TeacherKind::Offline, index);
+    let path = transcript(dir, TeacherKind::Offline, unit);
     make_dir(dir)?;
     atomic::write(&path, &lines)?;
     Ok(answered.into_iter().map(|(key, outcome, _)| (key, outcome)).collect())
@@ -139,15 +156,24 @@ fn ask_offline(dir: &StageDir, index: u32, documents: &[Document]) -> Result<Vec
 
 fn make_dir(dir: &StageDir) -> Result<()> {
     let folder = dir.transcript();
-    std::fs::create_dir_all(&folder).map_err(|source| Error::Teacher { teacher: "transcript", source: teacher::Error::Io { action: "create", path: folder, source } })
+    std::fs::create_dir_all(&folder)
+        .map_err(|source| Error::Teacher { teacher: "transcript", source: teacher::Error::Io { action: "create", path: folder, source } })
 }
 
 /// One request a document, several under way at a time; the log is compacted once every document has its outcome.
-fn ask_openai(ctx: &StageContext, config: &Config, index: u32, documents: &[Document], client: &OpenAi, prompt: &Prompt, budget: &Budget) -> Result<Vec<(String, Outcome)>> {
+fn ask_openai(
+    ctx: &StageContext,
+    config: &Config,
+    unit: &str,
+    documents: &[Document],
+    client: &OpenAi,
+    prompt: &Prompt,
+    budget: &Budget,
+) -> Result<Vec<(String, Outcome)>> {
     let stop = stopped(TeacherKind::Openai);
     let requests: Vec<(String, Request)> = documents.iter().map(|d| (d.id.clone(), openai_request(config, prompt, d))).collect();
     let keys: Vec<String> = requests.iter().map(|(_, r)| r.key(client.endpoint())).collect();
-    let path = transcript(&ctx.stage_dir, TeacherKind::Openai, index);
+    let path = transcript(&ctx.stage_dir, TeacherKind::Openai, unit);
     let log = RequestLog::open(&path).map_err(&stop)?;
     let session = Session {
         teacher: client,
@@ -157,7 +183,9 @@ fn ask_openai(ctx: &StageContext, config: &Config, index: u32, documents: &[Docu
         threads: config.request.threads,
         cancelled: &|| ctx.cancel.is_cancelled(),
         check: &|reply| {
-            teacher::parse_pairs(&reply.content).map(|_| ()).map_err(|problem| if reply.finish_reason == "length" { format!("cut off at the token limit: {problem}") } else { problem })
+            teacher::parse_pairs(&reply.content)
+                .map(|_| ())
+                .map_err(|problem| if reply.finish_reason == "length" { format!("cut off at the token limit: {problem}") } else { problem })
         },
     };
     let outcomes = session.ask_all(&requests).map_err(&stop)?;
@@ -168,7 +196,8 @@ fn ask_openai(ctx: &StageContext, config: &Config, index: u32, documents: &[Docu
 }
 
 fn openai_request(config: &Config, prompt: &Prompt, document: &Document) -> Request {
-    let mut request = prompt.request(config.model.as_deref().unwrap_or_default(), &document.text, &document.language, config.max_pairs_per_document);
+    let mut request =
+        prompt.request(config.model.as_deref().unwrap_or_default(), &document.text, &document.language, config.max_pairs_per_document);
     request.params.insert(config.token_limit_key.clone(), config.max_completion_tokens.into());
     request
 }

@@ -42,13 +42,26 @@ pub struct Candidate {
 impl Candidate {
     /// Identifier of the pair: digest of teacher, document, question and answer.
     pub fn id(&self, teacher: &str) -> String {
-        let digest = handoff::DigestBuilder::new().field("teacher", teacher).field("document", &self.document_id).field("question", &self.question).field("answer", &self.answer);
+        let digest = handoff::DigestBuilder::new()
+            .field("teacher", teacher)
+            .field("document", &self.document_id)
+            .field("question", &self.question)
+            .field("answer", &self.answer);
         digest.finish().to_string()
     }
 
     #[cfg(test)]
     pub(crate) fn for_tests(document: &str, question: &str, answer: &str) -> Self {
-        Self { document_id: document.into(), url: String::new(), language: "en".into(), question: question.into(), answer: answer.into(), rule: "r".into(), span: None, request_id: String::new() }
+        Self {
+            document_id: document.into(),
+            url: String::new(),
+            language: "en".into(),
+            question: question.into(),
+            answer: answer.into(),
+            rule: "r".into(),
+            span: None,
+            request_id: String::new(),
+        }
     }
 }
 
@@ -109,7 +122,8 @@ pub fn check_shape(pair: &Pair, config: &Config) -> Result<(), Refusal> {
         return Err(Refusal::new("control_character"));
     }
     let lower = answer.to_lowercase();
-    let evasive = ["as an ai", "not mentioned", "not stated", "the document does not", "作为一个", "文中没有", "文中未", "未提及", "没有提到"];
+    let evasive =
+        ["as an ai", "not mentioned", "not stated", "the document does not", "作为一个", "文中没有", "文中未", "未提及", "没有提到"];
     if let Some(phrase) = evasive.iter().find(|p| lower.contains(**p)) {
         return Err(Refusal::explained("evasive_answer", *phrase));
     }
@@ -120,7 +134,8 @@ pub fn check_shape(pair: &Pair, config: &Config) -> Result<(), Refusal> {
     if format!(" {q} ").contains(&format!(" {a} ")) || (corpus::units(&a).count() > 1 && q.contains(&a)) {
         return Err(Refusal::new("answer_in_question"));
     }
-    let depends = ["this document", "this article", "the text", "this page", "according to the passage", "本文", "这篇文章", "文章中", "文中"];
+    let depends =
+        ["this document", "this article", "the text", "this page", "according to the passage", "本文", "这篇文章", "文章中", "文中"];
     let asked = question.to_lowercase();
     if let Some(phrase) = depends.iter().find(|p| asked.contains(**p)) {
         return Err(Refusal::explained("needs_the_document", *phrase));
@@ -133,7 +148,11 @@ pub fn check_language(pair: &Pair, language: &str) -> Result<(), Refusal> {
     let histogram = ScriptHistogram::of(&pair.question);
     let cjk = histogram.cjk_share();
     let share = if corpus::matches_tag(language, "zh") || corpus::matches_tag(language, "ja") { cjk } else { 1.0 - cjk };
-    if histogram.letters() > 0 && share < MIN_SCRIPT_SHARE { Err(Refusal::measured("other_language", share, MIN_SCRIPT_SHARE)) } else { Ok(()) }
+    if histogram.letters() > 0 && share < MIN_SCRIPT_SHARE {
+        Err(Refusal::measured("other_language", share, MIN_SCRIPT_SHARE))
+    } else {
+        Ok(())
+    }
 }
 
 /// The bytes of the answer in the document: the teacher's own span if it holds, else the first occurrence;
@@ -148,10 +167,12 @@ pub fn ground(pair: &Pair, text: &str) -> Result<Option<(usize, usize)>, Refusal
     if let Some(at) = text.find(answer) {
         return Ok(Some((at, at + answer.len())));
     }
+    // Unit by unit, so that "lim" is not found in "Lima"; Chinese is compared character by character.
     let (whole, part) = (corpus::normalize(text), corpus::normalize(answer));
-    let spaced = format!(" {whole} ").contains(&format!(" {part} "));
-    let han = part.chars().any(corpus::is_han) && whole.contains(&part);
-    if !part.is_empty() && (spaced || han) { Ok(None) } else { Err(Refusal::new("not_in_document")) }
+    let whole: Vec<&str> = corpus::units(&whole).map(|u| u.text).collect();
+    let part: Vec<&str> = corpus::units(&part).map(|u| u.text).collect();
+    let found = !part.is_empty() && whole.windows(part.len()).any(|w| w == part);
+    if found { Ok(None) } else { Err(Refusal::new("not_in_document")) }
 }
 
 #[cfg(test)]

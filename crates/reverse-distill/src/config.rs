@@ -113,7 +113,11 @@ impl Config {
     /// The key and what is wrong with it.
     pub fn validate(&self) -> Result<(), ConfigProblem> {
         let problem = |key: &str, message: &str| Err(ConfigProblem::new(key, message));
-        for (key, share) in [("documents_share", self.documents_share), ("max_similarity", self.max_similarity), ("max_definition_share", self.max_definition_share)] {
+        for (key, share) in [
+            ("documents_share", self.documents_share),
+            ("max_similarity", self.max_similarity),
+            ("max_definition_share", self.max_definition_share),
+        ] {
             if !(0.0..=1.0).contains(&share) {
                 return problem(key, "must lie between 0 and 1");
             }
@@ -122,7 +126,10 @@ impl Config {
             return problem("min_question_chars", "is greater than max_question_chars, so every question would be refused");
         }
         if self.max_pairs_per_document == 0 || self.max_answer_chars == 0 || self.documents_share == 0.0 || self.max_documents == Some(0) {
-            return problem("max_pairs_per_document", "max_pairs_per_document, max_answer_chars, documents_share and max_documents must be positive");
+            return problem(
+                "max_pairs_per_document",
+                "max_pairs_per_document, max_answer_chars, documents_share and max_documents must be positive",
+            );
         }
         if self.decontaminate_words == 0 || self.decontaminate_chars == 0 {
             return problem("decontaminate_words", "decontaminate_words and decontaminate_chars must be positive");
@@ -141,7 +148,12 @@ impl Config {
 
     fn validate_offline(&self) -> Result<(), ConfigProblem> {
         let problem = |key: &str, message: &str| Err(ConfigProblem::new(key, message));
-        let unused = [("model", self.model.is_some()), ("base_url", self.base_url.is_some()), ("prompt", self.prompt != "builtin"), ("budget", self.budget != BudgetConfig::default())];
+        let unused = [
+            ("model", self.model.is_some()),
+            ("base_url", self.base_url.is_some()),
+            ("prompt", self.prompt != "builtin"),
+            ("budget", self.budget != BudgetConfig::default()),
+        ];
         if let Some((key, _)) = unused.iter().find(|(_, set)| *set) {
             return problem(key, "has no effect with teacher = \"offline\"");
         }

@@ -141,7 +141,11 @@ mod tests {
                 row(&["Niger", "尼日尔"], "What is the capital of Niger?", "Niamey"),
                 row(&["Niger", "尼日尔"], "尼日尔的首都是哪里？", "尼亚美"),
                 row(&["gold", "金"], "What is the symbol of gold?", "Au"),
-                row(&["United States", "United States of America"], "In which year was the United States of America founded by its thirteen colonies together at last?", "1776"),
+                row(
+                    &["United States", "United States of America"],
+                    "In which year was the United States of America founded by its thirteen colonies together at last?",
+                    "1776",
+                ),
             ],
             13,
             20,
@@ -156,7 +160,11 @@ mod tests {
     fn questions_subjects_and_reversals_are_kept_out() {
         check("what is the capital of  NIGER", "Niamey", Some(Kind::Exact));
         check("尼日尔的首都是哪里", "尼亚美", Some(Kind::Exact));
-        check("Say: in which year was the United States of America founded by its thirteen colonies together, please?", "1776", Some(Kind::Overlap));
+        check(
+            "Say: in which year was the United States of America founded by its thirteen colonies together, please?",
+            "1776",
+            Some(Kind::Overlap),
+        );
         check("What is Niger's currency?", "franc", Some(Kind::Subject));
         check("How many people live in the United States?", "many", Some(Kind::Subject));
         check("尼日尔有多大？", "很大", Some(Kind::Subject));

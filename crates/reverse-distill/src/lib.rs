@@ -17,7 +17,7 @@
 //!
 //! In `rejected/`, `id` is the pair's (or the document's, for a whole reply), `source` the document's, `text` the pair as JSON.
 //!
-//! `transcript/<teacher>-<index>.jsonl` is a write-ahead log of JSON lines ([`teacher::log`]) for each unit, compacted to one
+//! `transcript/<teacher>-<unit>.jsonl` is a write-ahead log of JSON lines ([`teacher::log`]) for each unit, compacted to one
 //! line a request when all of the unit's documents have an outcome. The offline teacher's is written at once.
 //!
 //! The way of a pair: choose documents by a hash → ask → parse → form → script → is the answer in the document → held out? →
@@ -96,7 +96,9 @@ impl Stage for ReverseDistill {
             }
             chain = key.input_digest;
         }
-        dry.notes.extend(vanished(&manifest, &setup.shards).into_iter().map(|u| format!("input of unit `{u}` vanished (--prune removes its outputs)")));
+        dry.notes.extend(
+            vanished(&manifest, &setup.shards).into_iter().map(|u| format!("input of unit `{u}` vanished (--prune removes its outputs)")),
+        );
         Ok(dry)
     }
 
@@ -222,7 +224,10 @@ pub fn run(ctx: &StageContext, config: &Config, env: &dyn Fn(&str) -> Option<Str
         rejected: summary.rejected,
         notes: notes(config, &setup, &asker, &summary.counts),
         look: vec![
-            format!("duckdb -c \"select messages[1].content as question, messages[2].content as answer, rule from '{}/*.parquet' limit 20\"", data.display()),
+            format!(
+                "duckdb -c \"select messages[1].content as question, messages[2].content as answer, rule from '{}/*.parquet' limit 20\"",
+                data.display()
+            ),
             format!("{}", ctx.stage_dir.transcript().display()),
         ],
         watch: setup.watch,
@@ -245,11 +250,19 @@ fn notes(config: &Config, setup: &Setup, asker: &Asker, counts: &BTreeMap<String
         TeacherKind::Offline => out.push(NO_LLM.to_owned()),
         TeacherKind::Openai => {
             let spent = asker.spent();
-            out.push(format!("teacher `{}`: {} requests, {} tokens over all runs", config.model.as_deref().unwrap_or("?"), spent.requests, spent.tokens));
+            out.push(format!(
+                "teacher `{}`: {} requests, {} tokens over all runs",
+                config.model.as_deref().unwrap_or("?"),
+                spent.requests,
+                spent.tokens
+            ));
         }
     }
     let get = |name: &str| counts.get(name).copied().unwrap_or(0);
-    let held: Vec<String> = ["exact", "overlap", "subject", "reversed"].iter().map(|kind| format!("{kind} {}", get(&format!("rejected_held_out_{kind}")))).collect();
+    let held: Vec<String> = ["exact", "overlap", "subject", "reversed"]
+        .iter()
+        .map(|kind| format!("{kind} {}", get(&format!("rejected_held_out_{kind}"))))
+        .collect();
     out.push(format!("{} pairs drawn from {} documents, {} kept", get("pairs_drawn"), get("documents_asked"), get("pairs_kept")));
     out.push(format!("held-out questions kept out ({} subjects): {}", setup.heldout.subjects(), held.join(", ")));
     out
@@ -260,14 +273,18 @@ fn ask_share(ctx: &StageContext, config: &Config, setup: &Setup, asker: &Asker) 
     let mut done = 0;
     if config.max_documents.is_some() {
         // Which documents are left depends on the shards before; that is known in one process only.
-        return Ok(Report { notes: vec!["max_documents is set, so nothing is asked by workers; run once without --worker".into()], watch: setup.watch.clone(), ..Report::default() });
+        return Ok(Report {
+            notes: vec!["max_documents is set, so nothing is asked by workers; run once without --worker".into()],
+            watch: setup.watch.clone(),
+            ..Report::default()
+        });
     }
-    for (index, shard) in setup.shards.iter().enumerate().filter(|(i, _)| ctx.worker.owns(*i)) {
+    for shard in setup.shards.iter().enumerate().filter(|(i, _)| ctx.worker.owns(*i)).map(|(_, shard)| shard) {
         if ctx.cancel.is_cancelled() {
             return Err(Error::Interrupted);
         }
         let (documents, _) = chosen(ctx, config, shard, None)?;
-        asker.ask(ctx, config, index as u32, &documents)?;
+        asker.ask(ctx, config, &shard.unit, &documents)?;
         done += 1;
     }
     let notes = vec!["replies are in the transcript; run once without --worker to sift and commit them".to_owned()];
@@ -322,10 +339,16 @@ impl Work<'_> {
         let start = Instant::now();
         let left = config.max_documents.map(|most| most.saturating_sub(self.asked));
         let (documents, (other, passed)) = chosen(ctx, config, shard, left)?;
-        let replies = self.asker.ask(ctx, config, index, &documents)?;
-        let failed: Vec<&String> = replies.iter().filter_map(|(_, o)| if let Outcome::Failed(reason) = o { Some(reason) } else { None }).collect();
+        let replies = self.asker.ask(ctx, config, &shard.unit, &documents)?;
+        let failed: Vec<&String> =
+            replies.iter().filter_map(|(_, o)| if let Outcome::Failed(reason) = o { Some(reason) } else { None }).collect();
         if let Some(reason) = failed.first() {
-            return Err(Error::Unanswered { unit: shard.unit.clone(), count: failed.len(), asked: documents.len(), reason: (*reason).clone() });
+            return Err(Error::Unanswered {
+                unit: shard.unit.clone(),
+                count: failed.len(),
+                asked: documents.len(),
+                reason: (*reason).clone(),
+            });
         }
         let extra = ask::provenance(config, self.asker);
         let prompt = extra.get("prompt").and_then(|p| p.split(' ').next()).unwrap_or("").to_owned();
@@ -342,7 +365,16 @@ impl Work<'_> {
         }
         let wall_secs = start.elapsed().as_secs_f64();
         tracing::debug!(unit = %shard.unit, %why, documents = documents.len(), pairs = kept.len(), rejected = sifted.refused.len(), wall_secs, "distilled");
-        manifest.commit(UnitEntry { unit: shard.unit.clone(), batch, index, key, outputs: vec![output], rejected: vec![rejected], counts: sifted.counts, wall_secs })?;
+        manifest.commit(UnitEntry {
+            unit: shard.unit.clone(),
+            batch,
+            index,
+            key,
+            outputs: vec![output],
+            rejected: vec![rejected],
+            counts: sifted.counts,
+            wall_secs,
+        })?;
         self.asked += documents.len() as u64;
         Ok(())
     }

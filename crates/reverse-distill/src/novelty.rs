@@ -76,7 +76,11 @@ impl Novelty {
                 Some(None) => members.iter().for_each(|&i| verdicts[i] = Verdict::Contested),
                 Some(Some(known)) => {
                     for &i in &members {
-                        verdicts[i] = if compatible(&answer_key(&candidates[i].answer), &known) { Verdict::Duplicate } else { Verdict::Outvoted(known.clone()) };
+                        verdicts[i] = if compatible(&answer_key(&candidates[i].answer), &known) {
+                            Verdict::Duplicate
+                        } else {
+                            Verdict::Outvoted(known.clone())
+                        };
                     }
                 }
                 None => self.judge_group(candidates, &members, near, max_similarity, &mut verdicts),
@@ -140,7 +144,10 @@ impl Novelty {
         if max_similarity >= 1.0 {
             return None;
         }
-        same.iter().map(|other| (rouge_l(&units, other), other)).find(|(s, other)| *s >= max_similarity && differ_in_function_words_only(&units, other)).map(|(s, _)| s)
+        same.iter()
+            .map(|other| (rouge_l(&units, other), other))
+            .find(|(s, other)| *s >= max_similarity && differ_in_function_words_only(&units, other))
+            .map(|(s, _)| s)
     }
 }
 
@@ -149,16 +156,33 @@ mod tests {
     use super::*;
 
     fn judge(novelty: &mut Novelty, rows: &[(&str, &str, &str)]) -> Vec<Verdict> {
-        let candidates: Vec<Candidate> = rows.iter().map(|(document, question, answer)| Candidate::for_tests(document, question, answer)).collect();
+        let candidates: Vec<Candidate> =
+            rows.iter().map(|(document, question, answer)| Candidate::for_tests(document, question, answer)).collect();
         novelty.judge(&candidates, true, 0.9)
     }
 
     #[test]
     fn the_first_of_alike_stays() {
         let mut novelty = Novelty::default();
-        let got = judge(&mut novelty, &[("1", "What is the capital of Peru?", "Lima"), ("2", "what is the capital of Peru", "Lima."), ("3", "What is Peru's capital?", "Lima"), ("3", "What is the capital of Chile?", "Santiago")]);
+        let got = judge(
+            &mut novelty,
+            &[
+                ("1", "What is the capital of Peru?", "Lima"),
+                ("2", "what is the capital of Peru", "Lima."),
+                ("3", "What is Peru's capital?", "Lima"),
+                ("3", "What is the capital of Chile?", "Santiago"),
+            ],
+        );
         assert!(matches!(got[..], [Verdict::Keep, Verdict::Duplicate, Verdict::NearDuplicate(_), Verdict::Keep]), "{got:?}");
-        let later = judge(&mut novelty, &[("9", "What is the capital of Peru?", "Lima"), ("9", "What is the capital of Chile?", "Lima"), ("9", "秘鲁的首都是哪里？", "利马"), ("9", "秘鲁首都在哪里？", "利马")]);
+        let later = judge(
+            &mut novelty,
+            &[
+                ("9", "What is the capital of Peru?", "Lima"),
+                ("9", "What is the capital of Chile?", "Lima"),
+                ("9", "秘鲁的首都是哪里？", "利马"),
+                ("9", "秘鲁首都在哪里？", "利马"),
+            ],
+        );
         assert_eq!(later[0], Verdict::Duplicate);
         assert_eq!(later[1], Verdict::Outvoted("santiago".into()));
         assert_eq!(later[2], Verdict::Keep);
@@ -181,7 +205,15 @@ mod tests {
     #[test]
     fn other_subjects_with_the_same_answer_are_other_questions() {
         let mut novelty = Novelty::default();
-        let got = judge(&mut novelty, &[("1", "What is the currency of France?", "euro"), ("2", "What is the currency of Spain?", "euro"), ("3", "法国的货币是什么？", "欧元"), ("4", "德国的货币是什么？", "欧元")]);
+        let got = judge(
+            &mut novelty,
+            &[
+                ("1", "What is the currency of France?", "euro"),
+                ("2", "What is the currency of Spain?", "euro"),
+                ("3", "法国的货币是什么？", "欧元"),
+                ("4", "德国的货币是什么？", "欧元"),
+            ],
+        );
         assert!(got.iter().all(|v| *v == Verdict::Keep), "{got:?}");
     }
 }

@@ -28,7 +28,12 @@ pub fn documents(path: &Path, mut wanted: impl FnMut(&str, &str) -> bool) -> Res
         let (texts, languages) = (columns::strings(&batch, "text")?, columns::strings(&batch, "language")?);
         for i in 0..batch.num_rows() {
             if wanted(ids.value(i), languages.value(i)) {
-                out.push(Document { id: ids.value(i).into(), url: urls.value(i).into(), text: texts.value(i).into(), language: languages.value(i).into() });
+                out.push(Document {
+                    id: ids.value(i).into(),
+                    url: urls.value(i).into(),
+                    text: texts.value(i).into(),
+                    language: languages.value(i).into(),
+                });
             }
         }
     }
@@ -47,7 +52,11 @@ pub fn committed_pairs(path: &Path) -> Result<Vec<(String, String)>> {
         let lists = columns::lists(&batch, "messages")?;
         for i in 0..batch.num_rows() {
             let row = lists.value(i);
-            let contents = row.as_any().downcast_ref::<StructArray>().and_then(|s| s.column_by_name("content")).and_then(|c| c.as_any().downcast_ref::<StringArray>());
+            let contents = row
+                .as_any()
+                .downcast_ref::<StructArray>()
+                .and_then(|s| s.column_by_name("content"))
+                .and_then(|c| c.as_any().downcast_ref::<StringArray>());
             if let Some(contents) = contents.filter(|c| c.len() >= 2) {
                 out.push((contents.value(0).to_owned(), contents.value(1).to_owned()));
             }
@@ -121,8 +130,11 @@ impl Target<'_> {
         let table = schema::pairs();
         let mut writer = ShardWriter::create(&self.dir.data_shard(self.index), &table, &self.meta())?;
         for chunk in pairs.chunks(BATCH_ROWS) {
-            let text = |f: &dyn Fn(&Candidate) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values(chunk.iter().map(|c| f(c)))) };
-            let span = |f: fn((usize, usize)) -> usize| -> ArrayRef { Arc::new(chunk.iter().map(|c| c.span.map(|s| f(s) as i64)).collect::<Int64Array>()) };
+            let text =
+                |f: &dyn Fn(&Candidate) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values(chunk.iter().map(|c| f(c)))) };
+            let span = |f: fn((usize, usize)) -> usize| -> ArrayRef {
+                Arc::new(chunk.iter().map(|c| c.span.map(|s| f(s) as i64)).collect::<Int64Array>())
+            };
             let columns = vec![
                 text(&|c| c.id(teacher)),
                 messages(chunk),
@@ -150,7 +162,8 @@ impl Target<'_> {
         for chunk in rows.chunks(BATCH_ROWS) {
             let text = |f: &dyn Fn(&RefusedRow) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values(chunk.iter().map(f))) };
             let maybe = |f: &dyn Fn(&RefusedRow) -> Option<String>| -> ArrayRef { Arc::new(chunk.iter().map(f).collect::<StringArray>()) };
-            let float = |f: fn(&Refusal) -> Option<f64>| -> ArrayRef { Arc::new(chunk.iter().map(|r| f(&r.refusal)).collect::<Float64Array>()) };
+            let float =
+                |f: fn(&Refusal) -> Option<f64>| -> ArrayRef { Arc::new(chunk.iter().map(|r| f(&r.refusal)).collect::<Float64Array>()) };
             let columns = vec![
                 text(&|r| r.id.clone()),
                 text(&|r| r.url.clone()),

@@ -4,8 +4,9 @@ use corpus::UnitKind;
 
 /// English words that carry no content in a question.
 const FUNCTION_WORDS: &[&str] = &[
-    "what", "whats", "which", "who", "whos", "where", "when", "how", "is", "are", "was", "were", "do", "does", "did", "the", "a", "an", "of", "in", "on", "for", "to", "by", "at", "from", "s", "its", "name",
-    "called", "known", "as", "city", "there", "it", "has", "have", "be", "been", "that", "please", "tell", "me",
+    "what", "whats", "which", "who", "whos", "where", "when", "how", "is", "are", "was", "were", "do", "does", "did", "the", "a", "an",
+    "of", "in", "on", "for", "to", "by", "at", "from", "s", "its", "name", "called", "known", "as", "city", "there", "it", "has", "have",
+    "be", "been", "that", "please", "tell", "me",
 ];
 
 /// Characters of Chinese questions that carry no content.
@@ -87,11 +88,19 @@ mod tests {
 
     #[test]
     fn content_keys() {
-        let same = [("What is the capital of France?", "What is France's capital city?"), ("法国的首都是哪里？", "法国首都在哪里"), ("金的化学符号是什么？", "金的化学符号叫什么？")];
+        let same = [
+            ("What is the capital of France?", "What is France's capital city?"),
+            ("法国的首都是哪里？", "法国首都在哪里"),
+            ("金的化学符号是什么？", "金的化学符号叫什么？"),
+        ];
         for (a, b) in same {
             assert_eq!(content_key(a), content_key(b));
         }
-        let different = [("What is the capital of Niger?", "What is the capital of Nigeria?"), ("法国的首都是哪里？", "德国的首都是哪里？"), ("How high is Mount Fuji?", "How old is Mount Fuji?")];
+        let different = [
+            ("What is the capital of Niger?", "What is the capital of Nigeria?"),
+            ("法国的首都是哪里？", "德国的首都是哪里？"),
+            ("How high is Mount Fuji?", "How old is Mount Fuji?"),
+        ];
         for (a, b) in different {
             assert_ne!(content_key(a), content_key(b));
         }

@@ -32,7 +32,8 @@ pub fn ticket(seed: u64, id: &str) -> u64 {
 /// Chooses documents: those whose ticket is within the share, of them at most `left` with the smallest tickets; order is kept.
 pub fn choose(documents: Vec<Document>, seed: u64, share: f64, left: Option<u64>) -> Vec<Document> {
     let limit = (share * u64::MAX as f64) as u64;
-    let mut chosen: Vec<(u64, usize)> = documents.iter().enumerate().map(|(i, d)| (ticket(seed, &d.id), i)).filter(|(t, _)| share >= 1.0 || *t < limit).collect();
+    let mut chosen: Vec<(u64, usize)> =
+        documents.iter().enumerate().map(|(i, d)| (ticket(seed, &d.id), i)).filter(|(t, _)| share >= 1.0 || *t < limit).collect();
     if let Some(left) = left {
         chosen.sort_unstable();
         chosen.truncate(usize::try_from(left).unwrap_or(usize::MAX));
@@ -43,12 +44,27 @@ pub fn choose(documents: Vec<Document>, seed: u64, share: f64, left: Option<u64>
 }
 
 /// A document's pairs after the checks that look at one pair alone.
-fn examine(document: &Document, key: &str, outcome: &Outcome, config: &Config, heldout: &HeldOut, rule: &str) -> (Vec<Candidate>, Vec<RefusedRow>) {
+fn examine(
+    document: &Document,
+    key: &str,
+    outcome: &Outcome,
+    config: &Config,
+    heldout: &HeldOut,
+    rule: &str,
+) -> (Vec<Candidate>, Vec<RefusedRow>) {
     let (mut passed, mut refused) = (Vec::new(), Vec::new());
-    let whole = |refusal: Refusal, raw: Option<String>| RefusedRow { id: document.id.clone(), url: document.url.clone(), document_id: document.id.clone(), refusal, text: raw };
+    let whole = |refusal: Refusal, raw: Option<String>| RefusedRow {
+        id: document.id.clone(),
+        url: document.url.clone(),
+        document_id: document.id.clone(),
+        refusal,
+        text: raw,
+    };
     let reply = match outcome {
         Outcome::Done(reply) => reply,
-        Outcome::Quarantined { reason, raw } => return (passed, vec![whole(Refusal::explained("malformed_reply", reason.clone()), raw.clone())]),
+        Outcome::Quarantined { reason, raw } => {
+            return (passed, vec![whole(Refusal::explained("malformed_reply", reason.clone()), raw.clone())]);
+        }
         Outcome::Failed(_) => return (passed, refused),
     };
     let pairs = match teacher::parse_pairs(&reply.content) {
@@ -94,15 +110,32 @@ fn examine(document: &Document, key: &str, outcome: &Outcome, config: &Config, h
 
 fn row(candidate: &Candidate, teacher: TeacherKind, refusal: Refusal) -> RefusedRow {
     let text = serde_json::json!({ "question": candidate.question, "answer": candidate.answer, "rule": candidate.rule }).to_string();
-    RefusedRow { id: candidate.id(teacher.name()), url: candidate.url.clone(), document_id: candidate.document_id.clone(), refusal, text: Some(text) }
+    RefusedRow {
+        id: candidate.id(teacher.name()),
+        url: candidate.url.clone(),
+        document_id: candidate.document_id.clone(),
+        refusal,
+        text: Some(text),
+    }
 }
 
 /// Sifts the replies about a unit's documents; `novelty` knows the units before and learns what stays.
 ///
 /// The result depends on the arguments alone, not on the number of threads.
-pub fn sift(documents: &[Document], replies: &[(String, Outcome)], config: &Config, heldout: &HeldOut, novelty: &mut Novelty, seed: u64, prompt: &str) -> Sifted {
-    let examined: Vec<(Vec<Candidate>, Vec<RefusedRow>)> =
-        documents.par_iter().zip(replies).map(|(document, (key, outcome))| examine(document, key, outcome, config, heldout, prompt)).collect();
+pub fn sift(
+    documents: &[Document],
+    replies: &[(String, Outcome)],
+    config: &Config,
+    heldout: &HeldOut,
+    novelty: &mut Novelty,
+    seed: u64,
+    prompt: &str,
+) -> Sifted {
+    let examined: Vec<(Vec<Candidate>, Vec<RefusedRow>)> = documents
+        .par_iter()
+        .zip(replies)
+        .map(|(document, (key, outcome))| examine(document, key, outcome, config, heldout, prompt))
+        .collect();
     let mut out = Sifted::default();
     let mut candidates = Vec::new();
     for (passed, refused) in examined {
@@ -129,7 +162,11 @@ pub fn sift(documents: &[Document], replies: &[(String, Outcome)], config: &Conf
     let over = over_share(&kept, config.max_definition_share, seed);
     for (i, candidate) in kept.into_iter().enumerate() {
         if over.contains_key(&i) {
-            out.refused.push(row(&candidate, config.teacher, Refusal::measured("too_many_definitions", over[&i], config.max_definition_share)));
+            out.refused.push(row(
+                &candidate,
+                config.teacher,
+                Refusal::measured("too_many_definitions", over[&i], config.max_definition_share),
+            ));
         } else {
             out.kept.push(candidate);
         }
@@ -150,7 +187,8 @@ fn is_definition(candidate: &Candidate) -> bool {
 
 /// The definitions beyond their share, by position, with the share they would make; those with the greatest tickets go.
 fn over_share(kept: &[Candidate], share: f64, seed: u64) -> HashMap<usize, f64> {
-    let mut definitions: Vec<(u64, usize)> = kept.iter().enumerate().filter(|(_, c)| is_definition(c)).map(|(i, c)| (ticket(seed, &c.id("")), i)).collect();
+    let mut definitions: Vec<(u64, usize)> =
+        kept.iter().enumerate().filter(|(_, c)| is_definition(c)).map(|(i, c)| (ticket(seed, &c.id("")), i)).collect();
     let others = kept.len() - definitions.len();
     let allowed = if share >= 1.0 { definitions.len() } else { (share / (1.0 - share) * others as f64).floor() as usize };
     definitions.sort_unstable();
@@ -175,13 +213,19 @@ mod tests {
         let ten = choose(all.clone(), 1, 0.5, Some(10));
         assert_eq!(ten.len(), 10);
         assert!(ten.iter().all(|d| half.iter().any(|h| h.id == d.id)), "a cap takes from the same half");
-        assert_ne!(choose(all.clone(), 2, 0.5, Some(10)).iter().map(|d| &d.id).collect::<Vec<_>>(), ten.iter().map(|d| &d.id).collect::<Vec<_>>());
+        assert_ne!(
+            choose(all.clone(), 2, 0.5, Some(10)).iter().map(|d| &d.id).collect::<Vec<_>>(),
+            ten.iter().map(|d| &d.id).collect::<Vec<_>>()
+        );
         assert_eq!(choose(all, 1, 1.0, None).len(), 1000);
     }
 
     #[test]
     fn definitions_keep_to_their_share() {
-        let make = |i: usize| Candidate { rule: if i % 2 == 0 { "en-definition".into() } else { "en-relation".into() }, ..Candidate::for_tests(&i.to_string(), "q", "a") };
+        let make = |i: usize| Candidate {
+            rule: if i % 2 == 0 { "en-definition".into() } else { "en-relation".into() },
+            ..Candidate::for_tests(&i.to_string(), "q", "a")
+        };
         let kept: Vec<Candidate> = (0..40).map(make).collect();
         let over = over_share(&kept, 0.2, 7);
         assert_eq!(over.len(), 15, "20 others allow 5 definitions");

@@ -185,7 +185,10 @@ impl RequestLog {
     /// What all requests of the log were charged, over all runs.
     pub fn spent(&self) -> Spent {
         let inner = self.lock();
-        inner.entries.values().fold(Spent::default(), |sum, e| Spent { requests: sum.requests + e.spent.requests, tokens: sum.tokens + e.spent.tokens + e.open })
+        inner.entries.values().fold(Spent::default(), |sum, e| Spent {
+            requests: sum.requests + e.spent.requests,
+            tokens: sum.tokens + e.spent.tokens + e.open,
+        })
     }
 
     /// Appends an event; outcomes are synced to disk before this returns.
@@ -246,7 +249,14 @@ impl Inner {
         if !self.entries.contains_key(key) {
             self.order.push(key.to_owned());
         }
-        self.entries.entry(key.to_owned()).or_insert_with(|| Entry { state: State::Planned, label: None, endpoint: None, request: None, spent: Spent::default(), open: 0 })
+        self.entries.entry(key.to_owned()).or_insert_with(|| Entry {
+            state: State::Planned,
+            label: None,
+            endpoint: None,
+            request: None,
+            spent: Spent::default(),
+            open: 0,
+        })
     }
 
     fn apply(&mut self, event: Event) {
@@ -303,7 +313,9 @@ impl Entry {
         let spent = Some((self.spent.requests, self.spent.tokens)).filter(|s| *s != (0, 0));
         match &self.state {
             State::Done(reply) => vec![Event::Done { key, reply: reply.clone(), label, endpoint, request, spent }],
-            State::Quarantined { reason, raw } => vec![Event::Quarantined { key, reason: reason.clone(), raw: raw.clone(), label, endpoint, request, spent }],
+            State::Quarantined { reason, raw } => {
+                vec![Event::Quarantined { key, reason: reason.clone(), raw: raw.clone(), label, endpoint, request, spent }]
+            }
             State::Planned | State::Failed(_) => {
                 let mut events = Vec::new();
                 if let (Some(label), Some(endpoint), Some(request)) = (label, endpoint, request) {
@@ -318,7 +330,10 @@ impl Entry {
                         if !last_open {
                             events.push(Event::Retry { key: key.clone(), reason: "compacted".into(), used_tokens: tokens });
                         } else {
-                            events.insert(events.len() - 1, Event::Retry { key: key.clone(), reason: "compacted".into(), used_tokens: tokens });
+                            events.insert(
+                                events.len() - 1,
+                                Event::Retry { key: key.clone(), reason: "compacted".into(), used_tokens: tokens },
+                            );
                         }
                     }
                 }
@@ -341,7 +356,14 @@ mod tests {
     }
 
     fn reply(text: &str) -> Reply {
-        Reply { content: text.into(), finish_reason: "stop".into(), model: "m".into(), id: None, usage: Usage { prompt_tokens: 3, completion_tokens: 4 }, usage_estimated: false }
+        Reply {
+            content: text.into(),
+            finish_reason: "stop".into(),
+            model: "m".into(),
+            id: None,
+            usage: Usage { prompt_tokens: 3, completion_tokens: 4 },
+            usage_estimated: false,
+        }
     }
 
     fn done(key: &str, text: &str) -> Event {

@@ -62,7 +62,11 @@ impl OpenAi {
         if rest.contains(['?', '#']) || rest.is_empty() {
             return refuse("it has a query or no host");
         }
-        let agent = Agent::config_builder().timeout_global(Some(timeout)).http_status_as_error(false).user_agent(concat!("jielong/", env!("CARGO_PKG_VERSION"))).build();
+        let agent = Agent::config_builder()
+            .timeout_global(Some(timeout))
+            .http_status_as_error(false)
+            .user_agent(concat!("jielong/", env!("CARGO_PKG_VERSION")))
+            .build();
         Ok(Self { endpoint: format!("{base}/chat/completions"), key, agent: agent.into() })
     }
 
@@ -75,22 +79,37 @@ impl OpenAi {
         let json: Value = serde_json::from_str(body).unwrap_or(Value::Null);
         let error = json.get("error").unwrap_or(&Value::Null);
         let field = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or("");
-        let message: String = if field("message").is_empty() { body.chars().take(300).collect() } else { field("message").chars().take(300).collect() };
+        let message: String =
+            if field("message").is_empty() { body.chars().take(300).collect() } else { field("message").chars().take(300).collect() };
         let code = if field("code").is_empty() { field("type") } else { field("code") };
         let endpoint = self.endpoint.clone();
         match status {
-            _ if code == "insufficient_quota" || field("type") == "insufficient_quota" => AskError::Fatal(Error::Quota { endpoint, message }),
+            _ if code == "insufficient_quota" || field("type") == "insufficient_quota" => {
+                AskError::Fatal(Error::Quota { endpoint, message })
+            }
             401 | 403 => AskError::Fatal(Error::Unauthorized { endpoint, status, message }),
             404 => AskError::Fatal(Error::NotFound { endpoint, status, message }),
-            408 | 409 | 429 | 500.. => AskError::Retry { reason: format!("status {status}: {message}"), after: retry_after(headers), used_tokens: Some(0), raw: None },
-            _ => AskError::Refused { reason: format!("status {status}: {message}"), raw: Some(body.chars().take(2000).collect()), used_tokens: 0, lasting: matches!(code, "context_length_exceeded" | "content_policy_violation" | "content_filter") },
+            408 | 409 | 429 | 500.. => AskError::Retry {
+                reason: format!("status {status}: {message}"),
+                after: retry_after(headers),
+                used_tokens: Some(0),
+                raw: None,
+            },
+            _ => AskError::Refused {
+                reason: format!("status {status}: {message}"),
+                raw: Some(body.chars().take(2000).collect()),
+                used_tokens: 0,
+                lasting: matches!(code, "context_length_exceeded" | "content_policy_violation" | "content_filter"),
+            },
         }
     }
 }
 
 /// What the server asks us to wait: `retry-after-ms`, or `Retry-After` in seconds; a date there is left to our own pauses.
 fn retry_after(headers: &ureq::http::HeaderMap) -> Option<Duration> {
-    let number = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse::<f64>().ok()).filter(|n| n.is_finite() && *n >= 0.0);
+    let number = |name: &str| {
+        headers.get(name).and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse::<f64>().ok()).filter(|n| n.is_finite() && *n >= 0.0)
+    };
     number("retry-after-ms").map(|ms| ms / 1000.0).or_else(|| number("retry-after")).map(|secs| Duration::from_secs_f64(secs.min(1e6)))
 }
 
@@ -107,14 +126,23 @@ impl Teacher for OpenAi {
         let mut body = request.params.clone();
         body.insert("model".into(), request.model.clone().into());
         body.insert("messages".into(), serde_json::json!(request.messages));
-        let mut post = self.agent.post(&self.endpoint).header("content-type", "application/json").header("idempotency-key", request.key(&self.endpoint));
+        let mut post = self
+            .agent
+            .post(&self.endpoint)
+            .header("content-type", "application/json")
+            .header("idempotency-key", request.key(&self.endpoint));
         if let Some(key) = &self.key {
             post = post.header("authorization", format!("Bearer {}", key.0));
         }
         // An attempt that broke off may have been paid for: it is charged in full.
         let broken = |reason: String| AskError::Retry { reason: self.redact(&reason), after: None, used_tokens: None, raw: None };
         let mut response = post.send(Value::Object(body).to_string()).map_err(|e| broken(format!("no reply: {e}")))?;
-        let text = response.body_mut().with_config().limit(MAX_BODY_BYTES).read_to_string().map_err(|e| broken(format!("reply broke off: {e}")))?;
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(MAX_BODY_BYTES)
+            .read_to_string()
+            .map_err(|e| broken(format!("reply broke off: {e}")))?;
         let text = self.redact(&text);
         let status = response.status().as_u16();
         if status != 200 {
@@ -139,7 +167,12 @@ fn read_reply(request: &Request, text: &str) -> Result<Reply, AskError> {
     }
     if content.trim().is_empty() {
         // Busy servers do this; it may well be paid for.
-        return Err(AskError::Retry { reason: "the reply is empty".into(), after: None, used_tokens: Some(usage.total()), raw: Some(kept) });
+        return Err(AskError::Retry {
+            reason: "the reply is empty".into(),
+            after: None,
+            used_tokens: Some(usage.total()),
+            raw: Some(kept),
+        });
     }
     let model = json["model"].as_str().unwrap_or(&request.model).to_owned();
     Ok(Reply { content, finish_reason, model, id: json["id"].as_str().map(str::to_owned), usage, usage_estimated })
@@ -154,7 +187,9 @@ fn usage(request: &Request, reported: &Value, content: &str) -> (Usage, bool) {
     };
     match (number("prompt_tokens"), number("completion_tokens"), number("total_tokens")) {
         (Some(prompt_tokens), Some(completion_tokens), total)
-            if prompt_tokens > 0 && (completion_tokens > 0 || content.is_empty()) && total.is_none_or(|t| t >= prompt_tokens.saturating_add(completion_tokens)) =>
+            if prompt_tokens > 0
+                && (completion_tokens > 0 || content.is_empty())
+                && total.is_none_or(|t| t >= prompt_tokens.saturating_add(completion_tokens)) =>
         {
             (Usage { prompt_tokens, completion_tokens }, false)
         }

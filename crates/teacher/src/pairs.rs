@@ -47,7 +47,12 @@ pub fn parse_pairs(content: &str) -> Result<Vec<Pair>, String> {
                 }
             };
             let span = item.get("span").and_then(|s| Some((number(s.get(0)?)?, number(s.get(1)?)?)));
-            Ok(Pair { question: text("question")?, answer: text("answer")?, rule: item.get("rule").and_then(Value::as_str).map(str::to_owned), span })
+            Ok(Pair {
+                question: text("question")?,
+                answer: text("answer")?,
+                rule: item.get("rule").and_then(Value::as_str).map(str::to_owned),
+                span,
+            })
         })
         .collect()
 }
@@ -75,7 +80,14 @@ mod tests {
 
     #[test]
     fn malformed_replies_say_what_is_wrong() {
-        for (text, want) in [("Sure! Here", "no JSON"), ("{\"pairs\":[{\"question\":\"Q", "no JSON"), ("3", "neither"), ("{}", "`pairs`"), (r#"[{"question":"Q?"}]"#, "`answer`"), (r#"[{"question":"Q?","answer":[]}]"#, "no text")] {
+        for (text, want) in [
+            ("Sure! Here", "no JSON"),
+            ("{\"pairs\":[{\"question\":\"Q", "no JSON"),
+            ("3", "neither"),
+            ("{}", "`pairs`"),
+            (r#"[{"question":"Q?"}]"#, "`answer`"),
+            (r#"[{"question":"Q?","answer":[]}]"#, "no text"),
+        ] {
             let message = parse_pairs(text).unwrap_err();
             assert!(message.contains(want), "{message}");
         }

@@ -69,7 +69,9 @@ impl Prompt {
     /// The request for one document.
     pub fn request(&self, model: &str, document: &str, language: &str, max_pairs: usize) -> Request {
         // The document goes in last, so that nothing inside of it is taken for a placeholder.
-        let fill = |text: &str| text.replace("{language}", language).replace("{max_pairs}", &max_pairs.to_string()).replace("{document}", document);
+        let fill = |text: &str| {
+            text.replace("{language}", language).replace("{max_pairs}", &max_pairs.to_string()).replace("{document}", document)
+        };
         let mut messages = Vec::new();
         if let Some(system) = &self.system {
             messages.push(Message::new("system", fill(system)));

@@ -24,7 +24,12 @@ pub struct RetryPolicy {
 impl Default for RetryPolicy {
     /// Five retries, pauses of 0.5 s doubling to 8 s, servers' wishes up to 120 s: the reference client's figures, with more retries.
     fn default() -> Self {
-        Self { max_retries: 5, first_pause: Duration::from_millis(500), longest_pause: Duration::from_secs(8), longest_asked: Duration::from_secs(120) }
+        Self {
+            max_retries: 5,
+            first_pause: Duration::from_millis(500),
+            longest_pause: Duration::from_secs(8),
+            longest_asked: Duration::from_secs(120),
+        }
     }
 }
 
@@ -96,9 +101,14 @@ impl Session<'_> {
         for (i, key) in keys.iter().enumerate() {
             first.entry(key).or_insert(i);
         }
-        let mut todo: Vec<usize> = first.values().copied().filter(|&i| !matches!(self.log.state(&keys[i]), Some(State::Done(_) | State::Quarantined { .. }))).collect();
+        let mut todo: Vec<usize> = first
+            .values()
+            .copied()
+            .filter(|&i| !matches!(self.log.state(&keys[i]), Some(State::Done(_) | State::Quarantined { .. })))
+            .collect();
         todo.sort_unstable();
-        let shared = Shared { next: AtomicUsize::new(0), stop: AtomicBool::new(false), error: Mutex::new(None), quiet_until: Mutex::new(None) };
+        let shared =
+            Shared { next: AtomicUsize::new(0), stop: AtomicBool::new(false), error: Mutex::new(None), quiet_until: Mutex::new(None) };
         std::thread::scope(|scope| {
             for _ in 0..self.threads.clamp(1, todo.len().max(1)) {
                 scope.spawn(|| {
@@ -158,7 +168,11 @@ impl Session<'_> {
                 Err(AskError::Refused { reason, raw, used_tokens, lasting }) => {
                     self.budget.settle(reserved, used_tokens);
                     self.log.append(Event::Retry { key: key.into(), reason: reason.clone(), used_tokens })?;
-                    return self.log.append(if lasting { quarantined(key, reason, raw) } else { Event::Failed { key: key.into(), reason } });
+                    return self.log.append(if lasting {
+                        quarantined(key, reason, raw)
+                    } else {
+                        Event::Failed { key: key.into(), reason }
+                    });
                 }
                 Err(AskError::Retry { reason, after, used_tokens, raw }) => (reason, after, used_tokens.unwrap_or(reserved), raw),
             };

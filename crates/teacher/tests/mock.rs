@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use teacher::{ApiKey, Budget, Caps, Error, Event, Message, OpenAi, Outcome, Prompt, Reply, Request, RequestLog, RetryPolicy, Session, Spent, State, Usage, parse_pairs};
+use teacher::{
+    ApiKey, Budget, Caps, Error, Event, Message, OpenAi, Outcome, Prompt, Reply, Request, RequestLog, RetryPolicy, Session, Spent, State,
+    Usage, parse_pairs,
+};
 
 const KEY: &str = "sk-never-to-be-seen";
 
@@ -104,7 +107,10 @@ fn serve(mut stream: TcpStream, seen: &Seen, script: &Script) {
         }
     };
     let length = announced.unwrap_or(body.len());
-    let _ = write!(stream, "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n{body}");
+    let _ = write!(
+        stream,
+        "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n{body}"
+    );
 }
 
 fn say(content: &str) -> Act {
@@ -121,7 +127,13 @@ fn request(text: &str) -> (String, Request) {
     (format!("doc-{text}"), Request { model: "m".into(), messages: vec![Message::new("user", text)], params })
 }
 
-fn ask(client: &OpenAi, log: &RequestLog, caps: Caps, threads: usize, requests: &[(String, Request)]) -> (Result<Vec<Outcome>, Error>, Spent) {
+fn ask(
+    client: &OpenAi,
+    log: &RequestLog,
+    caps: Caps,
+    threads: usize,
+    requests: &[(String, Request)],
+) -> (Result<Vec<Outcome>, Error>, Spent) {
     let budget = Budget::new(caps, log.spent());
     let retry = RetryPolicy { first_pause: Duration::from_millis(1), longest_pause: Duration::from_millis(4), ..RetryPolicy::default() };
     let check = |reply: &Reply| parse_pairs(&reply.content).map(|_| ());
@@ -166,9 +178,16 @@ fn every_fault_is_survived_and_nothing_is_asked_twice() {
     assert_eq!(server.calls(), 7);
     no_key_in(&path);
     let head = server.seen.headers.lock().unwrap()[0].to_lowercase();
-    assert!(head.contains(&format!("authorization: bearer {KEY}")) && head.contains("idempotency-key:") && head.starts_with("post /v1/chat/completions"));
+    assert!(
+        head.contains(&format!("authorization: bearer {KEY}"))
+            && head.contains("idempotency-key:")
+            && head.starts_with("post /v1/chat/completions")
+    );
     let body: serde_json::Value = serde_json::from_str(&server.seen.bodies.lock().unwrap()[0]).unwrap();
-    assert_eq!((body["model"].as_str(), body["max_completion_tokens"].as_u64(), body["messages"][0]["content"].as_str()), (Some("m"), Some(20), Some("a")));
+    assert_eq!(
+        (body["model"].as_str(), body["max_completion_tokens"].as_u64(), body["messages"][0]["content"].as_str()),
+        (Some("m"), Some(20), Some("a"))
+    );
 }
 
 #[test]
@@ -201,7 +220,10 @@ fn a_kill_at_any_instant_loses_no_reply_that_came_in() {
     assert!(outcome.unwrap().iter().all(|o| matches!(o, Outcome::Done(_))));
     assert_eq!(server.calls(), 6, "only c, which was under way, and d are asked");
     assert_eq!(spent.requests, 5);
-    let asked: Vec<bool> = ["a", "b", "c", "d"].iter().map(|t| server.seen.bodies.lock().unwrap()[4..].iter().any(|b| b.contains(&format!("\"content\":\"{t}\"")))).collect();
+    let asked: Vec<bool> = ["a", "b", "c", "d"]
+        .iter()
+        .map(|t| server.seen.bodies.lock().unwrap()[4..].iter().any(|b| b.contains(&format!("\"content\":\"{t}\""))))
+        .collect();
     assert_eq!(asked, [false, false, true, true]);
 }
 
@@ -249,11 +271,20 @@ fn no_quota_and_a_refused_key_end_it_at_once_without_showing_the_key() {
 fn malformed_replies_go_to_quarantine_and_stay_there() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log.jsonl");
-    let server = Server::start(|_, body| if body.contains("\"content\":\"bad\"") { say("Here are your pairs: …") } else { say(r#"{"pairs":[{"question":"Q?","answer":"A"}]}"#) });
+    let server = Server::start(|_, body| {
+        if body.contains("\"content\":\"bad\"") {
+            say("Here are your pairs: …")
+        } else {
+            say(r#"{"pairs":[{"question":"Q?","answer":"A"}]}"#)
+        }
+    });
     let requests = [request("bad"), request("good")];
     let log = RequestLog::open(&path).unwrap();
     let outcome = ask(&client(&server), &log, Caps::default(), 2, &requests).0.unwrap();
-    assert!(matches!(&outcome[0], Outcome::Quarantined { reason, raw: Some(raw) } if reason.contains("no JSON") && raw.contains("Here are")), "{outcome:?}");
+    assert!(
+        matches!(&outcome[0], Outcome::Quarantined { reason, raw: Some(raw) } if reason.contains("no JSON") && raw.contains("Here are")),
+        "{outcome:?}"
+    );
     assert!(matches!(&outcome[1], Outcome::Done(_)));
     drop(log);
     let log = RequestLog::open(&path).unwrap();
@@ -318,7 +349,15 @@ fn a_cancelled_session_stops_and_keeps_what_it_has() {
     let budget = Budget::new(Caps::default(), Spent::default());
     let seen = Arc::clone(&server.seen);
     let client = client(&server);
-    let session = Session { teacher: &client, log: &log, budget: &budget, retry: RetryPolicy::default(), threads: 1, cancelled: &|| seen.calls.load(Ordering::SeqCst) >= 2, check: &|_| Ok(()) };
+    let session = Session {
+        teacher: &client,
+        log: &log,
+        budget: &budget,
+        retry: RetryPolicy::default(),
+        threads: 1,
+        cancelled: &|| seen.calls.load(Ordering::SeqCst) >= 2,
+        check: &|_| Ok(()),
+    };
     let requests: Vec<_> = (0..5).map(|i| request(&i.to_string())).collect();
     assert!(matches!(session.ask_all(&requests), Err(Error::Interrupted)));
     let endpoint = format!("{}/chat/completions", server.url);
@@ -345,8 +384,23 @@ fn rows_without_cost_can_be_logged_without_planning() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log.jsonl");
     let log = RequestLog::open(&path).unwrap();
-    let reply = Reply { content: EMPTY.into(), finish_reason: "stop".into(), model: "rules/1".into(), id: None, usage: Usage::default(), usage_estimated: false };
-    log.append_unsynced(Event::Done { key: "k".into(), reply: reply.clone(), label: Some("d".into()), endpoint: Some("offline".into()), request: None, spent: None }).unwrap();
+    let reply = Reply {
+        content: EMPTY.into(),
+        finish_reason: "stop".into(),
+        model: "rules/1".into(),
+        id: None,
+        usage: Usage::default(),
+        usage_estimated: false,
+    };
+    log.append_unsynced(Event::Done {
+        key: "k".into(),
+        reply: reply.clone(),
+        label: Some("d".into()),
+        endpoint: Some("offline".into()),
+        request: None,
+        spent: None,
+    })
+    .unwrap();
     drop(log);
     let log = RequestLog::open(&path).unwrap();
     assert_eq!(log.state("k"), Some(State::Done(reply)));

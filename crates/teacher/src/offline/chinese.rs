@@ -87,7 +87,18 @@ pub(crate) fn is_subject(tokens: &[Token<'_>], from: usize, to: usize) -> bool {
     let one = chars == 1 && !text.chars().all(|c| SINGLE.contains(c));
     let number = tokens[from].kind == TokenKind::Number || (text.chars().all(|c| DIGITS.contains(c)));
     let time = text.ends_with('年') || text.ends_with('月') || text.ends_with("世纪") || text.ends_with("时期") || text.ends_with("时代");
-    !(chars == 0 || one || number || time || chars > 14 || GENERIC.contains(&text.as_str()) || BAD_STARTS.iter().any(|s| text.starts_with(s) && text != *s && !WITH_SOFT.iter().any(|w| text.starts_with(w) && w.starts_with(s))))
+    let cut = chars > 2 && BAD_ENDS.iter().any(|e| text.ends_with(e) && !WITH_SOFT.iter().any(|w| text.ends_with(w)))
+        || VERBAL.iter().any(|v| text.contains(v));
+    !(chars == 0
+        || one
+        || cut
+        || number
+        || time
+        || chars > 14
+        || GENERIC.contains(&text.as_str())
+        || BAD_STARTS
+            .iter()
+            .any(|s| text.starts_with(s) && text != *s && !WITH_SOFT.iter().any(|w| text.starts_with(w) && w.starts_with(s))))
 }
 
 fn subject(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
@@ -95,7 +106,11 @@ fn subject(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
     if quoted {
         let close = (at + 1..tokens.len().min(at + 20)).find(|&i| matches!(key(tokens, i), "》" | "”" | "」"));
         if let Some(close) = close {
-            out.push(if key(tokens, at) == "《" { Span { from: at, to: close + 1, next: close + 1 } } else { Span { from: at + 1, to: close, next: close + 1 } });
+            out.push(if key(tokens, at) == "《" {
+                Span { from: at, to: close + 1, next: close + 1 }
+            } else {
+                Span { from: at + 1, to: close, next: close + 1 }
+            });
         }
         return;
     }
@@ -109,7 +124,13 @@ fn relation(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
         let text = keys(tokens, at, to);
         let chars = text.chars().count();
         let latin = tokens[at..to].iter().any(|t| t.kind != TokenKind::Han);
-        if (2..=9).contains(&chars) && !latin && !VAGUE.contains(&text.as_str()) && !VAGUE.iter().any(|v| v.chars().count() > 1 && text.ends_with(v)) && !text.starts_with('最') && !text.starts_with('第') {
+        if (2..=9).contains(&chars)
+            && !latin
+            && !VAGUE.contains(&text.as_str())
+            && !VAGUE.iter().any(|v| v.chars().count() > 1 && text.ends_with(v))
+            && !text.starts_with('最')
+            && !text.starts_with('第')
+        {
             out.push(Span { from: at, to, next: to });
         }
     }
@@ -120,10 +141,20 @@ fn superlative(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
     let mut i = at;
     if key(tokens, i) == "最" {
         i += 1;
-        let adjective = longest(tokens, i, &["古老", "著名", "常见", "重要", "主要", "广泛", "繁忙", "高", "长", "大", "小", "深", "低", "多", "热", "冷", "老", "早", "新", "轻", "重", "快", "宽", "硬", "短", "矮", "近", "远"]);
+        let adjective = longest(
+            tokens,
+            i,
+            &[
+                "古老", "著名", "常见", "重要", "主要", "广泛", "繁忙", "高", "长", "大", "小", "深", "低", "多", "热", "冷", "老", "早",
+                "新", "轻", "重", "快", "宽", "硬", "短", "矮", "近", "远",
+            ],
+        );
         let Some(adjective) = adjective else { return };
         i += adjective.chars().count();
-    } else if key(tokens, i) == "第" && key(tokens, i + 1).chars().all(|c| DIGITS.contains(c) || c.is_ascii_digit()) && matches!(key(tokens, i + 2), "高" | "长" | "大" | "深" | "小") {
+    } else if key(tokens, i) == "第"
+        && key(tokens, i + 1).chars().all(|c| DIGITS.contains(c) || c.is_ascii_digit())
+        && matches!(key(tokens, i + 2), "高" | "长" | "大" | "深" | "小")
+    {
         i += 3;
     } else {
         return;
@@ -132,7 +163,13 @@ fn superlative(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
     let end = phrase_end(tokens, i).min(i + 6);
     for to in (i + 1..=end).rev() {
         let noun = keys(tokens, i, to);
-        if !VAGUE.contains(&noun.as_str()) && !matches!(noun.as_str(), "特点" | "优点" | "缺点" | "问题" | "原因" | "变化" | "不同") {
+        if !noun.starts_with('一')
+            && !noun.ends_with("之一")
+            && !VERBAL.iter().any(|v| noun.contains(v))
+            && !(noun.chars().count() > 1 && BAD_ENDS.iter().any(|e| noun.ends_with(e)))
+            && !VAGUE.contains(&noun.as_str())
+            && !matches!(noun.as_str(), "特点" | "优点" | "缺点" | "问题" | "原因" | "变化" | "不同")
+        {
             out.push(Span { from: at, to, next: to });
         }
     }
@@ -143,7 +180,8 @@ fn number_end(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     let mut end = at;
     if tokens.get(end)?.kind == TokenKind::Number {
         end += 1;
-        while matches!(key(tokens, end), "万" | "亿" | "千" | "百" | "兆") && !spells(tokens, end, "千米") && !spells(tokens, end, "千克") {
+        while matches!(key(tokens, end), "万" | "亿" | "千" | "百" | "兆") && !spells(tokens, end, "千米") && !spells(tokens, end, "千克")
+        {
             end += 1;
         }
         return Some(end);
@@ -151,14 +189,19 @@ fn number_end(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     if matches!(key(tokens, end), "零下" | "负") {
         end += 1;
     }
-    while tokens.get(end).and_then(single).is_some_and(|c| DIGITS.contains(c)) && !spells(tokens, end, "千米") && !spells(tokens, end, "千克") {
+    while tokens.get(end).and_then(single).is_some_and(|c| DIGITS.contains(c))
+        && !spells(tokens, end, "千米")
+        && !spells(tokens, end, "千克")
+    {
         end += 1;
     }
     (end > at).then_some(end)
 }
 
 fn skip_about(tokens: &[Token<'_>], mut at: usize) -> usize {
-    while let Some(word) = longest(tokens, at, &["大约", "大概", "约为", "约", "为", "达到", "达", "是", "有", "共", "仅", "只", "共有", "即", "高达", "长达"]) {
+    while let Some(word) =
+        longest(tokens, at, &["大约", "大概", "约为", "约", "为", "达到", "达", "是", "有", "共", "仅", "只", "共有", "即", "高达", "长达"])
+    {
         at += word.chars().count();
     }
     at
@@ -200,7 +243,9 @@ fn date(tokens: &[Token<'_>], at: usize) -> Option<Span> {
     } else if spells(tokens, i, "公元") || spells(tokens, i, "西元") {
         i += 2;
     }
-    let digits = |i: usize, most: usize| tokens.get(i).is_some_and(|t| t.kind == TokenKind::Number && t.text.len() <= most && t.text.chars().all(|c| c.is_ascii_digit()));
+    let digits = |i: usize, most: usize| {
+        tokens.get(i).is_some_and(|t| t.kind == TokenKind::Number && t.text.len() <= most && t.text.chars().all(|c| c.is_ascii_digit()))
+    };
     if digits(i, 4) && key(tokens, i).len() >= 2 {
         i += 1;
     } else {
@@ -241,7 +286,31 @@ const COUNTERS: &str = "个座种条位名家款部片本项所支只颗类些�
 /// A short answer that runs to the end of its clause.
 fn value(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
     let mut from = at;
-    while let Some(word) = longest(tokens, from, &["就", "正", "即", "乃", "便", "叫做", "叫作", "名叫", "名为", "称为", "称作", "则是", "则为", "城市", "著名的", "美丽的", "位于", "设在", "设于"]) {
+    while let Some(word) = longest(
+        tokens,
+        from,
+        &[
+            "就",
+            "正",
+            "即",
+            "乃",
+            "便",
+            "叫做",
+            "叫作",
+            "名叫",
+            "名为",
+            "称为",
+            "称作",
+            "则是",
+            "则为",
+            "城市",
+            "著名的",
+            "美丽的",
+            "位于",
+            "设在",
+            "设于",
+        ],
+    ) {
         if matches!(word, "城市" | "位于" | "设在" | "设于") && spells(tokens, from + word.chars().count(), "的") {
             break;
         }
@@ -263,7 +332,11 @@ fn value(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
         let Some(close) = close else { return };
         let title = key(tokens, from) == "《";
         if Chinese.is_end(tokens, close + 1) && key(tokens, close + 1) != "、" {
-            out.push(if title { Span { from, to: close + 1, next: close + 1 } } else { Span { from: from + 1, to: close, next: close + 1 } });
+            out.push(if title {
+                Span { from, to: close + 1, next: close + 1 }
+            } else {
+                Span { from: from + 1, to: close, next: close + 1 }
+            });
         }
         return;
     }
@@ -282,15 +355,73 @@ fn value(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
     }
     let text = keys(tokens, from, end);
     let counted = text.starts_with(['一', '两', '几', '数', '多']) && text.chars().nth(1).is_some_and(|c| COUNTERS.contains(c));
-    let verbal = ["由", "在", "从", "以", "被", "指", "对", "不", "没", "很", "非", "更", "可", "能", "会", "将", "来自", "属于", "为", "十分", "相当", "比较", "非常", "越", "如", "要", "让", "使", "必", "无", "已", "处", "成为", "作为", "经", "根据", "通过", "受"].iter().any(|v| text.starts_with(v));
-    if counted || (verbal && !WITH_SOFT.iter().any(|w| text.starts_with(w))) || VAGUE.contains(&text.as_str()) || text.ends_with("之一") || GENERIC.contains(&text.as_str()) {
+    let verbal = [
+        "由", "在", "从", "以", "被", "指", "对", "不", "没", "很", "非", "更", "可", "能", "会", "将", "来自", "属于", "为", "十分",
+        "相当", "比较", "非常", "越", "如", "要", "让", "使", "必", "无", "已", "处", "成为", "作为", "经", "根据", "通过", "受",
+    ]
+    .iter()
+    .any(|v| text.starts_with(v));
+    let late = text.chars().count() > 2
+        && BAD_ENDS.iter().any(|e| *e != "间" && *e != "里" && *e != "中" && *e != "多" && text.ends_with(e))
+        || VERBAL.iter().any(|v| text.contains(v));
+    if counted
+        || late
+        || (verbal && !WITH_SOFT.iter().any(|w| text.starts_with(w)))
+        || VAGUE.contains(&text.as_str())
+        || text.ends_with("之一")
+        || GENERIC.contains(&text.as_str())
+    {
         return;
     }
     out.push(Span { from, to: end, next: end });
 }
 
 /// Words that say what a person is, before the name.
-const TITLES: &[&str] = &["化学家", "物理学家", "科学家", "天文学家", "数学家", "作家", "诗人", "画家", "音乐家", "作曲家", "工程师", "探险家", "航海家", "发明家", "建筑师", "医生", "博士", "教授", "牧师", "学者", "哲学家", "生物学家", "地质学家", "药剂师", "矿物学家", "导演", "商人", "皇帝", "国王", "企业家", "小说家"];
+const TITLES: &[&str] = &[
+    "化学家",
+    "物理学家",
+    "科学家",
+    "天文学家",
+    "数学家",
+    "作家",
+    "诗人",
+    "画家",
+    "音乐家",
+    "作曲家",
+    "工程师",
+    "探险家",
+    "航海家",
+    "发明家",
+    "建筑师",
+    "医生",
+    "博士",
+    "教授",
+    "牧师",
+    "学者",
+    "哲学家",
+    "生物学家",
+    "地质学家",
+    "药剂师",
+    "矿物学家",
+    "导演",
+    "商人",
+    "皇帝",
+    "国王",
+    "企业家",
+    "小说家",
+];
+
+/// True if a phrase looks like a person's name: mostly transliteration, or a family name and one to three characters.
+fn is_person_name(text: &str) -> bool {
+    let chars: Vec<char> = text.chars().collect();
+    let written = chars
+        .iter()
+        .filter(|c| TRANSLITERATION.contains(**c) || matches!(c, '·' | '・' | '‧' | '•' | '.' | '-') || c.is_ascii_alphabetic())
+        .count();
+    let transliterated = chars.len() <= 18 && written * 10 >= chars.len() * 8;
+    let chinese = (2..=4).contains(&chars.len()) && SURNAMES.contains(chars[0]);
+    (transliterated || chinese) && chars.len() >= 2
+}
 
 /// A person: a transliterated or Chinese name, behind a nationality and a title or not.
 fn person(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
@@ -303,7 +434,7 @@ fn person(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
     }
     for end in (from + 2..=to).rev() {
         let text = keys(tokens, from, end);
-        if text.chars().count() <= 16 && !text.ends_with(['等', '们', '年', '国', '人', '首', '先']) && is_subject(tokens, from, end) {
+        if is_person_name(&text) && !text.ends_with(['等', '们', '年', '国', '人', '首', '先']) && is_subject(tokens, from, end) {
             out.push(Span { from, to: end, next: end });
         }
     }
@@ -311,7 +442,12 @@ fn person(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
 
 fn place(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
     let end = phrase_end(tokens, at);
-    if end > at + 1 && Chinese.is_end(tokens, end) && !matches!(key(tokens, end), "、" | "和" | "与" | "及") && is_subject(tokens, at, end) && end - at <= 14 {
+    if end > at + 1
+        && Chinese.is_end(tokens, end)
+        && !matches!(key(tokens, end), "、" | "和" | "与" | "及")
+        && is_subject(tokens, at, end)
+        && end - at <= 14
+    {
         out.push(Span { from: at, to: end, next: end });
     }
 }
@@ -348,7 +484,11 @@ impl Grammar for Chinese {
             Kind::Symbol => symbol(tokens, at, out),
             Kind::Noun | Kind::Unit | Kind::AUnit => {
                 let end = phrase_end(tokens, at).min(at + 6);
-                out.extend((at + 1..=end).rev().filter(|&to| tokens[at..to].iter().all(|t| t.kind == TokenKind::Han)).map(|to| Span { from: at, to, next: to }));
+                out.extend((at + 1..=end).rev().filter(|&to| tokens[at..to].iter().all(|t| t.kind == TokenKind::Han)).map(|to| Span {
+                    from: at,
+                    to,
+                    next: to,
+                }));
             }
             Kind::Measure => {
                 let mut words: Vec<&str> = MEASURES.iter().copied().filter(|w| spells(tokens, at, w)).collect();
@@ -378,7 +518,9 @@ impl Grammar for Chinese {
                     out.push(Span { from: at, to, next: to });
                 }
             }
-            Kind::Continent => out.extend(longest(tokens, at, CONTINENTS).map(|w| at + w.chars().count()).map(|to| Span { from: at, to, next: to })),
+            Kind::Continent => {
+                out.extend(longest(tokens, at, CONTINENTS).map(|w| at + w.chars().count()).map(|to| Span { from: at, to, next: to }))
+            }
             Kind::Definition => out.extend(definition(tokens, at)),
             Kind::Rest => {
                 let end = (at..tokens.len()).find(|&i| tokens[i].kind == TokenKind::Mark).unwrap_or(tokens.len());
@@ -387,7 +529,9 @@ impl Grammar for Chinese {
                 }
             }
             Kind::Gap => {
-                let end = (at..tokens.len().min(at + 12)).find(|&i| tokens[i].kind == TokenKind::Mark && !matches!(tokens[i].text, "·" | "・" | "-")).unwrap_or(tokens.len().min(at + 12));
+                let end = (at..tokens.len().min(at + 12))
+                    .find(|&i| tokens[i].kind == TokenKind::Mark && !matches!(tokens[i].text, "·" | "・" | "-"))
+                    .unwrap_or(tokens.len().min(at + 12));
                 out.extend((at + 1..=end).map(|to| Span { from: at, to, next: to }));
             }
         }
@@ -402,7 +546,11 @@ impl Grammar for Chinese {
 fn definition(tokens: &[Token<'_>], at: usize) -> Option<Span> {
     let end = (at..tokens.len()).find(|&i| tokens[i].kind == TokenKind::Mark && !matches!(tokens[i].text, "·" | "・" | "-" | "、"))?;
     let text = keys(tokens, at, end);
-    let fits = (4..=32).contains(&(end - at)) && text.starts_with('一') && text.chars().nth(1).is_some_and(|c| COUNTERS.contains(c)) && !text.contains(['它', '他', '她', '这', '该', '了', '被']) && !text.ends_with("之一");
+    let fits = (4..=32).contains(&(end - at))
+        && text.starts_with('一')
+        && text.chars().nth(1).is_some_and(|c| COUNTERS.contains(c))
+        && !text.contains(['它', '他', '她', '这', '该', '了', '被'])
+        && !text.ends_with("之一");
     fits.then_some(Span { from: at, to: end, next: end })
 }
 
@@ -433,7 +581,13 @@ pub(crate) fn prepare(tokens: &mut [Token<'_>]) {
 
 /// Where a clause begins: at the start, behind a mark, and behind phrases that say nothing.
 pub(crate) fn clause_starts(tokens: &[Token<'_>]) -> Vec<bool> {
-    let mut starts: Vec<bool> = (0..tokens.len()).map(|i| i == 0 || (tokens[i - 1].kind == TokenKind::Mark && matches!(&*tokens[i - 1].key, "," | ";" | ":" | "“" | "「" | "(" | "。" | "——" | "—"))).collect();
+    let mut starts: Vec<bool> = (0..tokens.len())
+        .map(|i| {
+            i == 0
+                || (tokens[i - 1].kind == TokenKind::Mark
+                    && matches!(&*tokens[i - 1].key, "," | ";" | ":" | "“" | "「" | "(" | "。" | "——" | "—"))
+        })
+        .collect();
     for i in 0..tokens.len() {
         if starts[i]
             && let Some(lead) = longest(tokens, i, LEADS)
@@ -446,7 +600,10 @@ pub(crate) fn clause_starts(tokens: &[Token<'_>]) -> Vec<bool> {
 }
 
 /// Verbs behind a sentence's subject.
-const VERBS: &[&str] = &["是", "位于", "地处", "属于", "有", "坐落", "使用", "以", "处于", "横跨", "的", "又称", "又名", "简称", "成立", "建于", "在", ",", "拥有", "海拔", "全长"];
+const VERBS: &[&str] = &[
+    "是", "位于", "地处", "属于", "有", "坐落", "使用", "以", "处于", "横跨", "的", "又称", "又名", "简称", "成立", "建于", "在", ",",
+    "拥有", "海拔", "全长",
+];
 
 /// What a sentence is about: the phrase before its first verb.
 pub(crate) fn topic<'a>(tokens: &[Token<'a>]) -> Option<Vec<Token<'a>>> {
@@ -455,12 +612,30 @@ pub(crate) fn topic<'a>(tokens: &[Token<'a>]) -> Option<Vec<Token<'a>>> {
         from += lead.chars().count() + usize::from(key(tokens, from + lead.chars().count()) == ",");
     }
     let end = phrase_end(tokens, from);
-    let to = (from + 1..=end).find(|&to| is_subject(tokens, from, to) && longest(tokens, to, VERBS).is_some() && (to - from > 1 || tokens[from].kind == TokenKind::Han))?;
+    let to = (from + 1..=end).find(|&to| {
+        is_subject(tokens, from, to) && longest(tokens, to, VERBS).is_some() && (to - from > 1 || tokens[from].kind == TokenKind::Han)
+    })?;
     Some(tokens[from..to].to_vec())
 }
 
 /// Words that stand for the topic.
-const PRONOUNS: &[&str] = &["它", "该国", "这个国家", "该元素", "这种元素", "该山", "这座山", "该河", "这条河", "这颗行星", "该行星", "这座城市", "该市", "这种金属", "该岛"];
+const PRONOUNS: &[&str] = &[
+    "它",
+    "该国",
+    "这个国家",
+    "该元素",
+    "这种元素",
+    "该山",
+    "这座山",
+    "该河",
+    "这条河",
+    "这颗行星",
+    "该行星",
+    "这座城市",
+    "该市",
+    "这种金属",
+    "该岛",
+];
 
 /// The tokens with the pronoun, or the missing subject, at the head of a clause replaced by the topic.
 pub(crate) fn resolve<'a>(tokens: &[Token<'a>], topic_before: Option<&[Token<'a>]>) -> Option<Vec<Token<'a>>> {
@@ -495,7 +670,14 @@ pub(crate) fn resolve<'a>(tokens: &[Token<'a>], topic_before: Option<&[Token<'a>
                     out.push(de(&tokens[i]));
                 }
                 changed = true;
-            } else if i > 0 && longest(tokens, i, &["位于", "地处", "海拔", "全长", "高", "长", "成立于", "以", "使用", "由", "有", "属于", "沸点", "在"]).is_some() {
+            } else if i > 0
+                && longest(
+                    tokens,
+                    i,
+                    &["位于", "地处", "海拔", "全长", "高", "长", "成立于", "以", "使用", "由", "有", "属于", "沸点", "在"],
+                )
+                .is_some()
+            {
                 out.extend(name.iter().cloned());
                 changed = true;
             }

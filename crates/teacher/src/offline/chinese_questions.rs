@@ -41,8 +41,46 @@ fn in_script(m: &Match<'_>, question: &str) -> String {
         return question.to_owned();
     }
     const WORDS: &[(&str, &str)] = &[
-        ("什么", "什麼"), ("哪里", "哪裡"), ("谁", "誰"), ("语言", "語言"), ("货币", "貨幣"), ("说什", "說什"), ("绕太阳一周需要多长时间", "繞太陽一周需要多長時間"), ("化学符号", "化學符號"), ("符号", "符號"), ("国际单位", "國際單位"), ("单位", "單位"), ("发现", "發現"), ("发明", "發明"), ("创立", "創立"), ("创办", "創辦"), ("创建", "創建"), ("设计", "設計"), ("简称", "簡稱"), ("又称", "又稱"), ("有多长", "有多長"),
-        ("原子序数", "原子序數"), ("沸点", "沸點"), ("熔点", "熔點"), ("于哪一年", "於哪一年"), ("发源于", "發源於"), ("位于", "位於"), ("人口", "人口"), ("面积", "面積"), ("个", "個"), ("发行", "發行"), ("独立", "獨立"), ("诞生", "誕生"), ("启用", "啟用"), ("通车", "通車"), ("开业", "開業"), ("来", "來"), ("创作", "創作"), ("自转周期", "自轉週期"), ("等于", "等於"), ("官方语", "官方語"),
+        ("什么", "什麼"),
+        ("哪里", "哪裡"),
+        ("谁", "誰"),
+        ("语言", "語言"),
+        ("货币", "貨幣"),
+        ("说什", "說什"),
+        ("绕太阳一周需要多长时间", "繞太陽一周需要多長時間"),
+        ("化学符号", "化學符號"),
+        ("符号", "符號"),
+        ("国际单位", "國際單位"),
+        ("单位", "單位"),
+        ("发现", "發現"),
+        ("发明", "發明"),
+        ("创立", "創立"),
+        ("创办", "創辦"),
+        ("创建", "創建"),
+        ("设计", "設計"),
+        ("简称", "簡稱"),
+        ("又称", "又稱"),
+        ("有多长", "有多長"),
+        ("原子序数", "原子序數"),
+        ("沸点", "沸點"),
+        ("熔点", "熔點"),
+        ("于哪一年", "於哪一年"),
+        ("发源于", "發源於"),
+        ("位于", "位於"),
+        ("人口", "人口"),
+        ("面积", "面積"),
+        ("个", "個"),
+        ("发行", "發行"),
+        ("独立", "獨立"),
+        ("诞生", "誕生"),
+        ("启用", "啟用"),
+        ("通车", "通車"),
+        ("开业", "開業"),
+        ("来", "來"),
+        ("创作", "創作"),
+        ("自转周期", "自轉週期"),
+        ("等于", "等於"),
+        ("官方语", "官方語"),
     ];
     // Only what the template added may change; the spans are the document's own words and hold no simplified form.
     WORDS.iter().fold(question.to_owned(), |q, (simple, full)| q.replace(simple, full))
@@ -63,7 +101,9 @@ fn subject(m: &Match<'_>) -> Option<String> {
         span.to -= end.chars().count();
     }
     let text = keys(m.tokens, span.from, span.to);
-    if !is_subject(m.tokens, span.from, span.to) || GENERIC.contains(&text.as_str()) {
+    // A long phrase that the document does not use again is rarely a name.
+    let long = span.to - span.from > 8 && m.slot('Y').is_some_and(|y| !y.contains(['·', '・', '-', '《']) && m.text.matches(y).count() < 2);
+    if long || !is_subject(m.tokens, span.from, span.to) || GENERIC.contains(&text.as_str()) {
         return None;
     }
     if m.tokens[span.from..span.to].iter().any(|t| t.kind == TokenKind::Number) && text.chars().count() > 8 {
@@ -80,7 +120,13 @@ fn fill(m: &Match<'_>, template: &str) -> Option<String> {
         out.push_str(&rest[..open]);
         let close = rest[open..].find('}')? + open;
         match &rest[open + 1..close] {
-            "Y" if matches!(m.name, "zh-units") => out.push_str(m.slot('Y')?),
+            "Y" if m.name == "zh-units" => {
+                let unit = |name| m.captures.get(name).map(|s| keys(m.tokens, s.from, s.to));
+                if ![unit('Y')?, unit('N')?].iter().all(|u| MEASURE_UNITS.contains(&u.as_str())) {
+                    return None;
+                }
+                out.push_str(m.slot('Y')?);
+            }
             "Y" => out.push_str(&subject(m)?),
             "G" => out.push('一'),
             slot => out.push_str(m.slot(slot.chars().next()?)?),
@@ -97,7 +143,10 @@ fn ends_with_any(text: &str, words: &[&str]) -> bool {
 
 fn is_quantity(tokens: &[Token<'_>], span: Span) -> bool {
     let first = &tokens[span.from];
-    first.kind == TokenKind::Number || (first.kind == TokenKind::Han && span.to > span.from + 1 && keys(tokens, span.from, span.from + 1).chars().all(|c| DIGITS.contains(c)))
+    first.kind == TokenKind::Number
+        || (first.kind == TokenKind::Han
+            && span.to > span.from + 1
+            && keys(tokens, span.from, span.from + 1).chars().all(|c| DIGITS.contains(c)))
 }
 
 /// "Y的X是什么？", "是哪里？", "是谁？", "是多少？"
@@ -109,6 +158,10 @@ fn relation(m: &Match<'_>, value: Span) -> Option<String> {
     let measured = ends_with_any(&key, MEASURES);
     let quantity = is_quantity(m.tokens, value);
     if measured != quantity || key.ends_with("符号") {
+        return None;
+    }
+    let good = SURE.contains(&key.as_str()) || [PLACES, PERSONS, MEASURES, RELATIONS].iter().any(|list| ends_with_any(&key, list));
+    if !good {
         return None;
     }
     let named = m.tokens[value.from..value.to].iter().all(|t| t.kind != TokenKind::Number);
@@ -136,12 +189,24 @@ fn relation(m: &Match<'_>, value: Span) -> Option<String> {
         "什么"
     };
     let x = match key.as_str() {
-        "法定货币" | "官方货币" | "通用货币" | "流通货币" | "货币单位" => if x.contains('幣') { "貨幣" } else { "货币" },
+        "法定货币" | "官方货币" | "通用货币" | "流通货币" | "货币单位" => {
+            if x.contains('幣') {
+                "貨幣"
+            } else {
+                "货币"
+            }
+        }
         "国都" | "都城" => "首都",
         "第一高峰" => "最高峰",
         "最高山" | "最高山峰" => "最高的山",
         "第一大河" | "最大城市" => x,
-        "第一长河" | "最长河流" => if x.contains('長') { "最長的河" } else { "最长的河" },
+        "第一长河" | "最长河流" => {
+            if x.contains('長') {
+                "最長的河"
+            } else {
+                "最长的河"
+            }
+        }
         _ => x,
     };
     if x == "最高峰" || x.starts_with('最') {
@@ -162,7 +227,13 @@ fn superlative(m: &Match<'_>, value: Span) -> Option<String> {
     let x = m.slot('X')?;
     let x = match key.as_str() {
         "最高的山峰" | "最高的高山" | "最高山" | "最高山峰" | "第一高山" => "最高的山".to_owned(),
-        "最长的河流" | "最长的江河" | "最长河流" | "最长河" => if x.contains('長') { "最長的河".to_owned() } else { "最长的河".to_owned() },
+        "最长的河流" | "最长的江河" | "最长河流" | "最长河" => {
+            if x.contains('長') {
+                "最長的河".to_owned()
+            } else {
+                "最长的河".to_owned()
+            }
+        }
         "最高峰" => return Some(format!("{y}的最高峰是什么？")),
         _ => x.to_owned(),
     };
@@ -185,7 +256,7 @@ fn symbol(m: &Match<'_>, value: Span) -> Option<String> {
     };
     let text = keys(m.tokens, 0, m.tokens.len());
     let element = chemical && (text.contains("元素") || text.contains("化学") || y.chars().count() == 1);
-    if y.chars().count() == 1 && !chemical {
+    if y.chars().count() == 1 && !chemical || m.name == "zh-symbol-bracket" && !(element && y.chars().count() <= 2) {
         return None;
     }
     Some(format!("{y}的{}是什么？", if element { "化学符号" } else { "符号" }))

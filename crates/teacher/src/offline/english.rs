@@ -36,7 +36,7 @@ pub(crate) fn is_vague(key: &str) -> bool {
     VAGUE_SET.contains(key)
 }
 
-fn key<'t>(tokens: &'t [Token<'_>], at: usize) -> &'t str {
+pub(super) fn key<'t>(tokens: &'t [Token<'_>], at: usize) -> &'t str {
     tokens.get(at).map_or("", |t| &*t.key)
 }
 
@@ -58,7 +58,11 @@ pub(crate) fn name_end(tokens: &[Token<'_>], at: usize) -> usize {
             continue;
         }
         let k = key(tokens, end);
-        if tokens.get(end).is_some_and(|t| t.kind == TokenKind::Number) && !k.contains(['.', ',']) && k.len() <= 3 && !MONTHS.contains(&key(tokens, end - 1)) {
+        if tokens.get(end).is_some_and(|t| t.kind == TokenKind::Number)
+            && !k.contains(['.', ','])
+            && k.len() <= 3
+            && !MONTHS.contains(&key(tokens, end - 1))
+        {
             end += 1;
             continue;
         }
@@ -88,7 +92,8 @@ fn is_number(tokens: &[Token<'_>], at: usize) -> bool {
 fn skip_about(tokens: &[Token<'_>], mut at: usize) -> usize {
     loop {
         match key(tokens, at) {
-            "about" | "around" | "approximately" | "roughly" | "some" | "exactly" | "precisely" | "just" | "only" | "circa" | "estimated" => at += 1,
+            "about" | "around" | "approximately" | "roughly" | "some" | "exactly" | "precisely" | "just" | "only" | "circa"
+            | "estimated" => at += 1,
             "an" if key(tokens, at + 1) == "estimated" => at += 2,
             "a" if key(tokens, at + 1) == "total" && key(tokens, at + 2) == "of" => at += 3,
             _ => return at,
@@ -156,9 +161,15 @@ fn quantity(tokens: &[Token<'_>], at: usize, want: Kind) -> Option<Span> {
 
 fn date(tokens: &[Token<'_>], at: usize) -> Option<Span> {
     let is_year = |i: usize| {
-        tokens.get(i).is_some_and(|t| t.kind == TokenKind::Number && t.text.chars().all(|c| c.is_ascii_digit()) && (3..=4).contains(&t.text.len()))
+        tokens
+            .get(i)
+            .is_some_and(|t| t.kind == TokenKind::Number && t.text.chars().all(|c| c.is_ascii_digit()) && (3..=4).contains(&t.text.len()))
     };
-    let is_day = |i: usize| tokens.get(i).is_some_and(|t| t.key.trim_end_matches(|c: char| c.is_alphabetic()).parse::<u8>().is_ok_and(|d| (1..=31).contains(&d)));
+    let is_day = |i: usize| {
+        tokens
+            .get(i)
+            .is_some_and(|t| t.key.trim_end_matches(|c: char| c.is_alphabetic()).parse::<u8>().is_ok_and(|d| (1..=31).contains(&d)))
+    };
     let month = |i: usize| tokens.get(i).is_some_and(|t| t.is_capital() && MONTHS.contains(&&*t.key));
     let mut from = at;
     if key(tokens, from) == "the" && key(tokens, from + 1) == "year" {
@@ -242,14 +253,19 @@ fn subject(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
     }
     for to in (at + 1..=end).rev() {
         let last = key(tokens, to - 1);
-        if !GENERIC_SET.contains(last) && !GENERIC_SET.contains(key(tokens, at)) && last.len() > 2 && !last.ends_with("ly") && !last.ends_with("ing") {
+        if !GENERIC_SET.contains(last)
+            && !GENERIC_SET.contains(key(tokens, at))
+            && last.len() > 2
+            && !last.ends_with("ly")
+            && !last.ends_with("ing")
+        {
             out.push(Span { from: at, to, next: to });
         }
     }
 }
 
 /// A proper name, with "the" if it has one.
-fn name(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
+pub(super) fn name(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
     let from = at + usize::from(key(tokens, at) == "the");
     let end = name_end(tokens, from);
     if end == from || (MONTHS.contains(&key(tokens, from)) && end == from + 1) {
@@ -265,9 +281,12 @@ fn name(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
 }
 
 fn relation(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
-    let fits = |i: usize| is_open(tokens, i) || tokens.get(i).is_some_and(|t| matches!(t.text, "SI" | "ISO" | "GDP" | "UN" | "IUPAC" | "CEO"));
+    let fits =
+        |i: usize| is_open(tokens, i) || tokens.get(i).is_some_and(|t| matches!(t.text, "SI" | "ISO" | "GDP" | "UN" | "IUPAC" | "CEO"));
     let mut end = at;
-    while end < at + 5 && (fits(end) || (end == at && matches!(key(tokens, end), "first" | "second" | "third" | "last" | "most") && fits(end + 1))) {
+    while end < at + 5
+        && (fits(end) || (end == at && matches!(key(tokens, end), "first" | "second" | "third" | "last" | "most") && fits(end + 1)))
+    {
         end += 1;
     }
     for to in (at + 1..=end).rev() {
@@ -285,7 +304,12 @@ pub(crate) fn is_superlative(k: &str) -> bool {
 }
 
 fn superlative(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
-    let ordinal = |k: &str| matches!(k, "first" | "second" | "third" | "fourth" | "fifth" | "sixth" | "seventh" | "eighth" | "ninth" | "tenth" | "last" | "only");
+    let ordinal = |k: &str| {
+        matches!(
+            k,
+            "first" | "second" | "third" | "fourth" | "fifth" | "sixth" | "seventh" | "eighth" | "ninth" | "tenth" | "last" | "only"
+        )
+    };
     let mut i = at;
     if ordinal(key(tokens, i)) {
         i += 1;
@@ -313,9 +337,15 @@ fn superlative(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
 fn skip_lead(tokens: &[Token<'_>], mut at: usize) -> usize {
     loop {
         match key(tokens, at) {
-            "called" | "named" | "simply" | "officially" | "currently" | "still" | "now" | "also" | "of course" | "actually" | "indeed" | "therefore" | "today" => at += 1,
+            "called" | "named" | "simply" | "officially" | "currently" | "still" | "now" | "also" | "of course" | "actually" | "indeed"
+            | "therefore" | "today" => at += 1,
             "known" if key(tokens, at + 1) == "as" => at += 2,
-            "the" if matches!(key(tokens, at + 1), "city" | "town" | "island" | "village" | "district" | "municipality") && key(tokens, at + 2) == "of" => at += 3,
+            "the"
+                if matches!(key(tokens, at + 1), "city" | "town" | "island" | "village" | "district" | "municipality")
+                    && key(tokens, at + 2) == "of" =>
+            {
+                at += 3
+            }
             _ => return at,
         }
     }
@@ -330,18 +360,41 @@ fn goes_on(tokens: &[Token<'_>], at: usize) -> bool {
     if k == "," {
         // "Paris, Lyon and Nice": a name or a word, then a comma or "and" soon.
         let end = name_end(tokens, at + 1).max(at + 1);
-        return end > at + 1 && matches!(key(tokens, end), "and" | "or") && !clause_follows(tokens, end + 1) && name_end(tokens, end + 1) > end + 1;
+        return end > at + 1
+            && matches!(key(tokens, end), "and" | "or")
+            && !clause_follows(tokens, end + 1)
+            && name_end(tokens, end + 1) > end + 1;
     }
     k == "and" && !clause_follows(tokens, at + 1)
 }
 
 /// True if the tokens from `at` on look like a clause of their own: a finite verb before the next mark.
 fn clause_follows(tokens: &[Token<'_>], at: usize) -> bool {
-    tokens[at.min(tokens.len())..]
-        .iter()
-        .take_while(|t| t.kind != TokenKind::Mark)
-        .take(9)
-        .any(|t| matches!(&*t.key, "is" | "are" | "was" | "were" | "has" | "have" | "had" | "lies" | "stands" | "serves" | "uses" | "use" | "flows" | "boils" | "melts" | "speaks" | "speak" | "pay" | "rises" | "orbits" | "remains"))
+    tokens[at.min(tokens.len())..].iter().take_while(|t| t.kind != TokenKind::Mark).take(9).any(|t| {
+        matches!(
+            &*t.key,
+            "is" | "are"
+                | "was"
+                | "were"
+                | "has"
+                | "have"
+                | "had"
+                | "lies"
+                | "stands"
+                | "serves"
+                | "uses"
+                | "use"
+                | "flows"
+                | "boils"
+                | "melts"
+                | "speaks"
+                | "speak"
+                | "pay"
+                | "rises"
+                | "orbits"
+                | "remains"
+        )
+    })
 }
 
 fn value(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
@@ -355,7 +408,15 @@ fn value(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
         return;
     }
     let article = match key(tokens, from) {
-        "the" if tokens.get(from).is_some_and(|t| t.text == "The") && from > 0 && tokens.get(from + 1).is_some_and(Token::is_capital) && from == at && at > 0 => false,
+        "the"
+            if tokens.get(from).is_some_and(|t| t.text == "The")
+                && from > 0
+                && tokens.get(from + 1).is_some_and(Token::is_capital)
+                && from == at
+                && at > 0 =>
+        {
+            false
+        }
         "the" => true,
         _ => false,
     };
@@ -394,7 +455,12 @@ fn value(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
         let first = key(tokens, start);
         let last = key(tokens, end - 1);
         let verbal = |k: &str| k.ends_with("ed") || k.ends_with("ing") || k.ends_with("ly") || k.ends_with("able");
-        if verbal(first) || verbal(last) || is_vague(last) || GENERIC_SET.contains(last) || (is_preposition(key(tokens, next)) && !matches!(key(tokens, next), "in" | "with")) {
+        if verbal(first)
+            || verbal(last)
+            || is_vague(last)
+            || GENERIC_SET.contains(last)
+            || (is_preposition(key(tokens, next)) && !matches!(key(tokens, next), "in" | "with"))
+        {
             return;
         }
     }
@@ -402,12 +468,39 @@ fn value(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
 }
 
 fn is_preposition(k: &str) -> bool {
-    matches!(k, "in" | "on" | "at" | "by" | "for" | "from" | "to" | "with" | "of" | "into" | "about" | "between" | "among" | "against" | "through" | "as" | "than" | "like" | "over" | "under")
+    matches!(
+        k,
+        "in" | "on"
+            | "at"
+            | "by"
+            | "for"
+            | "from"
+            | "to"
+            | "with"
+            | "of"
+            | "into"
+            | "about"
+            | "between"
+            | "among"
+            | "against"
+            | "through"
+            | "as"
+            | "than"
+            | "like"
+            | "over"
+            | "under"
+    )
 }
 
 fn place(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
     let mut i = at;
-    if key(tokens, i) == "the" && matches!(key(tokens, i + 1), "state" | "province" | "region" | "city" | "county" | "district" | "canton" | "department" | "island" | "country" | "continent") && key(tokens, i + 2) == "of" {
+    if key(tokens, i) == "the"
+        && matches!(
+            key(tokens, i + 1),
+            "state" | "province" | "region" | "city" | "county" | "district" | "canton" | "department" | "island" | "country" | "continent"
+        )
+        && key(tokens, i + 2) == "of"
+    {
         i += 3;
     }
     let article = key(tokens, i) == "the";
@@ -438,7 +531,11 @@ fn person(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
         // "the Swedish chemist Carl Scheele": the name behind the last small word.
         let mut i = from + usize::from(!is_open(tokens, from));
         let mut last = None;
-        while i < at + 8 && tokens.get(i).is_some_and(|t| t.is_capital() || is_open(tokens, i) || (matches!(&*t.key, "and" | ",") && is_open(tokens, i + 1))) {
+        while i < at + 8
+            && tokens
+                .get(i)
+                .is_some_and(|t| t.is_capital() || is_open(tokens, i) || (matches!(&*t.key, "and" | ",") && is_open(tokens, i + 1)))
+        {
             if is_open(tokens, i) {
                 last = Some(i);
             }
@@ -476,7 +573,8 @@ fn symbol(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
     let from = at + usize::from(quoted);
     let Some(token) = tokens.get(from) else { return };
     let chars: Vec<char> = token.text.chars().collect();
-    let short = token.kind == TokenKind::Word && chars.len() <= 3 && chars.iter().all(|c| c.is_alphabetic() || matches!(c, '°' | '²' | '³'));
+    let short =
+        token.kind == TokenKind::Word && chars.len() <= 3 && chars.iter().all(|c| c.is_alphabetic() || matches!(c, '°' | '²' | '³'));
     let chemical = short && chars[0].is_uppercase() && chars[1..].iter().all(|c| c.is_lowercase());
     let other = short && (chars.len() <= 3) && !is_closed(&token.key) && (quoted || chars.len() <= 3);
     if !(chemical && !matches!(token.text, "The" | "A" | "It" | "An")) && !other {
@@ -535,7 +633,9 @@ impl Grammar for English {
             }
             Kind::AUnit => {
                 let from = at + 1;
-                if matches!(key(tokens, at), "a" | "an" | "one") && (UNIT_NOUNS.contains(&key(tokens, from)) || is_open(tokens, from) && UNIT_NOUNS.contains(&key(tokens, from + 1))) {
+                if matches!(key(tokens, at), "a" | "an" | "one")
+                    && (UNIT_NOUNS.contains(&key(tokens, from)) || is_open(tokens, from) && UNIT_NOUNS.contains(&key(tokens, from + 1)))
+                {
                     let to = if UNIT_NOUNS.contains(&key(tokens, from)) { from + 1 } else { from + 2 };
                     out.push(Span { from, to, next: to });
                 }
@@ -573,7 +673,24 @@ impl Grammar for English {
     fn is_end(&self, tokens: &[Token<'_>], at: usize) -> bool {
         let Some(token) = tokens.get(at) else { return true };
         token.kind == TokenKind::Mark && !matches!(&*token.key, "-" | "%" | "'" | "/")
-            || matches!(&*token.key, "and" | "but" | "while" | "which" | "who" | "where" | "whereas" | "because" | "so" | "when" | "since" | "although" | "though" | "whose" | "that")
+            || matches!(
+                &*token.key,
+                "and"
+                    | "but"
+                    | "while"
+                    | "which"
+                    | "who"
+                    | "where"
+                    | "whereas"
+                    | "because"
+                    | "so"
+                    | "when"
+                    | "since"
+                    | "although"
+                    | "though"
+                    | "whose"
+                    | "that"
+            )
     }
 }
 
@@ -583,107 +700,24 @@ fn definition(tokens: &[Token<'_>], at: usize) -> Option<Span> {
     while end < tokens.len() && end < at + 16 {
         let token = &tokens[end];
         let k = &*token.key;
-        if token.kind == TokenKind::Mark && k != "-" && k != "%" || matches!(k, "that" | "which" | "who" | "where" | "whose" | "but" | "because" | "while" | "when" | "although") {
+        if token.kind == TokenKind::Mark && k != "-" && k != "%"
+            || matches!(k, "that" | "which" | "who" | "where" | "whose" | "but" | "because" | "while" | "when" | "although")
+        {
             break;
         }
-        if matches!(k, "it" | "its" | "their" | "this" | "these" | "they" | "he" | "his" | "her" | "is" | "was" | "are" | "has" | "have" | "had") {
+        if matches!(
+            k,
+            "it" | "its" | "their" | "this" | "these" | "they" | "he" | "his" | "her" | "is" | "was" | "are" | "has" | "have" | "had"
+        ) {
             return None;
         }
         end += 1;
     }
     let long_enough = end >= at + 2;
     let last = key(tokens, end.checked_sub(1)?);
-    let cut = end == at + 16 || (is_closed(last) && !tokens[end - 1].is_capital()) || goes_on(tokens, end) || (key(tokens, end) == "," && !matches!(key(tokens, end + 1), "which" | "and" | "with" | "known" | "who" | ""));
+    let cut = end == at + 16
+        || (is_closed(last) && !tokens[end - 1].is_capital())
+        || goes_on(tokens, end)
+        || (key(tokens, end) == "," && !matches!(key(tokens, end + 1), "which" | "and" | "with" | "known" | "who" | ""));
     (long_enough && !cut).then_some(Span { from: at, to: end, next: end })
-}
-
-const COPULAS: &[&str] = &["is", "was", "are", "has", "lies", "sits", "uses", "stands", "covers", "belongs", "borders", "occupies", "orbits", "boils", "melts", "rises", "flows"];
-
-/// Where a clause begins: at the start, behind a comma or another mark, behind a conjunction that joins clauses.
-pub(crate) fn clause_starts(tokens: &[Token<'_>]) -> Vec<bool> {
-    let finite = |range: std::ops::Range<usize>| tokens[range].iter().any(|t| COPULAS.contains(&&*t.key) || matches!(&*t.key, "were" | "have" | "had") || (t.is_lower() && (t.key.ends_with("ed") || t.key.ends_with("es"))));
-    // A sentence that opens with an adverb or a preposition has its main clause behind the first comma.
-    let opener = tokens.first().is_some_and(|t| is_closed(&t.key) && !matches!(&*t.key, "the" | "a" | "an") || t.key.ends_with("ly") || t.key.ends_with("ing"));
-    let mut begun = 0;
-    (0..tokens.len())
-        .map(|i| {
-            if i == 0 {
-                return true;
-            }
-            let start = match &*tokens[i - 1].key {
-                "\"" | "“" | "‘" => i == 1,
-                ";" | ":" | "—" | "–" | "(" | "-" => true,
-                "," => opener || finite(begun..i - 1) && !matches!(&*tokens[i].key, "and" | "but"),
-                "and" | "but" | "while" | "whereas" | "so" | "because" => finite(begun..i - 1),
-                "that" => i >= 2 && matches!(&*tokens[i - 2].key, "know" | "knows" | "says" | "say" | "note" | "noted" | "remember" | "learn" | "teach" | "teaches" | "mention" | "fact" | "notes" | "tells" | "show" | "shows" | "known"),
-                _ => false,
-            };
-            if start {
-                begun = i;
-            }
-            start
-        })
-        .collect()
-}
-
-/// What a sentence is about, if it says so plainly: its subject, before "is", "has" or the like.
-pub(crate) fn topic<'a>(tokens: &[Token<'a>]) -> Option<Vec<Token<'a>>> {
-    let mut spans = Vec::new();
-    name(tokens, 0, &mut spans);
-    let span = spans.first()?;
-    let verb = key(tokens, span.to);
-    let fits = COPULAS.contains(&verb) && !matches!(key(tokens, span.from), "this" | "these" | "he" | "she" | "there" | "they");
-    fits.then(|| tokens[span.from..span.to].to_vec())
-}
-
-/// The tokens with "it" and "its" at the head of a clause replaced by what they stand for: the subject of this sentence,
-/// or `topic`, the subject of the one before.
-pub(crate) fn resolve<'a>(tokens: &[Token<'a>], topic_before: Option<&[Token<'a>]>) -> Option<Vec<Token<'a>>> {
-    let pronoun = |t: &Token<'_>| matches!(&*t.key, "it" | "its");
-    if !tokens.iter().any(pronoun) {
-        return None;
-    }
-    let own = topic(tokens);
-    let starts = clause_starts(tokens);
-    let mut out = Vec::with_capacity(tokens.len() + 4);
-    let mut changed = false;
-    for (i, token) in tokens.iter().enumerate() {
-        let referent = if i == 0 { topic_before } else { own.as_deref().or(topic_before.filter(|_| pronoun(&tokens[0]))) };
-        match referent {
-            Some(name) if pronoun(token) && starts[i] => {
-                out.extend(name.iter().cloned());
-                if &*token.key == "its" {
-                    out.push(Token { text: "'s", key: "'s".into(), ..token.clone() });
-                }
-                changed = true;
-            }
-            _ => out.push(token.clone()),
-        }
-    }
-    changed.then_some(out)
-}
-
-/// Readings in which a name meets its verb: "Kilimanjaro, at 5,895 metres, is …" without the aside, and
-/// "…, Huascarán, which rises …" from the name on without "which".
-pub(crate) fn without_asides<'a>(tokens: &[Token<'a>]) -> Vec<Vec<Token<'a>>> {
-    let mut out = Vec::new();
-    let mut spans = Vec::new();
-    name(tokens, 0, &mut spans);
-    if let Some(first) = spans.first()
-        && key(tokens, first.to) == ","
-        && let Some(close) = (first.to + 2..tokens.len().min(first.to + 16)).find(|&i| key(tokens, i) == ",")
-        && matches!(key(tokens, close + 1), "is" | "was" | "has" | "lies" | "stands" | "rises" | "flows" | "uses" | "serves" | "boils" | "melts" | "orbits" | "remains")
-    {
-        out.push(tokens[..first.to].iter().chain(&tokens[close + 1..]).cloned().collect());
-    }
-    for i in 1..tokens.len().saturating_sub(1) {
-        if &*tokens[i].key != "which" || key(tokens, i - 1) != "," || i < 2 {
-            continue;
-        }
-        let start = (0..i - 1).rev().take(7).find(|&from| name_end(tokens, from) == i - 1 && (from == 0 || name_end(tokens, from - 1) != i - 1));
-        if let Some(from) = start {
-            out.push(tokens[from..i - 1].iter().chain(&tokens[i + 1..]).cloned().collect());
-        }
-    }
-    out
 }

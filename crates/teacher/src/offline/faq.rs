@@ -57,12 +57,38 @@ fn is_question(line: &str, language: RuleLanguage) -> bool {
     match language {
         RuleLanguage::English => {
             let words: Vec<String> = body.split_whitespace().map(str::to_lowercase).collect();
-            let wh = words.first().is_some_and(|w| matches!(w.trim_end_matches("'s"), "what" | "who" | "where" | "when" | "which" | "how" | "why" | "whose" | "in" | "on" | "is" | "are" | "does" | "do" | "can"));
-            let about_us = words.iter().any(|w| matches!(w.trim_matches(','), "i" | "you" | "we" | "my" | "your" | "our" | "this" | "these" | "it" | "he" | "she" | "they" | "us" | "here"));
+            let wh = words.first().is_some_and(|w| {
+                matches!(
+                    w.trim_end_matches("'s"),
+                    "what"
+                        | "who"
+                        | "where"
+                        | "when"
+                        | "which"
+                        | "how"
+                        | "why"
+                        | "whose"
+                        | "in"
+                        | "on"
+                        | "is"
+                        | "are"
+                        | "does"
+                        | "do"
+                        | "can"
+                )
+            });
+            let about_us = words.iter().any(|w| {
+                matches!(
+                    w.trim_matches(','),
+                    "i" | "you" | "we" | "my" | "your" | "our" | "this" | "these" | "it" | "he" | "she" | "they" | "us" | "here"
+                )
+            });
             wh && !about_us && (3..=24).contains(&words.len())
         }
         RuleLanguage::Chinese => {
-            let wh = ["什么", "什麼", "谁", "誰", "哪", "几", "幾", "多", "怎", "如何", "为何", "為何", "吗", "嗎", "何时", "何時"].iter().any(|w| body.contains(w));
+            let wh = ["什么", "什麼", "谁", "誰", "哪", "几", "幾", "多", "怎", "如何", "为何", "為何", "吗", "嗎", "何时", "何時"]
+                .iter()
+                .any(|w| body.contains(w));
             let about_us = ["我", "你", "您", "它", "他", "她", "这", "這", "该", "本"].iter().any(|w| body.contains(w));
             wh && !about_us && (5..=48).contains(&body.chars().count())
         }
@@ -90,10 +116,18 @@ mod tests {
 
     #[test]
     fn question_lines_with_their_answers() {
-        check("FAQ\nQ: How deep is Lake Baikal?\nA: 1,642 metres.\n", RuleLanguage::English, &[("How deep is Lake Baikal?", "1,642 metres.")]);
+        check(
+            "FAQ\nQ: How deep is Lake Baikal?\nA: 1,642 metres.\n",
+            RuleLanguage::English,
+            &[("How deep is Lake Baikal?", "1,642 metres.")],
+        );
         check("What do you want?\nNothing.", RuleLanguage::English, &[]);
         check("Where is it?\nThere.", RuleLanguage::English, &[]);
-        check("How are clouds made?\n\nWater vapour condenses.", RuleLanguage::English, &[("How are clouds made?", "Water vapour condenses.")]);
+        check(
+            "How are clouds made?\n\nWater vapour condenses.",
+            RuleLanguage::English,
+            &[("How are clouds made?", "Water vapour condenses.")],
+        );
         check("常见问题\n问：贝加尔湖有多深？\n答：1642米。", RuleLanguage::Chinese, &[("贝加尔湖有多深？", "1642米。")]);
         check("这是什么？\n山。", RuleLanguage::Chinese, &[]);
     }

@@ -8,10 +8,13 @@
 mod chinese;
 mod chinese_questions;
 mod chinese_rules;
+#[rustfmt::skip] // lists of words, a paragraph each
 mod chinese_words;
 mod english;
+mod english_clauses;
 mod english_questions;
 mod english_rules;
+#[rustfmt::skip]
 mod english_words;
 mod faq;
 mod pattern;
@@ -141,7 +144,8 @@ pub fn find(text: &str, language: RuleLanguage) -> Vec<Found> {
         RuleLanguage::English => (&ENGLISH, &english::English),
         RuleLanguage::Chinese => (&CHINESE, &chinese::Chinese),
     };
-    let lower_words: HashSet<&str> = text.split(|c: char| !c.is_alphanumeric() && c != '-').filter(|w| w.chars().next().is_some_and(char::is_lowercase)).collect();
+    let lower_words: HashSet<&str> =
+        text.split(|c: char| !c.is_alphanumeric() && c != '-').filter(|w| w.chars().next().is_some_and(char::is_lowercase)).collect();
     for sentence in sentence::sentences(text, language) {
         for Sentence { tokens, starts, certain } in sentence.variants {
             let words: HashSet<&str> = tokens.iter().map(|t| &*t.key).collect();
@@ -153,7 +157,15 @@ pub fn find(text: &str, language: RuleLanguage) -> Vec<Found> {
                     if end > certain {
                         continue;
                     }
-                    let found = Match { text, tokens: &tokens, captures, covered: at..end, name: rule.name, ask: &rule.ask, lower_words: &lower_words };
+                    let found = Match {
+                        text,
+                        tokens: &tokens,
+                        captures,
+                        covered: at..end,
+                        name: rule.name,
+                        ask: &rule.ask,
+                        lower_words: &lower_words,
+                    };
                     let made = match language {
                         RuleLanguage::English => english_questions::ask(&found),
                         RuleLanguage::Chinese => chinese_questions::ask(&found),

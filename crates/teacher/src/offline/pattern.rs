@@ -400,7 +400,11 @@ mod tests {
 
     #[test]
     fn words_groups_captures_and_ends() {
-        check("the {X:relation} of {Y:subject} <BE> {V:value} $", "The capital of France is Paris", Some(&[('X', "capital"), ('Y', "France"), ('V', "Paris")]));
+        check(
+            "the {X:relation} of {Y:subject} <BE> {V:value} $",
+            "The capital of France is Paris",
+            Some(&[('X', "capital"), ('Y', "France"), ('V', "Paris")]),
+        );
         check("the {X:relation} of {Y:subject} <BE> {V:value} $", "The capital of France is Paris now", None);
         check("{Y:subject} (has|had) (a|an)? {X:relation}", "Peru has capital", Some(&[('X', "capital")]));
         check("{Y:subject} (has|had) (a|an)? {X:relation}", "Peru had a capital", Some(&[('X', "capital")]));

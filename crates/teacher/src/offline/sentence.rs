@@ -3,6 +3,7 @@
 use super::RuleLanguage;
 use super::chinese;
 use super::english;
+use super::english_clauses;
 use super::token::{self, Token, TokenKind};
 
 /// One reading of a sentence.
@@ -45,17 +46,17 @@ pub(crate) fn sentences(text: &str, language: RuleLanguage) -> Vec<Readings<'_>>
         let reduced = without_remarks(&tokens);
         let base = if reduced.len() < tokens.len() { reduced } else { tokens.clone() };
         let resolved = match language {
-            RuleLanguage::English => english::resolve(&base, topic.as_deref()),
+            RuleLanguage::English => english_clauses::resolve(&base, topic.as_deref()),
             RuleLanguage::Chinese => chinese::resolve(&base, topic.as_deref()),
         };
         topic = match language {
-            RuleLanguage::English => english::topic(resolved.as_deref().unwrap_or(&base)),
+            RuleLanguage::English => english_clauses::topic(resolved.as_deref().unwrap_or(&base)),
             RuleLanguage::Chinese => chinese::topic(resolved.as_deref().unwrap_or(&base)),
         };
         let mut variants = Vec::new();
         let plain = resolved.unwrap_or_else(|| base.clone());
         if language == RuleLanguage::English {
-            variants.extend(english::without_asides(&plain).into_iter().map(|v| ready(v, language)));
+            variants.extend(english_clauses::without_asides(&plain).into_iter().map(|v| ready(v, language)));
         }
         variants.insert(0, ready(plain, language));
         if base.len() < tokens.len() {
@@ -68,7 +69,7 @@ pub(crate) fn sentences(text: &str, language: RuleLanguage) -> Vec<Readings<'_>>
 
 fn ready(tokens: Vec<Token<'_>>, language: RuleLanguage) -> Sentence<'_> {
     let starts = match language {
-        RuleLanguage::English => english::clause_starts(&tokens),
+        RuleLanguage::English => english_clauses::clause_starts(&tokens),
         RuleLanguage::Chinese => chinese::clause_starts(&tokens),
     };
     let certain = match language {

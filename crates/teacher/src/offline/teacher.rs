@@ -33,10 +33,22 @@ impl Teacher for OfflineTeacher {
         let found = RuleLanguage::of(language).map_or_else(Vec::new, |l| find(text, l));
         let pairs: Vec<Pair> = found
             .into_iter()
-            .map(|f| Pair { answer: text[f.answer.clone()].to_owned(), question: f.question, rule: Some(f.rule.to_owned()), span: Some((f.answer.start, f.answer.end)) })
+            .map(|f| Pair {
+                answer: text[f.answer.clone()].to_owned(),
+                question: f.question,
+                rule: Some(f.rule.to_owned()),
+                span: Some((f.answer.start, f.answer.end)),
+            })
             .collect();
         let content = serde_json::json!({ "pairs": pairs }).to_string();
-        Ok(Reply { content, finish_reason: "stop".into(), model: request.model.clone(), id: None, usage: Usage::default(), usage_estimated: false })
+        Ok(Reply {
+            content,
+            finish_reason: "stop".into(),
+            model: request.model.clone(),
+            id: None,
+            usage: Usage::default(),
+            usage_estimated: false,
+        })
     }
 }
 

@@ -95,7 +95,16 @@ pub(crate) fn tokens(text: &str, offset: usize) -> Vec<Token<'_>> {
         };
         let piece = &text[byte(from)..byte(i)];
         let index = out.len();
-        out.push(Token { text: piece, key: key(piece, kind), start: offset + byte(from), end: offset + byte(i), kind, index, inside: false, ends: false });
+        out.push(Token {
+            text: piece,
+            key: key(piece, kind),
+            start: offset + byte(from),
+            end: offset + byte(i),
+            kind,
+            index,
+            inside: false,
+            ends: false,
+        });
     }
     out
 }
@@ -106,7 +115,8 @@ fn is_letter(c: char) -> bool {
 
 /// `8849m` is a number and a unit, `19th` and `1990s` are words; moves `i` back to the digits for the former.
 fn split_unit(chars: &[(usize, char)], from: usize, i: &mut usize) -> TokenKind {
-    let tail: String = chars[from..*i].iter().map(|&(_, c)| c).skip_while(|c| c.is_ascii_digit() || matches!(c, '.' | ',' | '-' | '−' | '–')).collect();
+    let tail: String =
+        chars[from..*i].iter().map(|&(_, c)| c).skip_while(|c| c.is_ascii_digit() || matches!(c, '.' | ',' | '-' | '−' | '–')).collect();
     if matches!(tail.as_str(), "th" | "st" | "nd" | "rd" | "s") {
         return TokenKind::Word;
     }
@@ -118,8 +128,8 @@ fn word_end(chars: &[(usize, char)], from: usize) -> usize {
     let at = |i: usize| chars.get(i).map(|&(_, c)| c);
     let mut i = from + 1;
     while let Some(c) = at(i) {
-        let inside = is_letter(c)
-            || (matches!(c, '-' | '‑' | '\'' | '’' | '.' | '&') && at(i + 1).is_some_and(is_letter) && !possessive(chars, i));
+        let inside =
+            is_letter(c) || (matches!(c, '-' | '‑' | '\'' | '’' | '.' | '&') && at(i + 1).is_some_and(is_letter) && !possessive(chars, i));
         if !inside {
             break;
         }
