@@ -168,7 +168,8 @@ mod tests {
 
     #[test]
     fn a_stage_gets_the_flags_it_knows() {
-        let a = args(&["--config", "p.toml", "--set", "stage.sft.epochs=2", "--force", "-vv", "--only", "sft", "--dry-run", "--limit", "3"]);
+        let a =
+            args(&["--config", "p.toml", "--set", "stage.sft.epochs=2", "--force", "-vv", "--only", "sft", "--dry-run", "--limit", "3"]);
         assert_eq!(a.for_stage(), ["--config", "p.toml", "--set", "stage.sft.epochs=2", "--limit", "3", "--force", "-v", "-v"]);
         assert_eq!(a.again(), "pipeline --config p.toml --set 'stage.sft.epochs=2'");
         assert_eq!(args(&["--config", "p.toml", "--worker", "0", "--num-workers", "2"]).config().unwrap_err().code(), 2);

@@ -45,12 +45,16 @@ fn problem(file: &PipelineFile, text: &str) -> Option<(String, Option<String>)> 
     if STAGE_NAMES.contains(&head) {
         let variant = variant?;
         let table = file.stages.get(head)?;
-        let variants: Vec<&str> = table.get("variant").and_then(|v| v.as_table()).map(|t| t.keys().map(String::as_str).collect()).unwrap_or_default();
+        let variants: Vec<&str> =
+            table.get("variant").and_then(|v| v.as_table()).map(|t| t.keys().map(String::as_str).collect()).unwrap_or_default();
         if variants.contains(&variant) {
             return None;
         }
         let known = if variants.is_empty() { "it has none".into() } else { format!("it has: {}", variants.join(", ")) };
-        return Some((format!("stage `{head}` has no variant `{variant}`"), Some(format!("a variant is a table [stage.{head}.variant.<name>]; {known}"))));
+        return Some((
+            format!("stage `{head}` has no variant `{variant}`"),
+            Some(format!("a variant is a table [stage.{head}.variant.<name>]; {known}")),
+        ));
     }
     // Whatever looks like a path, a pattern or an address is for the stage to judge.
     let bare = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
@@ -112,10 +116,17 @@ mod tests {
     #[test]
     fn a_misspelt_stage_is_shown_where_it_stands() {
         let text = message("[stage.sft]\npairs = \"x.jsonl\"\ninit_from = \"pretrian\"\n", &[]).unwrap();
-        for part in ["p.toml, line 4, column 13", "`pretrian` is neither a stage nor a path", "4 | init_from = \"pretrian\"", "  |             ^^^^^^^^^^", "did you mean `pretrain`?"] {
+        for part in [
+            "p.toml, line 4, column 13",
+            "`pretrian` is neither a stage nor a path",
+            "4 | init_from = \"pretrian\"",
+            "  |             ^^^^^^^^^^",
+            "did you mean `pretrain`?",
+        ] {
             assert!(text.contains(part), "{text}");
         }
-        let text = message("[stage.eval]\nmodels = [\n  { name = \"a\", from = \"sft/lroa\" },\n]\n[stage.sft.variant.lora]\n", &[]).unwrap();
+        let text =
+            message("[stage.eval]\nmodels = [\n  { name = \"a\", from = \"sft/lroa\" },\n]\n[stage.sft.variant.lora]\n", &[]).unwrap();
         assert!(text.contains("line 4, column 24") && text.contains("no variant `lroa`") && text.contains("it has: lora"), "{text}");
         let text = message("[stage.sft]\n", &["stage.sft.init_from=qqq"]).unwrap();
         assert!(text.contains("[stage.sft]: `qqq`") && text.contains("the stages are: crawl-clean"), "{text}");

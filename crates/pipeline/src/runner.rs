@@ -160,7 +160,9 @@ fn advise(plan: &Plan<'_>, lines: &[Line]) {
     let waiting = plan.order.iter().filter(|s| !plan.chosen.contains(s)).find(|s| plan.stale(s).is_some());
     if let Some(stage) = waiting {
         say(plan.args, &format!("next: `{} --from {stage}`\n", plan.args.again()));
-    } else if let Some(report) = lines.iter().find(|l| l.stage == LAST_WORD).map(|_| plan.run.stage(LAST_WORD).report_html()).filter(|p| p.exists()) {
+    } else if let Some(report) =
+        lines.iter().find(|l| l.stage == LAST_WORD).map(|_| plan.run.stage(LAST_WORD).report_html()).filter(|p| p.exists())
+    {
         say(plan.args, &format!("open `{}` in a browser\n", report.display()));
     }
 }
@@ -200,7 +202,11 @@ fn dry_run(plan: &Plan<'_>) -> Result<(), Failed> {
         to_stdout(&text.lines().map(|l| format!("    {l}\n")).collect::<String>())?;
     }
     let count = reasons.iter().filter(|r| r.1.is_some()).count();
-    let verdict = if count == 0 { format!("nothing to do: {} up to date\n", up_to_date(&plan.chosen)) } else { format!("{count} of {} stages would run: `{}`\n", reasons.len(), plan.args.again()) };
+    let verdict = if count == 0 {
+        format!("nothing to do: {} up to date\n", up_to_date(&plan.chosen))
+    } else {
+        format!("{count} of {} stages would run: `{}`\n", reasons.len(), plan.args.again())
+    };
     to_stdout(&verdict)
 }
 

@@ -37,7 +37,11 @@ pub(crate) enum State {
 /// The table as text.
 pub(crate) fn table(lines: &[Line]) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "{:<16} {:>6} {:>8} {:>10} {:>9} {:>9} {:>8}  look at", "stage", "done", "skipped", "rows", "rejected", "MB", "seconds");
+    let _ = writeln!(
+        out,
+        "{:<16} {:>6} {:>8} {:>10} {:>9} {:>9} {:>8}  look at",
+        "stage", "done", "skipped", "rows", "rejected", "MB", "seconds"
+    );
     for line in lines {
         let (done, skipped) = match (&line.stamp, line.state) {
             (Some(s), State::Ran { .. }) => (s.report.inputs_done.to_string(), s.report.inputs_skipped.to_string()),
@@ -86,9 +90,25 @@ mod tests {
     fn every_state_has_its_line() {
         let stamp = |report| {
             let seen = stage::stamp::look(std::path::Path::new("/nowhere"));
-            Stamp { stage: String::new(), stated_digest: handoff::Digest::of_bytes(b""), binary: seen, watch: vec![], outputs: vec![], report, wall_secs: 9.0, finished_unix_secs: 0 }
+            Stamp {
+                stage: String::new(),
+                stated_digest: handoff::Digest::of_bytes(b""),
+                binary: seen,
+                watch: vec![],
+                outputs: vec![],
+                report,
+                wall_secs: 9.0,
+                finished_unix_secs: 0,
+            }
         };
-        let report = Report { inputs_done: 2, inputs_skipped: 3, rows: 12_345, bytes_out: 2_500_000, look: vec!["runs/t/shard".into(), "other".into()], ..Report::default() };
+        let report = Report {
+            inputs_done: 2,
+            inputs_skipped: 3,
+            rows: 12_345,
+            bytes_out: 2_500_000,
+            look: vec!["runs/t/shard".into(), "other".into()],
+            ..Report::default()
+        };
         let line = |stage: &str, state, stamp| Line { stage: stage.into(), state, stamp };
         let text = table(&[
             line("crawl-clean", State::Ran { secs: 1.25 }, Some(stamp(report.clone()))),

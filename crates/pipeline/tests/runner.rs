@@ -72,9 +72,26 @@ impl World {
     fn prepare(&self, name: &str, binary: &Path) {
         let file = PipelineFile::read(&self.path("p.toml"), &[]).unwrap();
         let text = (name == "eval").then(|| "the answers 答案\n".to_owned());
-        let report = Report { inputs_done: 1, inputs_skipped: 2, rows: 1234, bytes_out: 5_000_000, look: vec![format!("runs/t/{name}")], text, ..Report::default() };
+        let report = Report {
+            inputs_done: 1,
+            inputs_skipped: 2,
+            rows: 1234,
+            bytes_out: 5_000_000,
+            look: vec![format!("runs/t/{name}")],
+            text,
+            ..Report::default()
+        };
         let watch = if name == "crawl-clean" { vec![stamp::look(&self.path("pages"))] } else { vec![] };
-        let stamp = Stamp { stage: name.into(), stated_digest: file.stage_digest(name), binary: stamp::look(binary), watch, outputs: vec![], report, wall_secs: 0.5, finished_unix_secs: 1 };
+        let stamp = Stamp {
+            stage: name.into(),
+            stated_digest: file.stage_digest(name),
+            binary: stamp::look(binary),
+            watch,
+            outputs: vec![],
+            report,
+            wall_secs: 0.5,
+            finished_unix_secs: 1,
+        };
         fs::create_dir_all(self.path("stamps")).unwrap();
         fs::write(self.path("stamps").join(format!("{name}.json")), serde_json::to_vec(&stamp).unwrap()).unwrap();
     }
@@ -146,7 +163,11 @@ fn a_failing_stage_ends_the_run_with_its_code() {
     let o = w.run(&[]);
     assert_eq!(o.status.code(), Some(3));
     assert_eq!(w.started(), ["crawl-clean", "tokenize"]);
-    for part in ["error: of its own", "error: stage `tokenize` failed with exit code 3; the stages after it were not run: shard, eval", "hint: finished work is kept; go on with `pipeline --config p.toml`"] {
+    for part in [
+        "error: of its own",
+        "error: stage `tokenize` failed with exit code 3; the stages after it were not run: shard, eval",
+        "hint: finished work is kept; go on with `pipeline --config p.toml`",
+    ] {
         assert!(err(&o).contains(part), "{}", err(&o));
     }
     assert!(err(&o).lines().any(|l| l.starts_with("tokenize") && l.ends_with("failed, exit code 3")), "{}", err(&o));
@@ -207,7 +228,11 @@ fn signals_go_to_the_stage_which_saves_first() {
         let o = child.wait_with_output().unwrap();
         assert_eq!(o.status.code(), Some(130), "{}", err(&o));
         assert_eq!(fs::read_to_string(w.path("saved")).unwrap(), "saved\n", "the stage got the signal once");
-        assert!(err(&o).contains("interrupted in stage `tokenize`") && err(&o).contains("go on with `pipeline --config p.toml`"), "{}", err(&o));
+        assert!(
+            err(&o).contains("interrupted in stage `tokenize`") && err(&o).contains("go on with `pipeline --config p.toml`"),
+            "{}",
+            err(&o)
+        );
         assert_eq!(w.started(), ["crawl-clean", "tokenize"]);
     }
 }
@@ -225,8 +250,16 @@ fn wrong_files_and_flags_are_refused_before_anything_runs() {
         }
         assert_eq!(w.started(), [] as [&str; 0]);
     };
-    check("run = \"t\"\n[stage.shard]\ninputs = \"tokenize\"\n[stage.tokenize]\ninputs = \"shard\"\n", &[], &["in a circle", "shard → tokenize → shard"]);
-    check("run = \"t\"\n[stage.shard]\ninputs = \"tokenise\"\n", &[], &["p.toml, line 3, column 10", "inputs = \"tokenise\"", "^^^^^^^^^^", "did you mean `tokenize`?"]);
+    check(
+        "run = \"t\"\n[stage.shard]\ninputs = \"tokenize\"\n[stage.tokenize]\ninputs = \"shard\"\n",
+        &[],
+        &["in a circle", "shard → tokenize → shard"],
+    );
+    check(
+        "run = \"t\"\n[stage.shard]\ninputs = \"tokenise\"\n",
+        &[],
+        &["p.toml, line 3, column 10", "inputs = \"tokenise\"", "^^^^^^^^^^", "did you mean `tokenize`?"],
+    );
     check("run = \"t\"\n[stage.sharrd]\n", &[], &["line 2", "unknown variant `sharrd`", "^"]);
     check("run = \"t\"\n", &[], &["has no [stage.<name>] table"]);
     check(FILE, &["--worker", "0", "--num-workers", "2"], &["split one stage"]);
@@ -238,7 +271,12 @@ fn wrong_files_and_flags_are_refused_before_anything_runs() {
 fn effective_values_of_all_stages_are_printed_once() {
     let w = World::new("run = \"t\"\n[stage.tokenize]\n[stage.shard]\ninputs = \"tokenize\"\n");
     for name in ["tokenize", "shard"] {
-        w.stage(name, &format!("case \"$*\" in *--print-config*) printf 'run = \"t\"\\nseed = 0\\n\\n[stage.{name}]\\nx = 1  # default\\n'; exit 0;; esac"));
+        w.stage(
+            name,
+            &format!(
+                "case \"$*\" in *--print-config*) printf 'run = \"t\"\\nseed = 0\\n\\n[stage.{name}]\\nx = 1  # default\\n'; exit 0;; esac"
+            ),
+        );
     }
     let o = w.run(&["--print-config"]);
     let table: toml::Table = toml::from_str(&out(&o)).unwrap();
