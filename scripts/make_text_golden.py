@@ -6,8 +6,9 @@ usage: make_text_golden.py [--tokenize BINARY] [--extra DIR --out FILE]      (pi
 `chat_templates.jsonl`: one case a line: template, messages, options, the rendered text, and the assistant's spans in bytes where
 the template has generation tags. Templates: our two built-in ones, and those below, written for this test, which use the
 features that published templates use (loops with neighbours, namespaces, macros, tojson, strftime_now, string methods, slices).
-`encodings.jsonl`: texts and their ids by AutoTokenizer from `tokenizer/`, a directory that our `tokenize` trained on sentences made
-of fixtures/facts/countries.tsv; with --tokenize it is trained again by that binary, otherwise the one there serves.
+`encodings.jsonl`: texts and their ids by AutoTokenizer from `tokenizer/`, a directory in the layout that our `tokenize` writes, trained
+on sentences made of fixtures/facts/countries.tsv: by our binary with --tokenize, otherwise, where there is none yet, by the Python
+library. `tokenizer_config.json` says which: only ours has a `training` record.
 
 With --extra, every *.jinja of DIR is rendered instead and the cases go to FILE; point TEXT_GOLDEN at FILE to run the Rust test
 on them. So parity is also checked on templates that are not ours to copy.
@@ -192,9 +193,41 @@ TEXTS = ["", " ", "The capital of France is Paris.", "中国最高的山是珠�
          "㐀𠀀〇々 mixed中文and English混排", "http://example.com/?q=%E4%B8%AD&n=10#top", "\u0000\u0001\u007f\u0080\uffff"]
 
 
+def training_texts():
+    import csv
+
+    with (ROOT / "fixtures" / "facts" / "countries.tsv").open(encoding="utf-8") as lines:
+        rows = list(csv.reader((line for line in lines if not line.startswith("#")), delimiter="\t"))
+    texts = [(f"{a} and {b} are told of here; see {c}. ", "en") for a, b, c, *_ in rows]
+    texts += [("、".join(row) + "。", "zh-Hans") for row in rows]
+    return texts + [(text, "und") for text in TEXTS]
+
+
+def train_in_python():
+    """The layout of our files, trained by the Python library."""
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    names = ["endoftext", "pad", "system", "user", "assistant", "tool", "im_start", "im_end"] + [f"reserved_{i}" for i in range(8)]
+    tokenizer = Tokenizer(models.BPE())
+    pattern = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(r"\p{Han}"), "isolated"), pre_tokenizers.Split(Regex(pattern), "isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=False, use_regex=False)])
+    tokenizer.decoder = decoders.ByteLevel()
+    special = [AddedToken(f"<|{name}|>", normalized=False, special=True) for name in names]
+    tokenizer.train_from_iterator((t for t, _ in training_texts()), trainers.BpeTrainer(
+        vocab_size=768, min_frequency=2, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+    directory = GOLDEN / "tokenizer"
+    directory.mkdir()
+    tokenizer.save(str(directory / "tokenizer.json"))
+    template = (ROOT / "crates" / "text" / "src" / "templates" / "plain.jinja").read_text(encoding="utf-8")
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>",
+              "pad_token": "<|pad|>", "clean_up_tokenization_spaces": False, "chat_template": template}
+    (directory / "tokenizer_config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def train_tokenizer(binary):
     """Documents as Parquet, then our binary on them; its tokenizer/ replaces the golden one."""
-    import csv
     import shutil
     import subprocess
     import tempfile
@@ -202,10 +235,7 @@ def train_tokenizer(binary):
     import pyarrow
     import pyarrow.parquet
 
-    with (ROOT / "fixtures" / "facts" / "countries.tsv").open(encoding="utf-8") as lines:
-        rows = list(csv.reader((line for line in lines if not line.startswith("#")), delimiter="\t"))
-    texts = [(f"{a} and {b} are told of here; see {c}. ", "en") for a, b, c, *_ in rows] + [("、".join(row) + "。", "zh-Hans") for row in rows]
-    texts += [(text, "und") for text in TEXTS]
+    texts = training_texts()
     n = len(texts)
     utf8, i64 = pyarrow.string(), pyarrow.int64()
     columns = {"id": [f"{i:032x}" for i in range(n)], "url": [""] * n, "text": [t for t, _ in texts], "language": [l for _, l in texts],
@@ -253,8 +283,9 @@ def main():
     write(GOLDEN / "chat_templates.jsonl", cases(templates))
     if args.tokenize:
         train_tokenizer(args.tokenize.resolve())
-    if (GOLDEN / "tokenizer").is_dir():
-        write(GOLDEN / "encodings.jsonl", encodings(GOLDEN / "tokenizer"))
+    elif not (GOLDEN / "tokenizer").is_dir():
+        train_in_python()
+    write(GOLDEN / "encodings.jsonl", encodings(GOLDEN / "tokenizer"))
 
 
 if __name__ == "__main__":

@@ -44,25 +44,13 @@ impl Config {
     /// What one field alone cannot tell.
     pub fn validate(&self) -> Result<(), ConfigProblem> {
         if self.inputs.is_empty() {
-            return Err(ConfigProblem::new(
-                "inputs",
-                "is empty: name a stage such as `tokenize`, or a folder of Parquet files",
-            ));
+            return Err(ConfigProblem::new("inputs", "is empty: name a stage such as `tokenize`, or a folder of Parquet files"));
         }
         if self.seq_len == 0 || self.seq_len >= i32::MAX as usize {
-            return Err(ConfigProblem::new(
-                "seq_len",
-                format!("is {}; a row predicts at least one token", self.seq_len),
-            ));
+            return Err(ConfigProblem::new("seq_len", format!("is {}; a row predicts at least one token", self.seq_len)));
         }
         if !(0.0..1.0).contains(&self.validation_share) {
-            return Err(ConfigProblem::new(
-                "validation_share",
-                format!(
-                    "is {}; it is a share, from 0 to below 1",
-                    self.validation_share
-                ),
-            ));
+            return Err(ConfigProblem::new("validation_share", format!("is {}; it is a share, from 0 to below 1", self.validation_share)));
         }
         if self.row_group_rows == 0 {
             return Err(ConfigProblem::new("row_group_rows", "is 0"));

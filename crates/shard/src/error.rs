@@ -113,11 +113,9 @@ impl Failure for Error {
             | Self::NoMetadata { .. }
             | Self::TokenOutOfRange { .. }
             | Self::Text(_) => Exit::Upstream,
-            Self::NoInput { .. }
-            | Self::DuplicateUnit { .. }
-            | Self::NoTokenizer
-            | Self::NotASample { .. }
-            | Self::NoSuchSample { .. } => Exit::Usage,
+            Self::NoInput { .. } | Self::DuplicateUnit { .. } | Self::NoTokenizer | Self::NotASample { .. } | Self::NoSuchSample { .. } => {
+                Exit::Usage
+            }
             _ => Exit::Failed,
         }
     }
@@ -125,23 +123,12 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Handoff(error) => return error.hint(),
-            Self::MixedTokenizers { .. } => {
-                "run `tokenize` again: it encodes what is left with the tokenizer it has now".into()
-            }
-            Self::OtherTokenizer { .. } => {
-                "set `tokenizer` to the one the shards were made with, or run `tokenize` again"
-                    .into()
-            }
+            Self::MixedTokenizers { .. } => "run `tokenize` again: it encodes what is left with the tokenizer it has now".into(),
+            Self::OtherTokenizer { .. } => "set `tokenizer` to the one the shards were made with, or run `tokenize` again".into(),
             Self::Text(_) => "run `tokenize` first, or set `tokenizer` in [stage.shard]".into(),
-            Self::NoTokenizer => {
-                "set `tokenizer` in [stage.shard] to a stage or a Hugging Face directory".into()
-            }
-            Self::NoMetadata { .. } => {
-                "it was not written by `tokenize`; encode its documents with `tokenize`".into()
-            }
-            Self::NotASample { .. } => {
-                "samples are named split, batch and row: `shard trace train-00000-000017`".into()
-            }
+            Self::NoTokenizer => "set `tokenizer` in [stage.shard] to a stage or a Hugging Face directory".into(),
+            Self::NoMetadata { .. } => "it was not written by `tokenize`; encode its documents with `tokenize`".into(),
+            Self::NotASample { .. } => "samples are named split, batch and row: `shard trace train-00000-000017`".into(),
             _ => return None,
         })
     }

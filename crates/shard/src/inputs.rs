@@ -22,20 +22,14 @@ pub(crate) struct Inputs {
 impl Inputs {
     /// Finds them, touching nothing.
     pub(crate) fn find(ctx: &StageContext, inputs: &[String]) -> Result<Self, Error> {
-        let mut found = Self {
-            shards: Vec::new(),
-            watch: Vec::new(),
-            tokenizer_dir: None,
-        };
+        let mut found = Self { shards: Vec::new(), watch: Vec::new(), tokenizer_dir: None };
         let mut cache = DigestCache::open(&ctx.run);
         for input in inputs {
             match ctx.resolve(input) {
                 InputRef::Stage(stage) => {
                     let upstream = Upstream::open(&ctx.run, &stage, "tokens")?;
                     found.watch.push(upstream.dir().manifest_dir());
-                    found
-                        .tokenizer_dir
-                        .get_or_insert_with(|| upstream.dir().tokenizer_dir());
+                    found.tokenizer_dir.get_or_insert_with(|| upstream.dir().tokenizer_dir());
                     found.shards.extend(upstream.shards().iter().cloned());
                 }
                 InputRef::Path(path) => {
@@ -49,11 +43,7 @@ impl Inputs {
         let mut seen: BTreeMap<&str, &Path> = BTreeMap::new();
         for shard in &found.shards {
             if let Some(first) = seen.insert(&shard.unit, &shard.path) {
-                return Err(Error::DuplicateUnit {
-                    unit: shard.unit.clone(),
-                    first: first.into(),
-                    second: shard.path.clone(),
-                });
+                return Err(Error::DuplicateUnit { unit: shard.unit.clone(), first: first.into(), second: shard.path.clone() });
             }
         }
         Ok(found)
@@ -62,17 +52,12 @@ impl Inputs {
 
 /// A Parquet file itself, or those directly in a folder, by name.
 fn parquet_files(path: &Path) -> Result<Vec<PathBuf>, Error> {
-    let io = |source| Error::Io {
-        path: path.to_path_buf(),
-        source,
-    };
+    let io = |source| Error::Io { path: path.to_path_buf(), source };
     let mut files = Vec::new();
     if path.is_dir() {
         for entry in std::fs::read_dir(path).map_err(io)? {
             let file = entry.map_err(io)?.path();
-            let hidden = file
-                .file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            let hidden = file.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
             if file.extension().is_some_and(|e| e == "parquet") && !hidden {
                 files.push(file);
             }
@@ -82,20 +67,13 @@ fn parquet_files(path: &Path) -> Result<Vec<PathBuf>, Error> {
         files.push(path.to_path_buf());
     }
     if files.is_empty() {
-        return Err(Error::NoInput {
-            path: path.to_path_buf(),
-        });
+        return Err(Error::NoInput { path: path.to_path_buf() });
     }
     Ok(files)
 }
 
 fn shard_at(file: &Path, cache: &mut DigestCache) -> Result<UpstreamShard, Error> {
-    let bytes = std::fs::metadata(file)
-        .map_err(|source| Error::Io {
-            path: file.to_path_buf(),
-            source,
-        })?
-        .len();
+    let bytes = std::fs::metadata(file).map_err(|source| Error::Io { path: file.to_path_buf(), source })?.len();
     Ok(UpstreamShard {
         unit: unit_name(&file.file_stem().unwrap_or_default().to_string_lossy()),
         batch: ARRIVES_LAST,

@@ -45,9 +45,7 @@ use std::time::Instant;
 
 use handoff::manifest::UnitEntry;
 use handoff::plan::why;
-use handoff::{
-    DigestBuilder, IngestLog, Manifest, OutputFile, StageDir, UnitKey, UpstreamShard, Why,
-};
+use handoff::{DigestBuilder, IngestLog, Manifest, OutputFile, StageDir, UnitKey, UpstreamShard, Why};
 use stage::{Command, ConfigProblem, DryRun, DryUnit, Report, Stage, StageContext, StageError};
 
 pub use config::{Config, Packing};
@@ -56,7 +54,7 @@ pub use error::Error;
 use inputs::Inputs;
 use order::Split;
 use pack::{Document, Packer};
-use shuffle::Order;
+use shuffle::{Order, Reading};
 use source::Source;
 use write::SampleWriter;
 
@@ -87,25 +85,14 @@ impl Stage for Shard {
         let units = plan_units(ctx, &manifest, &log, &inputs.shards);
         let todo = units.iter().filter_map(|unit| {
             let why = unit.why?.to_string();
-            Some(DryUnit {
-                unit: unit.name.clone(),
-                why,
-                bytes: unit.shards.iter().map(|shard| shard.bytes).sum(),
-            })
+            Some(DryUnit { unit: unit.name.clone(), why, bytes: unit.shards.iter().map(|shard| shard.bytes).sum() })
         });
         let notes = units
             .iter()
             .flat_map(|unit| &unit.vanished)
             .map(|name| format!("input `{name}` vanished (--prune redoes its batch without it)"));
         let (todo, notes) = (todo.collect(), notes.collect());
-        Ok(DryRun {
-            todo,
-            skip: units
-                .iter()
-                .filter(|unit| unit.why.is_none() && !unit.shards.is_empty())
-                .count() as u64,
-            notes,
-        })
+        Ok(DryRun { todo, skip: units.iter().filter(|unit| unit.why.is_none() && !unit.shards.is_empty()).count() as u64, notes })
     }
 
     fn run(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
@@ -123,12 +110,7 @@ struct Batches(Vec<Vec<String>>);
 
 impl Batches {
     fn of_log(log: &IngestLog) -> Self {
-        Self(
-            log.batches()
-                .iter()
-                .map(|batch| batch.units.iter().map(|unit| unit.name.clone()).collect())
-                .collect(),
-        )
+        Self(log.batches().iter().map(|batch| batch.units.iter().map(|unit| unit.name.clone()).collect()).collect())
     }
 
     /// What [`IngestLog::follow`] would append, without writing it.
@@ -156,60 +138,22 @@ struct Unit<'a> {
     vanished: Vec<String>,
 }
 
-fn plan_units<'a>(
-    ctx: &StageContext,
-    manifest: &Manifest,
-    batches: &Batches,
-    shards: &'a [UpstreamShard],
-) -> Vec<Unit<'a>> {
-    let by_name: BTreeMap<&str, &UpstreamShard> = shards
-        .iter()
-        .map(|shard| (shard.unit.as_str(), shard))
-        .collect();
+fn plan_units<'a>(ctx: &StageContext, manifest: &Manifest, batches: &Batches, shards: &'a [UpstreamShard]) -> Vec<Unit<'a>> {
+    let by_name: BTreeMap<&str, &UpstreamShard> = shards.iter().map(|shard| (shard.unit.as_str(), shard)).collect();
     let units = batches.0.iter().enumerate().map(|(batch, names)| {
         let name = format!("batch-{batch:05}");
-        let present: Vec<&UpstreamShard> = names
-            .iter()
-            .filter_map(|name| by_name.get(name.as_str()).copied())
-            .collect();
-        let digest = present
-            .iter()
-            .fold(DigestBuilder::new(), |d, shard| {
-                d.field(&shard.unit, shard.digest.as_bytes())
-            })
-            .finish();
-        let key = UnitKey {
-            input_digest: digest,
-            config_digest: ctx.config_digest,
-            format_version: FORMAT_VERSION,
-        };
+        let present: Vec<&UpstreamShard> = names.iter().filter_map(|name| by_name.get(name.as_str()).copied()).collect();
+        let digest = present.iter().fold(DigestBuilder::new(), |d, shard| d.field(&shard.unit, shard.digest.as_bytes())).finish();
+        let key = UnitKey { input_digest: digest, config_digest: ctx.config_digest, format_version: FORMAT_VERSION };
         let committed = manifest.units().get(&name);
-        let shards_then = committed
-            .and_then(|entry| entry.counts.get("shards"))
-            .copied()
-            .unwrap_or(0);
+        let shards_then = committed.and_then(|entry| entry.counts.get("shards")).copied().unwrap_or(0);
         let vanished = if (present.len() as u64) < shards_then {
-            names
-                .iter()
-                .filter(|name| !by_name.contains_key(name.as_str()))
-                .cloned()
-                .collect()
+            names.iter().filter(|name| !by_name.contains_key(name.as_str())).cloned().collect()
         } else {
             Vec::new()
         };
-        let why = if present.is_empty() {
-            None
-        } else {
-            why(manifest, &name, &key, ctx.force)
-        };
-        Unit {
-            name,
-            batch: batch as u32,
-            shards: present,
-            key,
-            why,
-            vanished,
-        }
+        let why = if present.is_empty() { None } else { why(manifest, &name, &key, ctx.force) };
+        Unit { name, batch: batch as u32, shards: present, key, why, vanished }
     });
     units.collect()
 }
@@ -235,10 +179,7 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
         .filter(|unit| unit.why.is_some() && ctx.worker.owns(unit.batch as usize))
         .take(ctx.limit.map_or(usize::MAX, |limit| limit as usize))
         .collect();
-    let skipped = units
-        .iter()
-        .filter(|unit| unit.why.is_none() && !unit.shards.is_empty())
-        .count();
+    let skipped = units.iter().filter(|unit| unit.why.is_none() && !unit.shards.is_empty()).count();
     if !todo.is_empty() {
         let source = Source::open(&inputs.shards, &tokenizer_dir)?;
         let bar = ctx.progress.bar("pack", todo.len() as u64, "batches");
@@ -258,22 +199,13 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
     let count = |key: &str| summary.counts.get(key).copied().unwrap_or(0);
     let per_split = Split::ALL.map(|split| {
         let name = split.name();
-        let (rows, tokens, documents) = (
-            count(&format!("samples.{name}")),
-            count(&format!("tokens.{name}")),
-            count(&format!("documents.{name}")),
-        );
-        format!(
-            "{name} {rows} rows of {} predicted tokens, {tokens} tokens of {documents} documents",
-            config.seq_len
-        )
+        let (rows, tokens, documents) =
+            (count(&format!("samples.{name}")), count(&format!("tokens.{name}")), count(&format!("documents.{name}")));
+        format!("{name} {rows} rows of {} predicted tokens, {tokens} tokens of {documents} documents", config.seq_len)
     });
     let mut notes = vec![per_split.join("; ")];
     if count("dropped_tail_tokens") > 0 {
-        notes.push(format!(
-            "{} tokens at the ends of batches dropped: the tokenizer has no pad token",
-            count("dropped_tail_tokens")
-        ));
+        notes.push(format!("{} tokens at the ends of batches dropped: the tokenizer has no pad token", count("dropped_tail_tokens")));
     }
     let data = ctx.stage_dir.data();
     Ok(Some(Report {
@@ -285,10 +217,7 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
         notes,
         look: vec![
             "shard --config … trace train-00000-000000 --pairs".to_string(),
-            format!(
-                "duckdb -c \"select sample_id, len(document_ids), num_bytes from '{}/train-*.parquet' limit 5\"",
-                data.display()
-            ),
+            format!("duckdb -c \"select sample_id, len(document_ids), num_bytes from '{}/train-*.parquet' limit 5\"", data.display()),
         ],
         watch: inputs.watch,
         text: None,
@@ -303,12 +232,7 @@ fn prune(ctx: &StageContext, manifest: &mut Manifest, units: &[Unit<'_>]) -> Res
     };
     if !ctx.prune {
         let stage = ctx.stage_dir.name().to_string();
-        return Err(handoff::Error::Vanished {
-            stage,
-            count: vanished.len(),
-            first: first.to_string(),
-        }
-        .into());
+        return Err(handoff::Error::Vanished { stage, count: vanished.len(), first: first.to_string() }.into());
     }
     for unit in units.iter().filter(|unit| unit.shards.is_empty()) {
         manifest.remove(&unit.name)?;
@@ -327,22 +251,13 @@ struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
-    fn new(
-        ctx: &StageContext,
-        config: &Config,
-        source: &'a Source,
-        unit: &Unit<'_>,
-        split: Split,
-    ) -> Result<Self, Error> {
+    fn new(ctx: &StageContext, config: &Config, source: &'a Source, unit: &Unit<'_>, split: Split) -> Result<Self, Error> {
         let mut extra = source.metadata.clone();
         for (key, value) in [
             ("seq_len_tokens", config.seq_len.to_string()),
             ("row_tokens", (config.seq_len + 1).to_string()),
             ("packing", config.packing.name().to_string()),
-            (
-                "shuffle",
-                "documents of a batch, by hash of seed, batch and id".to_string(),
-            ),
+            ("shuffle", "documents of a batch, by hash of seed, batch and id".to_string()),
             ("seed", ctx.seed.to_string()),
             ("validation_share", config.validation_share.to_string()),
         ] {
@@ -350,39 +265,16 @@ impl<'a> Side<'a> {
         }
         let path = ctx.stage_dir.split_shard(split.name(), unit.batch);
         let digest = unit.key.config_digest.to_string();
-        let writer = SampleWriter::create(
-            &path,
-            source.width,
-            (split, unit.batch),
-            config.row_group_rows,
-            digest,
-            extra,
-        )?;
-        let packer = Packer::new(
-            config.seq_len,
-            source.end_id,
-            source.pad_id,
-            &source.token_bytes,
-        );
-        Ok(Self {
-            packer,
-            writer,
-            names: BTreeMap::new(),
-            documents: 0,
-            tokens: 0,
-        })
+        let writer = SampleWriter::create(&path, source.width, (split, unit.batch), config.row_group_rows, digest, extra)?;
+        let packer = Packer::new(config.seq_len, source.end_id, source.pad_id, &source.token_bytes);
+        Ok(Self { packer, writer, names: BTreeMap::new(), documents: 0, tokens: 0 })
     }
 
     fn push(&mut self, id: &str, document: Document<'_>) -> Result<(), Error> {
         self.names.insert(document.index, id.to_string());
         self.documents += 1;
         self.tokens += document.ids.len() as u64;
-        let Self {
-            packer,
-            writer,
-            names,
-            ..
-        } = self;
+        let Self { packer, writer, names, .. } = self;
         let mut result = Ok(());
         packer.push(document, |row| {
             if result.is_ok() {
@@ -395,19 +287,8 @@ impl<'a> Side<'a> {
         result
     }
 
-    fn finish(
-        self,
-        dir: &StageDir,
-        split: Split,
-        counts: &mut BTreeMap<String, u64>,
-    ) -> Result<OutputFile, Error> {
-        let Self {
-            packer,
-            mut writer,
-            names,
-            documents,
-            tokens,
-        } = self;
+    fn finish(self, dir: &StageDir, split: Split, counts: &mut BTreeMap<String, u64>) -> Result<OutputFile, Error> {
+        let Self { packer, mut writer, names, documents, tokens } = self;
         let mut result = Ok(());
         let tail = packer.finish(|row| {
             let ids = names_of(&row.documents, &names);
@@ -425,57 +306,31 @@ impl<'a> Side<'a> {
 }
 
 fn names_of(documents: &[usize], names: &BTreeMap<usize, String>) -> Vec<String> {
-    documents
-        .iter()
-        .map(|index| names.get(index).cloned().unwrap_or_default())
-        .collect()
+    documents.iter().map(|index| names.get(index).cloned().unwrap_or_default()).collect()
 }
 
-fn pack_batch(
-    ctx: &StageContext,
-    config: &Config,
-    source: &Source,
-    unit: &Unit<'_>,
-) -> Result<UnitEntry, Error> {
+fn pack_batch(ctx: &StageContext, config: &Config, source: &Source, unit: &Unit<'_>) -> Result<UnitEntry, Error> {
     let start = Instant::now();
     let mut train = Side::new(ctx, config, source, unit, Split::Train)?;
     let mut validation = Side::new(ctx, config, source, unit, Split::Validation)?;
-    let order = Order {
-        seed: ctx.seed,
-        batch: unit.batch,
-        validation_share: config.validation_share,
-    };
     let mut ids = Vec::new();
     let mut index = 0;
-    let vocab_size = source.tokenizer.vocab_size();
-    let parts = shuffle::in_order(
-        &unit.shards,
-        order,
-        source.width,
-        vocab_size,
-        config.max_memory_mb * 1_000_000,
-        |part| {
-            for entry in &part.entries {
-                part.read_ids(entry, &mut ids);
-                let side = if entry.split == Split::Train {
-                    &mut train
-                } else {
-                    &mut validation
-                };
-                side.push(
-                    &entry.id,
-                    Document {
-                        index,
-                        ids: &ids,
-                        num_bytes: entry.num_bytes,
-                    },
-                )?;
-                index += 1;
-            }
-            Ok(())
-        },
-    )?;
-    tracing::debug!(unit = %unit.name, parts, "shuffled");
+    let reading = Reading {
+        shards: &unit.shards,
+        order: Order { seed: ctx.seed, batch: unit.batch, validation_share: config.validation_share },
+        width: source.width,
+        vocab_size: source.tokenizer.vocab_size(),
+        max_bytes: config.max_memory_mb * 1_000_000,
+    };
+    reading.in_order(|part| {
+        for entry in &part.entries {
+            part.read_ids(entry, &mut ids);
+            let side = if entry.split == Split::Train { &mut train } else { &mut validation };
+            side.push(&entry.id, Document { index, ids: &ids, num_bytes: entry.num_bytes })?;
+            index += 1;
+        }
+        Ok(())
+    })?;
     let mut counts = BTreeMap::from([("shards".to_string(), unit.shards.len() as u64)]);
     let train = train.finish(&ctx.stage_dir, Split::Train, &mut counts)?;
     let validation = validation.finish(&ctx.stage_dir, Split::Validation, &mut counts)?;

@@ -29,21 +29,14 @@ impl Split {
         let digest = DigestBuilder::new().field("split", document_id).finish();
         // 53 bits make an exact float from 0 to below 1.
         let unit = (first_u64(digest.as_bytes()) >> 11) as f64 / (1_u64 << 53) as f64;
-        if unit < validation_share {
-            Self::Validation
-        } else {
-            Self::Train
-        }
+        if unit < validation_share { Self::Validation } else { Self::Train }
     }
 }
 
 /// Sorting a batch's documents by this key (and by id where two are equal) puts them into uniformly random order.
 pub fn shuffle_key(seed: u64, batch: u32, document_id: &str) -> u64 {
-    let digest = DigestBuilder::new()
-        .field("seed", seed.to_le_bytes())
-        .field("batch", batch.to_le_bytes())
-        .field("document", document_id)
-        .finish();
+    let digest =
+        DigestBuilder::new().field("seed", seed.to_le_bytes()).field("batch", batch.to_le_bytes()).field("document", document_id).finish();
     first_u64(digest.as_bytes())
 }
 
@@ -58,26 +51,18 @@ mod tests {
     use super::*;
 
     fn ids(n: usize) -> Vec<String> {
-        (0..n)
-            .map(|i| handoff::document_id("source", &i.to_string(), ""))
-            .collect()
+        (0..n).map(|i| handoff::document_id("source", &i.to_string(), "")).collect()
     }
 
     #[test]
     fn the_share_is_met_and_nested() {
         let ids = ids(20_000);
-        let held = |share: f64| {
-            ids.iter()
-                .filter(|id| Split::of(id, share) == Split::Validation)
-                .count()
-        };
+        let held = |share: f64| ids.iter().filter(|id| Split::of(id, share) == Split::Validation).count();
         // Four standard deviations of a binomial around 400 and 4000.
         assert!((320..480).contains(&held(0.02)), "{}", held(0.02));
         assert!((3770..4230).contains(&held(0.2)), "{}", held(0.2));
         assert_eq!(held(0.0), 0);
-        assert!(ids.iter().all(
-            |id| Split::of(id, 0.02) == Split::Train || Split::of(id, 0.2) == Split::Validation
-        ));
+        assert!(ids.iter().all(|id| Split::of(id, 0.02) == Split::Train || Split::of(id, 0.2) == Split::Validation));
     }
 
     #[test]
@@ -87,29 +72,16 @@ mod tests {
         let mut places = [0_u32; 8];
         for seed in 0..8000 {
             let first = shuffle_key(seed, 0, &ids[0]);
-            places[ids
-                .iter()
-                .filter(|id| shuffle_key(seed, 0, id) < first)
-                .count()] += 1;
+            places[ids.iter().filter(|id| shuffle_key(seed, 0, id) < first).count()] += 1;
         }
-        let chi_square: f64 = places
-            .iter()
-            .map(|n| (f64::from(*n) - 1000.0).powi(2) / 1000.0)
-            .sum();
-        assert!(
-            chi_square < 24.3,
-            "chi square {chi_square} with 7 degrees of freedom: p < 0.001, {places:?}"
-        );
+        let chi_square: f64 = places.iter().map(|n| (f64::from(*n) - 1000.0).powi(2) / 1000.0).sum();
+        assert!(chi_square < 24.3, "chi square {chi_square} with 7 degrees of freedom: p < 0.001, {places:?}");
     }
 
     #[test]
     fn order_and_split_do_not_depend_on_each_other() {
         // Kendall's tau between place in the input and in the shuffled order is near 0, also among held-out documents.
-        let held: Vec<String> = ids(20_000)
-            .into_iter()
-            .filter(|id| Split::of(id, 0.05) == Split::Validation)
-            .take(800)
-            .collect();
+        let held: Vec<String> = ids(20_000).into_iter().filter(|id| Split::of(id, 0.05) == Split::Validation).take(800).collect();
         let keys: Vec<u64> = held.iter().map(|id| shuffle_key(7, 3, id)).collect();
         let mut concordant = 0_i64;
         for i in 0..keys.len() {

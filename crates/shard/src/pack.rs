@@ -50,16 +50,8 @@ pub struct Packer<'a> {
 impl<'a> Packer<'a> {
     /// `token_bytes` holds the bytes of text behind each id; `pad_id` fills the last row.
     pub fn new(seq_len: usize, end_id: u32, pad_id: Option<u32>, token_bytes: &'a [u32]) -> Self {
-        let row = Row {
-            ids: vec![end_id],
-            ..Row::default()
-        };
-        Self {
-            row_tokens: seq_len + 1,
-            pad_id,
-            token_bytes,
-            row,
-        }
+        let row = Row { ids: vec![end_id], ..Row::default() };
+        Self { row_tokens: seq_len + 1, pad_id, token_bytes, row }
     }
 
     /// Adds a document; `emit` takes every row that is full.
@@ -79,13 +71,7 @@ impl<'a> Packer<'a> {
             from += take;
             if self.row.ids.len() == self.row_tokens {
                 let carried = part[take - 1];
-                let full = std::mem::replace(
-                    &mut self.row,
-                    Row {
-                        ids: vec![carried],
-                        ..Row::default()
-                    },
-                );
+                let full = std::mem::replace(&mut self.row, Row { ids: vec![carried], ..Row::default() });
                 emit(full);
                 self.open_part(document.index, 0, from - 1);
             }
@@ -101,15 +87,9 @@ impl<'a> Packer<'a> {
             Some(pad) => {
                 self.row.ids.resize(self.row_tokens, pad);
                 emit(self.row);
-                Tail {
-                    padding_tokens: missing as u64,
-                    dropped_tokens: 0,
-                }
+                Tail { padding_tokens: missing as u64, dropped_tokens: 0 }
             }
-            None => Tail {
-                padding_tokens: 0,
-                dropped_tokens: targets as u64,
-            },
+            None => Tail { padding_tokens: 0, dropped_tokens: targets as u64 },
         }
     }
 
@@ -123,9 +103,7 @@ impl<'a> Packer<'a> {
     }
 
     fn bytes_of(&self, id: u32) -> u64 {
-        self.token_bytes
-            .get(id as usize)
-            .map_or(0, |n| u64::from(*n))
+        self.token_bytes.get(id as usize).map_or(0, |n| u64::from(*n))
     }
 }
 
@@ -150,21 +128,12 @@ mod tests {
     const PAD: u32 = 1;
 
     fn pack(documents: &[&[u32]], seq_len: usize, pad: Option<u32>) -> (Vec<Row>, Tail) {
-        let lengths: Vec<u32> = (0..100)
-            .map(|id| if id < 2 { 0 } else { id % 5 + 1 })
-            .collect();
+        let lengths: Vec<u32> = (0..100).map(|id| if id < 2 { 0 } else { id % 5 + 1 }).collect();
         let mut rows = Vec::new();
         let mut packer = Packer::new(seq_len, END, pad, &lengths);
         for (index, ids) in documents.iter().enumerate() {
             let num_bytes = ids.iter().map(|id| u64::from(lengths[*id as usize])).sum();
-            packer.push(
-                Document {
-                    index,
-                    ids,
-                    num_bytes,
-                },
-                |row| rows.push(row),
-            );
+            packer.push(Document { index, ids, num_bytes }, |row| rows.push(row));
         }
         let tail = packer.finish(|row| rows.push(row));
         (rows, tail)
@@ -172,66 +141,21 @@ mod tests {
 
     #[test]
     fn rows_overlap_by_one_and_name_their_parts() {
-        let (rows, tail) = pack(
-            &[&[10, 11, END], &[20, END], &[30, 31, 32, END]],
-            4,
-            Some(PAD),
-        );
+        let (rows, tail) = pack(&[&[10, 11, END], &[20, END], &[30, 31, 32, END]], 4, Some(PAD));
         let ids: Vec<&[u32]> = rows.iter().map(|row| row.ids.as_slice()).collect();
-        assert_eq!(
-            ids,
-            [
-                [END, 10, 11, END, 20],
-                [20, END, 30, 31, 32],
-                [32, END, PAD, PAD, PAD]
-            ]
-        );
-        assert_eq!(
-            (
-                rows[0].document_starts.as_slice(),
-                rows[0].documents.as_slice()
-            ),
-            ([1, 4].as_slice(), [0, 1].as_slice())
-        );
-        assert_eq!(
-            (
-                rows[1].document_starts.as_slice(),
-                rows[1].token_offsets.as_slice()
-            ),
-            ([0, 2].as_slice(), [0, 0].as_slice())
-        );
-        assert_eq!(
-            (
-                rows[2].documents.as_slice(),
-                rows[2].token_offsets.as_slice()
-            ),
-            ([2].as_slice(), [2].as_slice())
-        );
-        assert_eq!(
-            tail,
-            Tail {
-                padding_tokens: 3,
-                dropped_tokens: 0
-            }
-        );
+        assert_eq!(ids, [[END, 10, 11, END, 20], [20, END, 30, 31, 32], [32, END, PAD, PAD, PAD]]);
+        assert_eq!((rows[0].document_starts.as_slice(), rows[0].documents.as_slice()), ([1, 4].as_slice(), [0, 1].as_slice()));
+        assert_eq!((rows[1].document_starts.as_slice(), rows[1].token_offsets.as_slice()), ([0, 2].as_slice(), [0, 0].as_slice()));
+        assert_eq!((rows[2].documents.as_slice(), rows[2].token_offsets.as_slice()), ([2].as_slice(), [2].as_slice()));
+        assert_eq!(tail, Tail { padding_tokens: 3, dropped_tokens: 0 });
     }
 
     #[test]
     fn without_padding_the_tail_is_dropped_and_counted() {
         let (rows, tail) = pack(&[&[10, 11, END], &[20, END]], 4, None);
         assert_eq!(rows.len(), 1);
-        assert_eq!(
-            tail,
-            Tail {
-                padding_tokens: 0,
-                dropped_tokens: 1
-            }
-        );
-        assert_eq!(
-            pack(&[&[10, 11, 12, END]], 4, None),
-            pack(&[&[10, 11, 12, END]], 4, Some(PAD)),
-            "a full row needs no tail"
-        );
+        assert_eq!(tail, Tail { padding_tokens: 0, dropped_tokens: 1 });
+        assert_eq!(pack(&[&[10, 11, 12, END]], 4, None), pack(&[&[10, 11, 12, END]], 4, Some(PAD)), "a full row needs no tail");
     }
 
     #[test]
@@ -239,40 +163,21 @@ mod tests {
         // Lengths from a fixed recurrence: documents shorter and much longer than a row.
         let mut state = 12345_u64;
         let mut next = |below: u64| {
-            state = state
-                .wrapping_mul(6364136223846793005)
-                .wrapping_add(1442695040888963407);
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             (state >> 33) % below
         };
-        let documents: Vec<Vec<u32>> = (0..60)
-            .map(|_| {
-                (0..next(40))
-                    .map(|_| 2 + next(98) as u32)
-                    .chain([END])
-                    .collect::<Vec<u32>>()
-            })
-            .collect();
+        let documents: Vec<Vec<u32>> =
+            (0..60).map(|_| (0..next(40)).map(|_| 2 + next(98) as u32).chain([END]).collect::<Vec<u32>>()).collect();
         let slices: Vec<&[u32]> = documents.iter().map(Vec::as_slice).collect();
-        let bytes: i64 = documents
-            .iter()
-            .flatten()
-            .map(|id| if *id < 2 { 0 } else { i64::from(id % 5 + 1) })
-            .sum();
+        let bytes: i64 = documents.iter().flatten().map(|id| if *id < 2 { 0 } else { i64::from(id % 5 + 1) }).sum();
         for seq_len in [1, 2, 3, 7, 16, 1000] {
             let (rows, tail) = pack(&slices, seq_len, Some(PAD));
             assert!(rows.iter().all(|row| row.ids.len() == seq_len + 1));
-            let targets: Vec<u32> = rows
-                .iter()
-                .flat_map(|row| row.ids[1..].iter().copied())
-                .collect();
+            let targets: Vec<u32> = rows.iter().flat_map(|row| row.ids[1..].iter().copied()).collect();
             let stream: Vec<u32> = documents.concat();
             assert_eq!(targets[..stream.len()], stream);
             assert_eq!(targets.len() - stream.len(), tail.padding_tokens as usize);
-            assert_eq!(
-                rows.iter().map(|row| row.num_bytes).sum::<i64>(),
-                bytes,
-                "seq_len {seq_len}"
-            );
+            assert_eq!(rows.iter().map(|row| row.num_bytes).sum::<i64>(), bytes, "seq_len {seq_len}");
             for row in &rows {
                 for (part, start) in row.document_starts.iter().enumerate() {
                     let (start, offset) = (*start as usize, row.token_offsets[part] as usize);
@@ -287,22 +192,8 @@ mod tests {
         let lengths = [0, 0, 3];
         let mut packer = Packer::new(2, END, Some(PAD), &lengths);
         let mut bytes = Vec::new();
-        packer.push(
-            Document {
-                index: 0,
-                ids: &[2, 2, 2, END],
-                num_bytes: 10,
-            },
-            |row| bytes.push(row.num_bytes),
-        );
-        packer.push(
-            Document {
-                index: 1,
-                ids: &[1, END],
-                num_bytes: 5,
-            },
-            |row| bytes.push(row.num_bytes),
-        );
+        packer.push(Document { index: 0, ids: &[2, 2, 2, END], num_bytes: 10 }, |row| bytes.push(row.num_bytes));
+        packer.push(Document { index: 1, ids: &[1, END], num_bytes: 5 }, |row| bytes.push(row.num_bytes));
         packer.finish(|row| bytes.push(row.num_bytes));
         assert_eq!(bytes, [6, 4, 5]);
     }

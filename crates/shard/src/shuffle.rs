@@ -43,6 +43,22 @@ enum Ids {
     U32(Vec<u32>),
 }
 
+impl Ids {
+    /// Adds the ids of a document; where they start. The vocabulary fits the width, so no id is cut.
+    fn append(&mut self, tokens: &[u32]) -> usize {
+        match self {
+            Self::U16(all) => {
+                all.extend(tokens.iter().map(|token| *token as u16));
+                all.len() - tokens.len()
+            }
+            Self::U32(all) => {
+                all.extend_from_slice(tokens);
+                all.len() - tokens.len()
+            }
+        }
+    }
+}
+
 /// One part of the order, in memory.
 #[derive(Debug)]
 pub(crate) struct Part {
@@ -52,15 +68,8 @@ pub(crate) struct Part {
 
 impl Part {
     fn new(width: TokenWidth) -> Self {
-        let ids = if width == TokenWidth::U16 {
-            Ids::U16(Vec::new())
-        } else {
-            Ids::U32(Vec::new())
-        };
-        Self {
-            entries: Vec::new(),
-            ids,
-        }
+        let ids = if width == TokenWidth::U16 { Ids::U16(Vec::new()) } else { Ids::U32(Vec::new()) };
+        Self { entries: Vec::new(), ids }
     }
 
     fn bytes(&self) -> u64 {
@@ -95,174 +104,104 @@ impl<E: Into<Error>> From<E> for Stopped {
     }
 }
 
-/// Calls `take` with the parts of the shuffled order, one after the other. A single document larger than the memory allowed is still
-/// read whole. Returns how many parts there were.
-pub(crate) fn in_order(
-    shards: &[&UpstreamShard],
-    order: Order,
-    width: TokenWidth,
-    vocab_size: usize,
-    max_bytes: u64,
-    mut take: impl FnMut(&Part) -> Result<(), Error>,
-) -> Result<u64, Error> {
-    // The first attempt is a part that is everything; how far it gets says how many parts are needed.
-    let mut parts = 1_u64;
-    'attempt: loop {
-        for part in 0..parts {
-            match load(shards, order, width, vocab_size, max_bytes, (part, parts)) {
-                Ok(loaded) => take(&loaded)?,
+/// What is read, and within which memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    pub(crate) shards: &'a [&'a UpstreamShard],
+    pub(crate) order: Order,
+    pub(crate) width: TokenWidth,
+    pub(crate) vocab_size: usize,
+    pub(crate) max_bytes: u64,
+}
+
+impl Reading<'_> {
+    /// Calls `take` with the parts of the shuffled order, one after the other. A single document larger than the memory allowed is
+    /// still read whole.
+    pub(crate) fn in_order(&self, mut take: impl FnMut(&Part) -> Result<(), Error>) -> Result<(), Error> {
+        // The first attempt is a part that is everything; how far it gets says how many parts are needed.
+        let mut parts = 1_u64;
+        let first = loop {
+            match self.load(0, parts) {
+                Ok(first) => break first,
                 Err(Stopped::Failed(error)) => return Err(error),
-                Err(Stopped::TooLarge(times)) if part == 0 => {
-                    // Some room for parts that are larger than the mean.
+                // Some room for parts that are larger than the mean.
+                Err(Stopped::TooLarge(times)) => {
                     parts = ((parts as f64 * times * 1.2).ceil() as u64).max(parts + 1);
-                    continue 'attempt;
                 }
-                Err(Stopped::TooLarge(_)) => {
-                    // Parts before this one have been given out; cut this one alone in two, and so on.
-                    split(
-                        shards,
-                        order,
-                        width,
-                        vocab_size,
-                        max_bytes,
-                        (2 * part, 2 * parts),
-                        &mut take,
-                    )?;
-                    split(
-                        shards,
-                        order,
-                        width,
-                        vocab_size,
-                        max_bytes,
-                        (2 * part + 1, 2 * parts),
-                        &mut take,
-                    )?;
+            }
+        };
+        tracing::debug!(parts, "reading the shuffled order");
+        take(&first)?;
+        drop(first);
+        (1..parts).try_for_each(|part| self.part(part, parts, &mut take))
+    }
+
+    /// One part, cut in two where it does not fit.
+    fn part(&self, part: u64, parts: u64, take: &mut impl FnMut(&Part) -> Result<(), Error>) -> Result<(), Error> {
+        match self.load(part, parts) {
+            Ok(loaded) => take(&loaded),
+            Err(Stopped::Failed(error)) => Err(error),
+            Err(Stopped::TooLarge(_)) => {
+                self.part(2 * part, 2 * parts, take)?;
+                self.part(2 * part + 1, 2 * parts, take)
+            }
+        }
+    }
+
+    /// Reads one part, sorted.
+    fn load(&self, part: u64, parts: u64) -> Result<Part, Stopped> {
+        let mut loaded = Part::new(self.width);
+        let (mut seen, mut total) = (0, 0);
+        for shard in self.shards {
+            total += source::open(&shard.path)?.rows();
+        }
+        for shard in self.shards {
+            let reader = source::open(&shard.path)?;
+            for batch in reader.batches_of(BATCH_ROWS, &["document_id", "input_ids", "num_bytes"])? {
+                let batch = batch?;
+                self.append(&mut loaded, &batch, shard, (part, parts))?;
+                seen += batch.num_rows() as u64;
+                // One document may be larger than everything allowed; cutting further would not help.
+                if loaded.bytes() > self.max_bytes && loaded.entries.len() > 1 {
+                    let read = seen as f64 / total.max(1) as f64;
+                    return Err(Stopped::TooLarge(loaded.bytes() as f64 / self.max_bytes as f64 / read));
                 }
             }
         }
-        return Ok(parts);
+        loaded.entries.sort_by(|a, b| a.key.cmp(&b.key).then_with(|| a.id.cmp(&b.id)));
+        Ok(loaded)
     }
-}
 
-fn split(
-    shards: &[&UpstreamShard],
-    order: Order,
-    width: TokenWidth,
-    vocab_size: usize,
-    max_bytes: u64,
-    (part, parts): (u64, u64),
-    take: &mut impl FnMut(&Part) -> Result<(), Error>,
-) -> Result<(), Error> {
-    match load(shards, order, width, vocab_size, max_bytes, (part, parts)) {
-        Ok(loaded) => take(&loaded),
-        Err(Stopped::Failed(error)) => Err(error),
-        Err(Stopped::TooLarge(_)) => {
-            split(
-                shards,
-                order,
-                width,
-                vocab_size,
-                max_bytes,
-                (2 * part, 2 * parts),
-                take,
-            )?;
-            split(
-                shards,
-                order,
-                width,
-                vocab_size,
-                max_bytes,
-                (2 * part + 1, 2 * parts),
-                take,
-            )
+    fn append(&self, loaded: &mut Part, batch: &RecordBatch, shard: &UpstreamShard, (part, parts): (u64, u64)) -> Result<(), Error> {
+        let Order { seed, batch: number, validation_share } = self.order;
+        let ids = columns::strings(batch, "document_id")?;
+        let num_bytes = columns::i64s(batch, "num_bytes")?;
+        for (row, tokens) in columns::token_rows(batch, "input_ids")?.iter().enumerate() {
+            let id = ids.value(row);
+            let key = shuffle_key(seed, number, id);
+            if part_of(key, parts) != part {
+                continue;
+            }
+            if let Some(bad) = tokens.iter().find(|token| **token as usize >= self.vocab_size) {
+                let (path, document) = (shard.path.clone(), id.to_string());
+                return Err(Error::TokenOutOfRange { path, document, id: *bad, vocab_size: self.vocab_size });
+            }
+            loaded.entries.push(Entry {
+                key,
+                id: id.to_string(),
+                split: Split::of(id, validation_share),
+                num_bytes: num_bytes.value(row).max(0) as u64,
+                start: loaded.ids.append(tokens),
+                len: tokens.len(),
+            });
         }
+        Ok(())
     }
 }
 
 /// Which of `parts` equal ranges a key falls into.
 fn part_of(key: u64, parts: u64) -> u64 {
     ((u128::from(key) * u128::from(parts)) >> 64) as u64
-}
-
-/// Reads one part, sorted.
-fn load(
-    shards: &[&UpstreamShard],
-    order: Order,
-    width: TokenWidth,
-    vocab_size: usize,
-    max_bytes: u64,
-    (part, parts): (u64, u64),
-) -> Result<Part, Stopped> {
-    let mut loaded = Part::new(width);
-    let (mut seen, mut total) = (0, 0);
-    for shard in shards {
-        total += source::open(&shard.path)?.rows();
-    }
-    for shard in shards {
-        let reader = source::open(&shard.path)?;
-        for batch in reader.batches_of(BATCH_ROWS, &["document_id", "input_ids", "num_bytes"])? {
-            let batch = batch?;
-            append(&mut loaded, &batch, shard, order, vocab_size, (part, parts))?;
-            seen += batch.num_rows() as u64;
-            // One document may be larger than everything allowed; cutting further would not help.
-            if loaded.bytes() > max_bytes && loaded.entries.len() > 1 {
-                return Err(Stopped::TooLarge(
-                    loaded.bytes() as f64 / max_bytes as f64 * total as f64 / seen.max(1) as f64,
-                ));
-            }
-        }
-    }
-    loaded
-        .entries
-        .sort_by(|a, b| a.key.cmp(&b.key).then_with(|| a.id.cmp(&b.id)));
-    Ok(loaded)
-}
-
-fn append(
-    loaded: &mut Part,
-    batch: &RecordBatch,
-    shard: &UpstreamShard,
-    order: Order,
-    vocab_size: usize,
-    (part, parts): (u64, u64),
-) -> Result<(), Error> {
-    let ids = columns::strings(batch, "document_id")?;
-    let num_bytes = columns::i64s(batch, "num_bytes")?;
-    let rows = columns::token_rows(batch, "input_ids")?;
-    for (row, tokens) in rows.iter().enumerate() {
-        let id = ids.value(row);
-        let key = shuffle_key(order.seed, order.batch, id);
-        if part_of(key, parts) != part {
-            continue;
-        }
-        if let Some(bad) = tokens.iter().find(|token| **token as usize >= vocab_size) {
-            return Err(Error::TokenOutOfRange {
-                path: shard.path.clone(),
-                document: id.to_string(),
-                id: *bad,
-                vocab_size,
-            });
-        }
-        let start = match &mut loaded.ids {
-            Ids::U16(all) => {
-                all.extend(tokens.iter().map(|token| *token as u16)); // below the vocabulary, which fits the width
-                all.len() - tokens.len()
-            }
-            Ids::U32(all) => {
-                all.extend_from_slice(tokens);
-                all.len() - tokens.len()
-            }
-        };
-        loaded.entries.push(Entry {
-            key,
-            id: id.to_string(),
-            split: Split::of(id, order.validation_share),
-            num_bytes: num_bytes.value(row).max(0) as u64,
-            start,
-            len: tokens.len(),
-        });
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -275,10 +214,7 @@ mod tests {
             assert_eq!(part_of(0, parts), 0);
             assert_eq!(part_of(u64::MAX, parts), parts - 1);
             let keys: Vec<u64> = (0..100).map(|i| u64::MAX / 100 * i).collect();
-            assert!(
-                keys.windows(2)
-                    .all(|pair| part_of(pair[0], parts) <= part_of(pair[1], parts))
-            );
+            assert!(keys.windows(2).all(|pair| part_of(pair[0], parts) <= part_of(pair[1], parts)));
         }
         // Cutting a part in two keeps its documents.
         for key in [0, 1 << 40, u64::MAX / 3, u64::MAX] {

@@ -12,13 +12,7 @@ use crate::config::Config;
 use crate::inputs::Inputs;
 
 /// Metadata keys that travel from token shards to sample shards as they are.
-const CARRIED: [&str; 5] = [
-    "tokenizer_digest",
-    "vocab_size",
-    "padded_vocab_size",
-    "eos_token_id",
-    "pad_token_id",
-];
+const CARRIED: [&str; 5] = ["tokenizer_digest", "vocab_size", "padded_vocab_size", "eos_token_id", "pad_token_id"];
 
 /// The tokenizer behind all shards, and what packing has to know of it.
 #[derive(Debug)]
@@ -44,11 +38,7 @@ pub(crate) fn open(path: &Path) -> Result<ShardReader, Error> {
 }
 
 /// Where the tokenizer is.
-pub(crate) fn tokenizer_dir(
-    ctx: &StageContext,
-    config: &Config,
-    inputs: &Inputs,
-) -> Result<PathBuf, Error> {
+pub(crate) fn tokenizer_dir(ctx: &StageContext, config: &Config, inputs: &Inputs) -> Result<PathBuf, Error> {
     match &config.tokenizer {
         Some(reference) => Ok(match ctx.resolve(reference) {
             InputRef::Stage(stage) => ctx.run.reference(&stage).tokenizer_dir(),
@@ -64,9 +54,7 @@ impl Source {
         let mut first: Option<(&Path, BTreeMap<String, String>)> = None;
         for shard in shards {
             let reader = open(&shard.path)?;
-            let digest = |keys: &BTreeMap<String, String>| {
-                keys.get("tokenizer_digest").cloned().unwrap_or_default()
-            };
+            let digest = |keys: &BTreeMap<String, String>| keys.get("tokenizer_digest").cloned().unwrap_or_default();
             match &first {
                 None => first = Some((&shard.path, reader.metadata().clone())),
                 Some((path, keys)) if digest(keys) != digest(reader.metadata()) => {
@@ -80,21 +68,9 @@ impl Source {
                 Some(_) => {}
             }
         }
-        let (path, keys) = first.ok_or_else(|| Error::NoInput {
-            path: tokenizer_dir.to_path_buf(),
-        })?;
-        let key = |key: &'static str| {
-            keys.get(key).ok_or_else(|| Error::NoMetadata {
-                path: path.to_path_buf(),
-                key,
-            })
-        };
-        let number = |name: &'static str| {
-            key(name)?.parse::<u32>().map_err(|_| Error::NoMetadata {
-                path: path.to_path_buf(),
-                key: name,
-            })
-        };
+        let (path, keys) = first.ok_or_else(|| Error::NoInput { path: tokenizer_dir.to_path_buf() })?;
+        let key = |key: &'static str| keys.get(key).ok_or_else(|| Error::NoMetadata { path: path.to_path_buf(), key });
+        let number = |name: &'static str| key(name)?.parse::<u32>().map_err(|_| Error::NoMetadata { path: path.to_path_buf(), key: name });
         let tokenizer = Tokenizer::load(tokenizer_dir)?;
         if tokenizer.digest() != key("tokenizer_digest")? {
             return Err(Error::OtherTokenizer {
@@ -103,15 +79,8 @@ impl Source {
                 got: tokenizer.digest().to_string(),
             });
         }
-        let pad_id = if keys.contains_key("pad_token_id") {
-            Some(number("pad_token_id")?)
-        } else {
-            None
-        };
-        let metadata = CARRIED
-            .iter()
-            .filter_map(|name| Some((name.to_string(), keys.get(*name)?.clone())))
-            .collect();
+        let pad_id = if keys.contains_key("pad_token_id") { Some(number("pad_token_id")?) } else { None };
+        let metadata = CARRIED.iter().filter_map(|name| Some((name.to_string(), keys.get(*name)?.clone()))).collect();
         Ok(Self {
             token_bytes: tokenizer.token_byte_lengths(),
             width: TokenWidth::for_vocab(number("padded_vocab_size")? as usize),

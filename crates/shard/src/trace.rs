@@ -1,7 +1,7 @@
 //! `shard trace`: what a sample is made of, and what it teaches: a prefix, and the token that comes next.
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::Path;
 
 use arrow::array::{Array, Int64Array, StringArray};
 use handoff::{Error as HandoffError, ShardReader, TokenWidth, columns, schema};
@@ -24,14 +24,13 @@ pub(crate) fn command() -> Command<Shard> {
     let clap = clap::Command::new("trace")
         .about("Prints a sample: the documents it came from and, with --pairs, every prefix and its next token")
         .arg(clap::Arg::new("sample").required(true).value_name("SAMPLE").help("Name of the sample, such as train-00000-000017"))
-        .arg(clap::Arg::new("pairs").long("pairs").action(clap::ArgAction::SetTrue).help("Print every prefix and the token that comes next"));
+        .arg(
+            clap::Arg::new("pairs").long("pairs").action(clap::ArgAction::SetTrue).help("Print every prefix and the token that comes next"),
+        );
     Command {
         clap,
         run: |ctx, config, matches| {
-            let name = matches
-                .get_one::<String>("sample")
-                .map(String::as_str)
-                .unwrap_or_default();
+            let name = matches.get_one::<String>("sample").map(String::as_str).unwrap_or_default();
             trace(ctx, config, name, matches.get_flag("pairs")).map_err(StageError::from)
         },
     }
@@ -51,25 +50,14 @@ struct Sample {
 ///
 /// # Errors
 /// When there is no such sample, or no tokenizer to spell it.
-pub(crate) fn trace(
-    ctx: &StageContext,
-    config: &Config,
-    name: &str,
-    pairs: bool,
-) -> Result<String, Error> {
-    let (split, batch, row) = parse_sample_id(name).ok_or_else(|| Error::NotASample {
-        name: name.to_string(),
-    })?;
+pub(crate) fn trace(ctx: &StageContext, config: &Config, name: &str, pairs: bool) -> Result<String, Error> {
+    let (split, batch, row) = parse_sample_id(name).ok_or_else(|| Error::NotASample { name: name.to_string() })?;
     let path = ctx.stage_dir.split_shard(split.name(), batch);
     let sample = read(&path, name, row)?;
     let inputs = Inputs::find(ctx, &config.inputs)?;
     let tokenizer = Tokenizer::load(&source::tokenizer_dir(ctx, config, &inputs)?)?;
 
-    let used = sample
-        .ids
-        .iter()
-        .position(|id| Some(*id) == sample.pad_id)
-        .unwrap_or(sample.ids.len());
+    let used = sample.ids.iter().position(|id| Some(*id) == sample.pad_id).unwrap_or(sample.ids.len());
     let mut out = String::new();
     let targets = used.saturating_sub(1);
     let padding = sample.ids.len() - used;
@@ -79,25 +67,13 @@ pub(crate) fn trace(
         "sample {name}: {targets} predicted tokens, {} bytes of text, {} document part(s){}",
         sample.num_bytes,
         sample.documents.len(),
-        if padding > 0 {
-            format!(", {padding} tokens of padding")
-        } else {
-            String::new()
-        }
+        if padding > 0 { format!(", {padding} tokens of padding") } else { String::new() }
     );
     for part in 0..sample.documents.len() {
         let (start, end) = bounds(&sample, part, used);
         let offset = sample.offsets[part];
-        let from = if offset > 0 {
-            format!(" from its token {offset}")
-        } else {
-            String::new()
-        };
-        let _ = writeln!(
-            out,
-            "\npart {part}: tokens {start}..{end}, document {}{from}",
-            sample.documents[part]
-        );
+        let from = if offset > 0 { format!(" from its token {offset}") } else { String::new() };
+        let _ = writeln!(out, "\npart {part}: tokens {start}..{end}, document {}{from}", sample.documents[part]);
         let text = tokenizer.decode(&sample.ids[start..end])?;
         let _ = writeln!(out, "  {}", shorten_end(&one_line(&text)));
         if pairs {
@@ -105,12 +81,7 @@ pub(crate) fn trace(
                 // Within a document, what stands before; at its start, the token that ended the one before.
                 let from = if at == start { at - 1 } else { start };
                 let prefix = tokenizer.decode(&sample.ids[from..at])?;
-                let _ = writeln!(
-                    out,
-                    "  {} → {}",
-                    shorten_start(&one_line(&prefix)),
-                    spell(&tokenizer, sample.ids[at])?
-                );
+                let _ = writeln!(out, "  {} → {}", shorten_start(&one_line(&prefix)), spell(&tokenizer, sample.ids[at])?);
             }
         }
     }
@@ -118,27 +89,18 @@ pub(crate) fn trace(
 }
 
 fn bounds(sample: &Sample, part: usize, used: usize) -> (usize, usize) {
-    let at = |part: usize| {
-        sample
-            .starts
-            .get(part)
-            .map_or(used, |start| (*start).max(0) as usize)
-    };
+    let at = |part: usize| sample.starts.get(part).map_or(used, |start| (*start).max(0) as usize);
     (at(part), at(part + 1))
 }
 
-fn read(path: &PathBuf, name: &str, row: u64) -> Result<Sample, Error> {
+fn read(path: &Path, name: &str, row: u64) -> Result<Sample, Error> {
     let reader = match ShardReader::open(path, &schema::samples(TokenWidth::U16)) {
         Err(HandoffError::WrongColumn { column, .. }) if column == "input_ids" => {
             ShardReader::open(path, &schema::samples(TokenWidth::U32))?
         }
         other => other?,
     };
-    let missing = || Error::NoSuchSample {
-        name: name.to_string(),
-        path: path.clone(),
-        rows: reader.rows(),
-    };
+    let missing = || Error::NoSuchSample { name: name.to_string(), path: path.to_path_buf(), rows: reader.rows() };
     let mut before = 0;
     for batch in reader.batches(BATCH_ROWS)? {
         let batch = batch?;
@@ -146,33 +108,22 @@ fn read(path: &PathBuf, name: &str, row: u64) -> Result<Sample, Error> {
         if row < before + rows {
             let one = batch.slice((row - before) as usize, 1);
             let wrong = |column: &str| HandoffError::WrongColumn {
-                path: path.clone(),
+                path: path.to_path_buf(),
                 column: column.to_string(),
                 expected: "List".into(),
                 got: "another type".into(),
             };
             let documents = columns::lists(&one, "document_ids")?.value(0);
-            let documents = documents
-                .as_any()
-                .downcast_ref::<StringArray>()
-                .ok_or_else(|| wrong("document_ids"))?;
+            let documents = documents.as_any().downcast_ref::<StringArray>().ok_or_else(|| wrong("document_ids"))?;
             let offsets = columns::lists(&one, "token_offsets")?.value(0);
-            let offsets = offsets
-                .as_any()
-                .downcast_ref::<Int64Array>()
-                .ok_or_else(|| wrong("token_offsets"))?;
+            let offsets = offsets.as_any().downcast_ref::<Int64Array>().ok_or_else(|| wrong("token_offsets"))?;
             return Ok(Sample {
                 ids: columns::token_rows(&one, "input_ids")?.swap_remove(0),
                 starts: columns::i32_rows(&one, "document_starts")?.swap_remove(0),
-                documents: (0..documents.len())
-                    .map(|i| documents.value(i).to_string())
-                    .collect(),
+                documents: (0..documents.len()).map(|i| documents.value(i).to_string()).collect(),
                 offsets: offsets.values().to_vec(),
                 num_bytes: columns::i64s(&one, "num_bytes")?.value(0),
-                pad_id: reader
-                    .metadata()
-                    .get("pad_token_id")
-                    .and_then(|id| id.parse().ok()),
+                pad_id: reader.metadata().get("pad_token_id").and_then(|id| id.parse().ok()),
             });
         }
         before += rows;
@@ -198,23 +149,13 @@ fn one_line(text: &str) -> String {
 
 fn shorten_start(text: &str) -> String {
     let count = text.chars().count();
-    if count <= SHOWN_CHARS {
-        text.to_string()
-    } else {
-        format!(
-            "…{}",
-            text.chars().skip(count - SHOWN_CHARS).collect::<String>()
-        )
-    }
+    if count <= SHOWN_CHARS { text.to_string() } else { format!("…{}", text.chars().skip(count - SHOWN_CHARS).collect::<String>()) }
 }
 
 fn shorten_end(text: &str) -> String {
     if text.chars().count() <= 2 * SHOWN_CHARS {
         text.to_string()
     } else {
-        format!(
-            "{}…",
-            text.chars().take(2 * SHOWN_CHARS).collect::<String>()
-        )
+        format!("{}…", text.chars().take(2 * SHOWN_CHARS).collect::<String>())
     }
 }

@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Int32Type, Int64Type};
-use handoff::{
-    OutputFile, ShardMeta, ShardWriter, StageDir, TableSchema, TokenWidth, columns, schema,
-};
+use handoff::{OutputFile, ShardMeta, ShardWriter, StageDir, TableSchema, TokenWidth, columns, schema};
 
 use crate::Error;
 use crate::order::Split;
@@ -55,23 +53,10 @@ impl SampleWriter {
     ) -> Result<Self, Error> {
         extra.insert("split".into(), split.name().into());
         extra.insert("batch".into(), batch.to_string());
-        let meta = ShardMeta {
-            stage: "shard".into(),
-            config_digest,
-            extra,
-        };
+        let meta = ShardMeta { stage: "shard".into(), config_digest, extra };
         let table = schema::samples(width);
         let writer = ShardWriter::with_row_group_rows(path, &table, &meta, group_rows)?;
-        Ok(Self {
-            writer,
-            table,
-            width,
-            split,
-            batch,
-            group_rows,
-            written: 0,
-            pending: Vec::new(),
-        })
+        Ok(Self { writer, table, width, split, batch, group_rows, written: 0, pending: Vec::new() })
     }
 
     /// Adds a row whose parts' documents are named `document_ids`.
@@ -93,31 +78,13 @@ impl SampleWriter {
             return Ok(());
         }
         let first = self.written;
-        let names = (0..self.pending.len() as u64)
-            .map(|row| sample_id(self.split, self.batch, first + row));
-        let take = |f: &dyn Fn(&mut Row) -> Vec<i32>, rows: &mut [Pending]| {
-            rows.iter_mut().map(|p| f(&mut p.row)).collect::<Vec<_>>()
-        };
+        let names = (0..self.pending.len() as u64).map(|row| sample_id(self.split, self.batch, first + row));
+        let take = |f: &dyn Fn(&mut Row) -> Vec<i32>, rows: &mut [Pending]| rows.iter_mut().map(|p| f(&mut p.row)).collect::<Vec<_>>();
         let names = StringArray::from_iter_values(names);
-        let starts = take(
-            &|row| std::mem::take(&mut row.document_starts),
-            &mut self.pending,
-        );
-        let ids: Vec<Vec<u32>> = self
-            .pending
-            .iter_mut()
-            .map(|p| std::mem::take(&mut p.row.ids))
-            .collect();
-        let offsets: Vec<Vec<i64>> = self
-            .pending
-            .iter_mut()
-            .map(|p| std::mem::take(&mut p.row.token_offsets))
-            .collect();
-        let documents: Vec<Vec<String>> = self
-            .pending
-            .iter_mut()
-            .map(|p| std::mem::take(&mut p.document_ids))
-            .collect();
+        let starts = take(&|row| std::mem::take(&mut row.document_starts), &mut self.pending);
+        let ids: Vec<Vec<u32>> = self.pending.iter_mut().map(|p| std::mem::take(&mut p.row.ids)).collect();
+        let offsets: Vec<Vec<i64>> = self.pending.iter_mut().map(|p| std::mem::take(&mut p.row.token_offsets)).collect();
+        let documents: Vec<Vec<String>> = self.pending.iter_mut().map(|p| std::mem::take(&mut p.document_ids)).collect();
         let num_bytes = Int64Array::from_iter_values(self.pending.iter().map(|p| p.row.num_bytes));
         let columns: Vec<ArrayRef> = vec![
             Arc::new(names),
@@ -127,8 +94,7 @@ impl SampleWriter {
             columns::build_list::<Int64Type>(&offsets),
             Arc::new(num_bytes),
         ];
-        self.writer
-            .write(&RecordBatch::try_new(self.table.arrow.clone(), columns)?)?;
+        self.writer.write(&RecordBatch::try_new(self.table.arrow.clone(), columns)?)?;
         self.written += self.pending.len() as u64;
         self.pending.clear();
         Ok(())
@@ -147,19 +113,9 @@ mod tests {
     #[test]
     fn sample_names_round_trip() {
         for split in Split::ALL {
-            assert_eq!(
-                parse_sample_id(&sample_id(split, 12, 1_234_567)),
-                Some((split, 12, 1_234_567))
-            );
+            assert_eq!(parse_sample_id(&sample_id(split, 12, 1_234_567)), Some((split, 12, 1_234_567)));
         }
-        for bad in [
-            "",
-            "train",
-            "train-0",
-            "test-00000-000001",
-            "train-x-1",
-            "train-1-",
-        ] {
+        for bad in ["", "train", "train-0", "test-00000-000001", "train-x-1", "train-1-"] {
             assert_eq!(parse_sample_id(bad), None, "{bad}");
         }
     }

@@ -5,10 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray};
-use handoff::{
-    Digest, Manifest, RunDir, ShardMeta, ShardReader, ShardWriter, StageDir, TokenWidth, UnitEntry,
-    UnitKey, columns, schema,
-};
+use handoff::{Digest, Manifest, RunDir, ShardMeta, ShardReader, ShardWriter, StageDir, TokenWidth, UnitEntry, UnitKey, columns, schema};
 use shard::order::Split;
 use shard::{Config, Error, Shard};
 use stage::{Exit, Failure, Report, Stage, StageContext};
@@ -29,24 +26,12 @@ fn tokenizer(merge: bool) -> Tokenizer {
         merges.push(("a".to_string(), "b".to_string()));
     }
     let vocab: Vocab = tokens.into_iter().zip(0..).collect();
-    let mut inner = Inner::new(
-        BPE::builder()
-            .vocab_and_merges(vocab, merges)
-            .build()
-            .expect("model"),
-    );
+    let mut inner = Inner::new(BPE::builder().vocab_and_merges(vocab, merges).build().expect("model"));
     inner.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
     inner.with_decoder(Some(ByteLevel::default()));
     inner.add_special_tokens(&special::ALL.map(|token| AddedToken::from(token, true)));
     let json = inner.to_string(false).expect("serializes").into_bytes();
-    let files = TokenizerFiles::new(
-        json,
-        Some(special::END),
-        special::END,
-        special::PAD,
-        template::PLAIN,
-        Default::default(),
-    );
+    let files = TokenizerFiles::new(json, Some(special::END), special::END, special::PAD, template::PLAIN, Default::default());
     Tokenizer::from_files(files).expect("loads")
 }
 
@@ -57,76 +42,36 @@ fn documents(salt: usize) -> Vec<(String, String)> {
             let text = match n % 4 {
                 0 => format!("{salt}:{n} 中国最高的山是珠穆朗玛峰。"),
                 1 => format!("{salt}:{n} short"),
-                2 => format!(
-                    "{salt}:{n} {}",
-                    "a longer document that fills several rows. ".repeat(4 + n / 4)
-                ),
+                2 => format!("{salt}:{n} {}", "a longer document that fills several rows. ".repeat(4 + n / 4)),
                 _ => format!("{salt}:{n} The capital of France is Paris."),
             };
-            (
-                handoff::document_id("test", &format!("{salt}/{n}"), &text),
-                text,
-            )
+            (handoff::document_id("test", &format!("{salt}/{n}"), &text), text)
         })
         .collect()
 }
 
-fn write_tokens(
-    dir: &StageDir,
-    path: &Path,
-    tokenizer: &Tokenizer,
-    documents: &[(String, String)],
-) -> handoff::OutputFile {
-    let rows: Vec<Vec<u32>> = documents
-        .iter()
-        .map(|(_, text)| {
-            tokenizer
-                .encode(text)
-                .expect("encodes")
-                .into_iter()
-                .chain([0])
-                .collect()
-        })
-        .collect();
+fn write_tokens(dir: &StageDir, path: &Path, tokenizer: &Tokenizer, documents: &[(String, String)]) -> handoff::OutputFile {
+    let rows: Vec<Vec<u32>> =
+        documents.iter().map(|(_, text)| tokenizer.encode(text).expect("encodes").into_iter().chain([0]).collect()).collect();
     let n = documents.len();
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(
-            documents.iter().map(|d| d.0.as_str()),
-        )),
+        Arc::new(StringArray::from_iter_values(documents.iter().map(|d| d.0.as_str()))),
         columns::build_tokens(TokenWidth::U16, &rows),
-        Arc::new(Int64Array::from_iter_values(
-            documents.iter().map(|d| d.1.len() as i64),
-        )),
+        Arc::new(Int64Array::from_iter_values(documents.iter().map(|d| d.1.len() as i64))),
         Arc::new(StringArray::from(vec!["en"; n])),
         Arc::new(StringArray::from(vec!["test"; n])),
     ];
     let extra = [
         ("tokenizer_digest", tokenizer.digest().to_string()),
         ("vocab_size", tokenizer.vocab_size().to_string()),
-        (
-            "padded_vocab_size",
-            tokenizer.padded_vocab_size().to_string(),
-        ),
+        ("padded_vocab_size", tokenizer.padded_vocab_size().to_string()),
         ("eos_token_id", "0".to_string()),
         ("pad_token_id", "1".to_string()),
     ];
-    let extra = extra
-        .into_iter()
-        .map(|(key, value)| (key.to_string(), value))
-        .collect();
+    let extra = extra.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
     let table = schema::tokens(TokenWidth::U16);
-    let mut writer = ShardWriter::create(
-        path,
-        &table,
-        &ShardMeta {
-            extra,
-            ..ShardMeta::default()
-        },
-    )
-    .expect("creates");
-    writer
-        .write(&RecordBatch::try_new(table.arrow.clone(), columns).expect("a batch"))
-        .expect("writes");
+    let mut writer = ShardWriter::create(path, &table, &ShardMeta { extra, ..ShardMeta::default() }).expect("creates");
+    writer.write(&RecordBatch::try_new(table.arrow.clone(), columns).expect("a batch")).expect("writes");
     writer.finish(dir).expect("finishes")
 }
 
@@ -135,27 +80,14 @@ fn add_shard(run: &Path, name: &str, (batch, index): (u32, u32), salt: usize) {
     add_shard_of(run, name, (batch, index), &tokenizer(false), salt);
 }
 
-fn add_shard_of(
-    run: &Path,
-    name: &str,
-    (batch, index): (u32, u32),
-    tokenizer: &Tokenizer,
-    salt: usize,
-) {
+fn add_shard_of(run: &Path, name: &str, (batch, index): (u32, u32), tokenizer: &Tokenizer, salt: usize) {
     let dir = RunDir::new(run).stage("tokenize");
     if !dir.tokenizer_dir().exists() {
         std::fs::create_dir_all(dir.tokenizer_dir()).expect("creates");
-        tokenizer
-            .files()
-            .copy_to(&dir.tokenizer_dir())
-            .expect("writes");
+        tokenizer.files().copy_to(&dir.tokenizer_dir()).expect("writes");
     }
     let output = write_tokens(&dir, &dir.data_shard(index), tokenizer, &documents(salt));
-    let key = UnitKey {
-        input_digest: output.digest,
-        config_digest: Digest::of_bytes(b"config"),
-        format_version: 1,
-    };
+    let key = UnitKey { input_digest: output.digest, config_digest: Digest::of_bytes(b"config"), format_version: 1 };
     let entry = UnitEntry {
         unit: name.into(),
         batch,
@@ -166,21 +98,12 @@ fn add_shard_of(
         counts: BTreeMap::new(),
         wall_secs: 0.0,
     };
-    Manifest::load(&dir)
-        .expect("loads")
-        .commit(entry)
-        .expect("commits");
+    Manifest::load(&dir).expect("loads").commit(entry).expect("commits");
 }
 
 fn config(changes: &str) -> Config {
-    let mut merged: toml::Table =
-        toml::from_str(Shard::DEFAULT_TOML).expect("the default file parses");
-    merged.extend(
-        toml::from_str::<toml::Table>(
-            "inputs = [\"tokenize\"]\nseq_len = 64\nvalidation_share = 0.2",
-        )
-        .expect("parses"),
-    );
+    let mut merged: toml::Table = toml::from_str(Shard::DEFAULT_TOML).expect("the default file parses");
+    merged.extend(toml::from_str::<toml::Table>("inputs = [\"tokenize\"]\nseq_len = 64\nvalidation_share = 0.2").expect("parses"));
     merged.extend(toml::from_str::<toml::Table>(changes).expect("parses"));
     let config: Config = merged.try_into().expect("a configuration");
     config.validate().expect("valid");
@@ -197,16 +120,8 @@ fn go(run: &Path, changes: &str) -> Result<Report, Error> {
 
 fn files(run: &Path) -> BTreeMap<PathBuf, Digest> {
     let folder = RunDir::new(run).stage("shard").data();
-    let digest = |path: PathBuf| {
-        (
-            path.strip_prefix(run).expect("below the run").to_path_buf(),
-            Digest::of_file(&path).expect("reads"),
-        )
-    };
-    std::fs::read_dir(folder)
-        .expect("lists")
-        .map(|entry| digest(entry.expect("lists").path()))
-        .collect()
+    let digest = |path: PathBuf| (path.strip_prefix(run).expect("below the run").to_path_buf(), Digest::of_file(&path).expect("reads"));
+    std::fs::read_dir(folder).expect("lists").map(|entry| digest(entry.expect("lists").path())).collect()
 }
 
 /// A row of a sample shard.
@@ -220,9 +135,7 @@ struct Row {
 }
 
 fn rows(run: &Path, split: Split, batch: u32) -> Vec<Row> {
-    let path = RunDir::new(run)
-        .stage("shard")
-        .split_shard(split.name(), batch);
+    let path = RunDir::new(run).stage("shard").split_shard(split.name(), batch);
     let reader = ShardReader::open(&path, &schema::samples(TokenWidth::U16)).expect("opens");
     let mut out = Vec::new();
     for batch in reader.batches(7).expect("reads") {
@@ -235,24 +148,14 @@ fn rows(run: &Path, split: Split, batch: u32) -> Vec<Row> {
         let num_bytes = columns::i64s(&batch, "num_bytes").expect("bytes");
         for row in 0..batch.num_rows() {
             let names_of = documents.value(row);
-            let names_of = names_of
-                .as_any()
-                .downcast_ref::<StringArray>()
-                .expect("strings");
+            let names_of = names_of.as_any().downcast_ref::<StringArray>().expect("strings");
             let offsets = offsets.value(row);
             out.push(Row {
                 sample_id: names.value(row).to_string(),
                 ids: ids[row].clone(),
                 starts: starts[row].clone(),
-                documents: (0..names_of.len())
-                    .map(|i| names_of.value(i).to_string())
-                    .collect(),
-                offsets: offsets
-                    .as_any()
-                    .downcast_ref::<Int64Array>()
-                    .expect("numbers")
-                    .values()
-                    .to_vec(),
+                documents: (0..names_of.len()).map(|i| names_of.value(i).to_string()).collect(),
+                offsets: offsets.as_any().downcast_ref::<Int64Array>().expect("numbers").values().to_vec(),
                 num_bytes: num_bytes.value(row),
             });
         }
@@ -262,10 +165,7 @@ fn rows(run: &Path, split: Split, batch: u32) -> Vec<Row> {
 
 #[test]
 fn the_default_file_is_the_configuration() {
-    let Err(error) = toml::from_str::<toml::Table>(Shard::DEFAULT_TOML)
-        .expect("parses")
-        .try_into::<Config>()
-    else {
+    let Err(error) = toml::from_str::<toml::Table>(Shard::DEFAULT_TOML).expect("parses").try_into::<Config>() else {
         panic!("`inputs` must be given");
     };
     assert!(error.to_string().contains("inputs"), "{error}");
@@ -288,17 +188,11 @@ fn every_token_of_every_document_is_a_target_once() {
         for (number, row) in rows.iter().enumerate() {
             assert_eq!(row.ids.len(), 65);
             assert_eq!(row.sample_id, format!("{}-00000-{number:06}", split.name()));
-            assert!(
-                number == 0 || row.ids[0] == *rows[number - 1].ids.last().expect("not empty"),
-                "rows overlap by one token"
-            );
+            assert!(number == 0 || row.ids[0] == *rows[number - 1].ids.last().expect("not empty"), "rows overlap by one token");
             bytes += row.num_bytes;
             for part in 0..row.starts.len() {
                 let start = row.starts[part] as usize;
-                let end = row
-                    .starts
-                    .get(part + 1)
-                    .map_or(row.ids.len(), |next| *next as usize);
+                let end = row.starts.get(part + 1).map_or(row.ids.len(), |next| *next as usize);
                 let id = &row.documents[part];
                 assert_eq!(Split::of(id, 0.2), split);
                 let mut expected = tokenizer.encode(&texts[id]).expect("encodes");
@@ -316,22 +210,10 @@ fn every_token_of_every_document_is_a_target_once() {
                 }
             }
         }
-        let expected: usize = texts
-            .iter()
-            .filter(|(id, _)| Split::of(id, 0.2) == split)
-            .map(|(_, text)| text.len())
-            .sum();
-        assert_eq!(
-            bytes as usize,
-            expected,
-            "every byte of {} is counted once",
-            split.name()
-        );
+        let expected: usize = texts.iter().filter(|(id, _)| Split::of(id, 0.2) == split).map(|(_, text)| text.len()).sum();
+        assert_eq!(bytes as usize, expected, "every byte of {} is counted once", split.name());
     }
-    let total: usize = texts
-        .values()
-        .map(|text| tokenizer.encode(text).expect("encodes").len() + 1)
-        .sum();
+    let total: usize = texts.values().map(|text| tokenizer.encode(text).expect("encodes").len() + 1).sum();
     assert_eq!(seen.len(), total);
     assert!(seen.values().all(|count| *count == 1));
 }
@@ -346,29 +228,17 @@ fn a_rerun_does_nothing_and_a_new_batch_only_adds() {
     let report = go(run.path(), "").expect("runs");
     assert_eq!((report.inputs_done, report.inputs_skipped), (0, 1));
     assert_eq!(files(run.path()), before);
-    let held = |batch| {
-        rows(run.path(), Split::Validation, batch)
-            .into_iter()
-            .flat_map(|row| row.documents)
-            .collect::<Vec<_>>()
-    };
+    let held = |batch| rows(run.path(), Split::Validation, batch).into_iter().flat_map(|row| row.documents).collect::<Vec<_>>();
     let held_before = held(0);
 
     add_shard(run.path(), "a", (1, 1), 1);
     let dry = Shard::dry_run(&context(run.path()), &config("")).expect("plans");
-    assert_eq!(
-        (dry.todo.len(), dry.todo[0].unit.as_str(), dry.skip),
-        (1, "batch-00001", 1)
-    );
+    assert_eq!((dry.todo.len(), dry.todo[0].unit.as_str(), dry.skip), (1, "batch-00001", 1));
     let report = go(run.path(), "").expect("runs");
     assert_eq!((report.inputs_done, report.inputs_skipped), (1, 1));
     let after = files(run.path());
     assert_eq!(after.len(), 4);
-    assert!(
-        before
-            .iter()
-            .all(|(path, digest)| after.get(path) == Some(digest))
-    );
+    assert!(before.iter().all(|(path, digest)| after.get(path) == Some(digest)));
     assert_eq!(held(0), held_before);
 }
 
@@ -377,19 +247,9 @@ fn in_one_go_or_one_batch_at_a_time() {
     let step = tempfile::tempdir().expect("temporary directory");
     let once = tempfile::tempdir().expect("temporary directory");
     for batch in 0..3 {
-        add_shard(
-            step.path(),
-            &format!("s{batch}"),
-            (batch, batch),
-            batch as usize,
-        );
+        add_shard(step.path(), &format!("s{batch}"), (batch, batch), batch as usize);
         go(step.path(), "").expect("runs");
-        add_shard(
-            once.path(),
-            &format!("s{batch}"),
-            (batch, batch),
-            batch as usize,
-        );
+        add_shard(once.path(), &format!("s{batch}"), (batch, batch), batch as usize);
     }
     go(once.path(), "").expect("runs");
     assert_eq!(files(step.path()), files(once.path()));
@@ -398,14 +258,8 @@ fn in_one_go_or_one_batch_at_a_time() {
 #[test]
 fn the_same_bytes_with_little_memory() {
     // 25,000 documents need more than the 1 MB that is the least.
-    let many: Vec<(String, String)> = (0..25_000)
-        .map(|n| {
-            (
-                handoff::document_id("test", &n.to_string(), ""),
-                format!("文{n} text"),
-            )
-        })
-        .collect();
+    let many: Vec<(String, String)> =
+        (0..25_000).map(|n| (handoff::document_id("test", &n.to_string(), ""), format!("文{n} text"))).collect();
     let mut seen = Vec::new();
     for memory in [1, 1000] {
         let run = tempfile::tempdir().expect("temporary directory");
@@ -414,10 +268,7 @@ fn the_same_bytes_with_little_memory() {
         std::fs::create_dir(&folder).expect("creates");
         let dir = RunDir::new(run.path()).stage("more");
         write_tokens(&dir, &folder.join("many.parquet"), &tokenizer(false), &many);
-        let inputs = format!(
-            "inputs = [\"tokenize\", {:?}]\nmax_memory_mb = {memory}",
-            folder.display().to_string()
-        );
+        let inputs = format!("inputs = [\"tokenize\", {:?}]\nmax_memory_mb = {memory}", folder.display().to_string());
         go(run.path(), &inputs).expect("runs");
         seen.push(files(run.path()));
     }
@@ -432,17 +283,9 @@ fn the_seed_changes_the_order_and_not_the_split() {
     for seed in [0, 1] {
         let run = tempfile::tempdir().expect("temporary directory");
         add_shard(run.path(), "a", (0, 0), 0);
-        let ctx = StageContext {
-            seed,
-            ..context(run.path())
-        };
+        let ctx = StageContext { seed, ..context(run.path()) };
         shard::run(&ctx, &config("")).expect("runs");
-        let names = |split| {
-            rows(run.path(), split, 0)
-                .into_iter()
-                .flat_map(|row| row.documents)
-                .collect::<Vec<_>>()
-        };
+        let names = |split| rows(run.path(), split, 0).into_iter().flat_map(|row| row.documents).collect::<Vec<_>>();
         let mut validation = names(Split::Validation);
         validation.sort();
         validation.dedup();
@@ -463,10 +306,7 @@ fn workers_share_the_batches() {
         }
     }
     for index in [1, 0] {
-        let ctx = StageContext {
-            worker: stage::Worker { index, count: 2 },
-            ..context(run.path())
-        };
+        let ctx = StageContext { worker: stage::Worker { index, count: 2 }, ..context(run.path()) };
         shard::run(&ctx, &config("")).expect("runs");
     }
     go(whole.path(), "").expect("runs");
@@ -479,29 +319,15 @@ fn metadata_says_what_a_loader_needs() {
     add_shard(run.path(), "a", (0, 0), 0);
     go(run.path(), "validation_share = 0.0").expect("runs");
     let dir = RunDir::new(run.path()).stage("shard");
-    let reader = ShardReader::open(
-        &dir.split_shard("train", 0),
-        &schema::samples(TokenWidth::U16),
-    )
-    .expect("opens");
+    let reader = ShardReader::open(&dir.split_shard("train", 0), &schema::samples(TokenWidth::U16)).expect("opens");
     let keys = reader.metadata();
-    let expected = [
-        ("seq_len_tokens", "64"),
-        ("row_tokens", "65"),
-        ("pad_token_id", "1"),
-        ("split", "train"),
-        ("packing", "concat"),
-        ("batch", "0"),
-    ];
+    let expected =
+        [("seq_len_tokens", "64"), ("row_tokens", "65"), ("pad_token_id", "1"), ("split", "train"), ("packing", "concat"), ("batch", "0")];
     for (key, value) in expected {
         assert_eq!(keys.get(key).map(String::as_str), Some(value), "{key}");
     }
     assert_eq!(keys["tokenizer_digest"], tokenizer(false).digest());
-    let empty = ShardReader::open(
-        &dir.split_shard("validation", 0),
-        &schema::samples(TokenWidth::U16),
-    )
-    .expect("opens");
+    let empty = ShardReader::open(&dir.split_shard("validation", 0), &schema::samples(TokenWidth::U16)).expect("opens");
     assert_eq!(empty.rows(), 0);
 }
 
@@ -513,10 +339,7 @@ fn mixed_tokenizers_are_refused() {
     let error = go(run.path(), "").expect_err("refused");
     assert!(matches!(error, Error::MixedTokenizers { .. }), "{error}");
     assert_eq!(error.exit(), Exit::Upstream);
-    assert!(
-        !RunDir::new(run.path()).stage("shard").data().exists(),
-        "nothing was written"
-    );
+    assert!(!RunDir::new(run.path()).stage("shard").data().exists(), "nothing was written");
 }
 
 #[test]
@@ -533,11 +356,7 @@ fn a_tokenizer_that_is_missing_or_another_is_refused() {
     assert_eq!(error.exit(), Exit::Upstream, "{error}");
     let data = RunDir::new(run.path()).stage("tokenize").data();
     let fresh = tempfile::tempdir().expect("temporary directory");
-    let error = go(
-        fresh.path(),
-        &format!("inputs = [{:?}]", data.display().to_string()),
-    )
-    .expect_err("refused");
+    let error = go(fresh.path(), &format!("inputs = [{:?}]", data.display().to_string())).expect_err("refused");
     assert!(matches!(error, Error::NoTokenizer), "{error}");
 }
 
@@ -551,21 +370,14 @@ fn a_bad_shard_is_refused_with_its_name() {
     let whole = std::fs::read(&path).expect("reads");
     std::fs::write(&path, &whole[..whole.len() - 100]).expect("writes");
     let error = go(run.path(), "").expect_err("refused");
-    assert!(
-        error.to_string().contains("bytes, recorded were"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("bytes, recorded were"), "{error}");
     assert_eq!(error.exit(), Exit::Upstream);
 
     let folder = tempfile::tempdir().expect("temporary directory");
     let check = |expected: &str| {
         let fresh = tempfile::tempdir().expect("temporary directory");
         let tokenizer_dir = RunDir::new(run.path()).stage("tokenize").tokenizer_dir();
-        let inputs = format!(
-            "inputs = [{:?}]\ntokenizer = {:?}",
-            folder.path().display().to_string(),
-            tokenizer_dir.display().to_string()
-        );
+        let inputs = format!("inputs = [{:?}]\ntokenizer = {:?}", folder.path().display().to_string(), tokenizer_dir.display().to_string());
         let error = go(fresh.path(), &inputs).expect_err("refused");
         assert!(error.to_string().contains(expected), "{error}");
         assert_eq!(error.exit(), Exit::Upstream);
@@ -574,20 +386,11 @@ fn a_bad_shard_is_refused_with_its_name() {
     std::fs::write(&file, &whole[..whole.len() - 100]).expect("writes");
     check("not a readable Parquet file");
     let table = schema::tokens(TokenWidth::U16);
-    let newer = handoff::TableSchema {
-        version: 99,
-        ..table.clone()
-    };
+    let newer = handoff::TableSchema { version: 99, ..table.clone() };
     let dir = RunDir::new(folder.path()).stage("x");
-    ShardWriter::create(&file, &newer, &ShardMeta::default())
-        .expect("creates")
-        .finish(&dir)
-        .expect("finishes");
+    ShardWriter::create(&file, &newer, &ShardMeta::default()).expect("creates").finish(&dir).expect("finishes");
     check("holds version 99");
-    ShardWriter::create(&file, &table, &ShardMeta::default())
-        .expect("creates")
-        .finish(&dir)
-        .expect("finishes");
+    ShardWriter::create(&file, &table, &ShardMeta::default()).expect("creates").finish(&dir).expect("finishes");
     check("has no `tokenizer_digest`");
 }
 
@@ -600,28 +403,13 @@ fn a_vanished_shard_is_kept_until_pruned() {
     go(run.path(), "").expect("runs");
     let upstream = RunDir::new(run.path()).stage("tokenize");
     for gone in ["b", "c"] {
-        Manifest::load(&upstream)
-            .expect("loads")
-            .remove(gone)
-            .expect("removes");
+        Manifest::load(&upstream).expect("loads").remove(gone).expect("removes");
     }
     let error = go(run.path(), "").expect_err("refused");
-    assert!(
-        error.to_string().contains("2 input(s)")
-            && error.hint().expect("a hint").contains("--prune"),
-        "{error}"
-    );
-    let pruning = StageContext {
-        prune: true,
-        ..context(run.path())
-    };
-    let report = shard::run(&pruning, &config(""))
-        .expect("runs")
-        .expect("not cancelled");
-    assert_eq!(
-        report.inputs_done, 1,
-        "the batch of `b` is redone, that of `c` is gone"
-    );
+    assert!(error.to_string().contains("2 input(s)") && error.hint().expect("a hint").contains("--prune"), "{error}");
+    let pruning = StageContext { prune: true, ..context(run.path()) };
+    let report = shard::run(&pruning, &config("")).expect("runs").expect("not cancelled");
+    assert_eq!(report.inputs_done, 1, "the batch of `b` is redone, that of `c` is gone");
     assert_eq!(files(run.path()).len(), 2);
     assert_eq!(go(run.path(), "").expect("runs").inputs_done, 0);
 }
@@ -639,16 +427,9 @@ fn a_sample_is_traced_to_its_documents_and_pairs() {
         (command.run)(&context(run.path()), &config(""), &matches)
     };
     let all = rows(run.path(), Split::Train, 0);
-    let zh = documents(0)
-        .into_iter()
-        .step_by(4)
-        .map(|d| d.0)
-        .collect::<Vec<_>>();
-    let (number, row) = all
-        .iter()
-        .enumerate()
-        .find(|(_, row)| row.documents.len() > 1 && zh.contains(&row.documents[1]))
-        .expect("some row");
+    let zh = documents(0).into_iter().step_by(4).map(|d| d.0).collect::<Vec<_>>();
+    let (number, row) =
+        all.iter().enumerate().find(|(_, row)| row.documents.len() > 1 && zh.contains(&row.documents[1])).expect("some row");
     let plain = trace(&row.sample_id, false).expect("traces");
     for id in &row.documents {
         assert!(plain.contains(id), "{plain}");
@@ -656,21 +437,9 @@ fn a_sample_is_traced_to_its_documents_and_pairs() {
     assert!(!plain.contains('→'));
     let pairs = trace(&format!("train-0-{number}"), true).expect("traces");
     assert_eq!(pairs.matches('→').count(), row.ids.len() - 1);
-    assert!(
-        trace("train-00000-999999", false)
-            .expect_err("no such row")
-            .to_string()
-            .contains("there is no sample")
-    );
-    assert!(
-        trace("nonsense", false)
-            .expect_err("no name")
-            .to_string()
-            .contains("not the name of a sample")
-    );
-    let pairs = (0..all.len())
-        .map(|n| trace(&format!("train-0-{n}"), true).expect("traces"))
-        .collect::<String>();
+    assert!(trace("train-00000-999999", false).expect_err("no such row").to_string().contains("there is no sample"));
+    assert!(trace("nonsense", false).expect_err("no name").to_string().contains("not the name of a sample"));
+    let pairs = (0..all.len()).map(|n| trace(&format!("train-0-{n}"), true).expect("traces")).collect::<String>();
     assert!(pairs.contains("France is Pari → s"), "{pairs}");
     assert!(pairs.contains("Paris. → <|endoftext|>"), "{pairs}");
 }

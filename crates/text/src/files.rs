@@ -39,21 +39,13 @@ impl TokenizerFiles {
         let (dir, tokenizer) = if path.is_dir() {
             (path.to_path_buf(), path.join(TOKENIZER))
         } else {
-            (
-                path.parent().map(Path::to_path_buf).unwrap_or_default(),
-                path.to_path_buf(),
-            )
+            (path.parent().map(Path::to_path_buf).unwrap_or_default(), path.to_path_buf())
         };
         if !tokenizer.exists() {
             if path.is_dir() {
-                return Err(Error::NoTokenizer {
-                    path: path.to_path_buf(),
-                });
+                return Err(Error::NoTokenizer { path: path.to_path_buf() });
             }
-            return Err(Error::Io {
-                path: tokenizer,
-                source: std::io::ErrorKind::NotFound.into(),
-            });
+            return Err(Error::Io { path: tokenizer, source: std::io::ErrorKind::NotFound.into() });
         }
         let tokenizer_json = read(&tokenizer)?;
         let config = read_object(&dir.join(CONFIG))?;
@@ -61,35 +53,17 @@ impl TokenizerFiles {
         let templates = read_templates(&dir, &config)?;
         let generation = read_object(&dir.join(GENERATION))?;
         let stop_ids = match generation.get("eos_token_id") {
-            Some(Value::Array(ids)) => ids
-                .iter()
-                .filter_map(Value::as_u64)
-                .map(|id| id as u32)
-                .collect(),
+            Some(Value::Array(ids)) => ids.iter().filter_map(Value::as_u64).map(|id| id as u32).collect(),
             Some(id) => id.as_u64().map(|id| id as u32).into_iter().collect(),
             None => Vec::new(),
         };
-        Ok(Self {
-            origin: path.to_path_buf(),
-            tokenizer_json,
-            config,
-            special_map,
-            templates,
-            stop_ids,
-        })
+        Ok(Self { origin: path.to_path_buf(), tokenizer_json, config, special_map, templates, stop_ids })
     }
 
     /// The files of a tokenizer made here: `tokenizer_json` as serialized by the tokenizers library, its special tokens, a chat template.
     ///
     /// `extra` goes into `tokenizer_config.json` as it is; `transformers` ignores keys that it does not know.
-    pub fn new(
-        tokenizer_json: Vec<u8>,
-        bos: Option<&str>,
-        eos: &str,
-        pad: &str,
-        chat_template: &str,
-        extra: Map<String, Value>,
-    ) -> Self {
+    pub fn new(tokenizer_json: Vec<u8>, bos: Option<&str>, eos: &str, pad: &str, chat_template: &str, extra: Map<String, Value>) -> Self {
         let mut config = Map::new();
         config.insert("tokenizer_class".into(), json!("PreTrainedTokenizerFast"));
         if let Some(bos) = bos {
@@ -103,14 +77,7 @@ impl TokenizerFiles {
         config.insert("chat_template".into(), json!(chat_template));
         config.extend(extra);
         let templates = BTreeMap::from([("default".to_string(), chat_template.to_string())]);
-        Self {
-            origin: PathBuf::new(),
-            tokenizer_json,
-            config,
-            special_map: Map::new(),
-            templates,
-            stop_ids: Vec::new(),
-        }
+        Self { origin: PathBuf::new(), tokenizer_json, config, special_map: Map::new(), templates, stop_ids: Vec::new() }
     }
 
     /// Where the files were read from; empty if they were made here.
@@ -130,15 +97,8 @@ impl TokenizerFiles {
 
     /// The special token under `key` (`bos_token`, `eos_token`, `pad_token`), a plain string or an object with `content`.
     pub fn special_token(&self, key: &str) -> Option<&str> {
-        let stated = matches!(
-            self.config.get(key),
-            Some(Value::String(_) | Value::Object(_))
-        );
-        let map = if stated {
-            &self.config
-        } else {
-            &self.special_map
-        };
+        let stated = matches!(self.config.get(key), Some(Value::String(_) | Value::Object(_)));
+        let map = if stated { &self.config } else { &self.special_map };
         match map.get(key)? {
             Value::String(token) => Some(token),
             Value::Object(token) => token.get("content")?.as_str(),
@@ -179,10 +139,7 @@ impl TokenizerFiles {
         }
         for (name, source) in self.templates.iter().filter(|(name, _)| *name != "default") {
             let folder = dir.join("additional_chat_templates");
-            std::fs::create_dir_all(&folder).map_err(|source| Error::Io {
-                path: folder.clone(),
-                source,
-            })?;
+            std::fs::create_dir_all(&folder).map_err(|source| Error::Io { path: folder.clone(), source })?;
             write(&folder.join(format!("{name}.jinja")), source.as_bytes())?;
         }
         write_json(&dir.join(CONFIG), &Value::Object(config))?;
@@ -197,10 +154,7 @@ impl TokenizerFiles {
 }
 
 /// All templates by name: the key of the configuration first, then files, which win.
-fn read_templates(
-    dir: &Path,
-    config: &Map<String, Value>,
-) -> Result<BTreeMap<String, String>, Error> {
+fn read_templates(dir: &Path, config: &Map<String, Value>) -> Result<BTreeMap<String, String>, Error> {
     let mut templates = BTreeMap::new();
     match config.get("chat_template") {
         Some(Value::String(source)) => {
@@ -208,9 +162,7 @@ fn read_templates(
         }
         Some(Value::Array(named)) => {
             for entry in named {
-                if let (Some(name), Some(source)) =
-                    (entry["name"].as_str(), entry["template"].as_str())
-                {
+                if let (Some(name), Some(source)) = (entry["name"].as_str(), entry["template"].as_str()) {
                     templates.insert(name.to_string(), source.to_string());
                 }
             }
@@ -219,16 +171,8 @@ fn read_templates(
     }
     let folder = dir.join("additional_chat_templates");
     if folder.is_dir() {
-        for entry in std::fs::read_dir(&folder).map_err(|source| Error::Io {
-            path: folder.clone(),
-            source,
-        })? {
-            let path = entry
-                .map_err(|source| Error::Io {
-                    path: folder.clone(),
-                    source,
-                })?
-                .path();
+        for entry in std::fs::read_dir(&folder).map_err(|source| Error::Io { path: folder.clone(), source })? {
+            let path = entry.map_err(|source| Error::Io { path: folder.clone(), source })?.path();
             if path.extension().is_some_and(|e| e == "jinja")
                 && let Some(name) = path.file_stem().and_then(|s| s.to_str())
             {
@@ -244,17 +188,11 @@ fn read_templates(
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|source| Error::Io {
-        path: path.to_path_buf(),
-        source,
-    })
+    std::fs::read(path).map_err(|source| Error::Io { path: path.to_path_buf(), source })
 }
 
 fn read_text(path: &Path) -> Result<String, Error> {
-    std::fs::read_to_string(path).map_err(|source| Error::Io {
-        path: path.to_path_buf(),
-        source,
-    })
+    std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.to_path_buf(), source })
 }
 
 /// A JSON object, empty if the file does not exist.
@@ -262,24 +200,15 @@ fn read_object(path: &Path) -> Result<Map<String, Value>, Error> {
     if !path.exists() {
         return Ok(Map::new());
     }
-    serde_json::from_slice(&read(path)?).map_err(|source| Error::Json {
-        path: path.to_path_buf(),
-        source,
-    })
+    serde_json::from_slice(&read(path)?).map_err(|source| Error::Json { path: path.to_path_buf(), source })
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    std::fs::write(path, bytes).map_err(|source| Error::Io {
-        path: path.to_path_buf(),
-        source,
-    })
+    std::fs::write(path, bytes).map_err(|source| Error::Io { path: path.to_path_buf(), source })
 }
 
 fn write_json(path: &Path, value: &Value) -> Result<(), Error> {
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(|source| Error::Json {
-        path: path.to_path_buf(),
-        source,
-    })?;
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|source| Error::Json { path: path.to_path_buf(), source })?;
     bytes.push(b'\n');
     write(path, &bytes)
 }

@@ -94,10 +94,7 @@ impl Writer<'_> {
                 '\t' => out.push_str("\\t"),
                 '\u{8}' => out.push_str("\\b"),
                 '\u{c}' => out.push_str("\\f"),
-                c if (c as u32) < 0x20
-                    || (self.style.ensure_ascii && !c.is_ascii())
-                    || (self.style.ensure_ascii && c == '\u{7f}') =>
-                {
+                c if (c as u32) < 0x20 || (self.style.ensure_ascii && !c.is_ascii()) || (self.style.ensure_ascii && c == '\u{7f}') => {
                     for unit in c.encode_utf16(&mut [0; 2]) {
                         out.push_str(&format!("\\u{unit:04x}"));
                     }
@@ -130,11 +127,7 @@ pub(crate) fn python_float(x: f64) -> String {
         return format!("{mantissa}e{sign}{digits:0>2}");
     }
     let text = format!("{x}");
-    if text.contains(['.', 'n', 'i']) {
-        text
-    } else {
-        text + ".0"
-    }
+    if text.contains(['.', 'n', 'i']) { text } else { text + ".0" }
 }
 
 #[cfg(test)]
@@ -146,27 +139,14 @@ mod tests {
     fn one_line_like_python() {
         let value = json!({"b": [1, 2.0, 1e20, 1e-5, true, null], "a": "中\"<&>'\n\u{1}"});
         let plain = Style::default();
-        assert_eq!(
-            dumps(&value, &plain),
-            "{\"b\": [1, 2.0, 1e+20, 1e-05, true, null], \"a\": \"中\\\"<&>'\\n\\u0001\"}"
-        );
-        let ascii = Style {
-            ensure_ascii: true,
-            sort_keys: true,
-            ..Style::default()
-        };
+        assert_eq!(dumps(&value, &plain), "{\"b\": [1, 2.0, 1e+20, 1e-05, true, null], \"a\": \"中\\\"<&>'\\n\\u0001\"}");
+        let ascii = Style { ensure_ascii: true, sort_keys: true, ..Style::default() };
         assert!(dumps(&value, &ascii).starts_with("{\"a\": \"\\u4e2d\\\"<&>'"));
     }
 
     #[test]
     fn indented_like_python() {
-        let style = Style {
-            indent: Some(2),
-            ..Style::default()
-        };
-        assert_eq!(
-            dumps(&json!({"a": [1, {}], "b": []}), &style),
-            "{\n  \"a\": [\n    1,\n    {}\n  ],\n  \"b\": []\n}"
-        );
+        let style = Style { indent: Some(2), ..Style::default() };
+        assert_eq!(dumps(&json!({"a": [1, {}], "b": []}), &style), "{\n  \"a\": [\n    1,\n    {}\n  ],\n  \"b\": []\n}");
     }
 }

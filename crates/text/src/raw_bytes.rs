@@ -18,11 +18,7 @@ impl Spelling {
     pub(crate) fn of(decoder: Option<&DecoderWrapper>) -> Self {
         match decoder {
             Some(DecoderWrapper::ByteLevel(_)) => Self::ByteLevel,
-            Some(
-                DecoderWrapper::Metaspace(_)
-                | DecoderWrapper::ByteFallback(_)
-                | DecoderWrapper::Replace(_),
-            ) => Self::SentencePiece,
+            Some(DecoderWrapper::Metaspace(_) | DecoderWrapper::ByteFallback(_) | DecoderWrapper::Replace(_)) => Self::SentencePiece,
             Some(DecoderWrapper::Sequence(sequence)) => sequence
                 .get_decoders()
                 .iter()
@@ -47,10 +43,7 @@ impl Spelling {
                 bytes
             }
             Self::SentencePiece => {
-                let hex = token
-                    .strip_prefix("<0x")
-                    .and_then(|rest| rest.strip_suffix('>'))
-                    .filter(|hex| hex.len() == 2);
+                let hex = token.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>')).filter(|hex| hex.len() == 2);
                 if let Some(byte) = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
                     return vec![byte];
                 }
@@ -67,7 +60,7 @@ fn byte_of(c: char) -> Option<u8> {
     let code = c as u32;
     match code {
         0x21..=0x7E | 0xA1..=0xAC | 0xAE..=0xFF => Some(code as u8),
-        0x100..=0x120 => Some((code - 0x100) as u8), // 00 to 20
+        0x100..=0x120 => Some((code - 0x100) as u8),        // 00 to 20
         0x121..=0x142 => Some((code - 0x121 + 0x7F) as u8), // 7F to A0
         0x143 => Some(0xAD),
         _ => None,
@@ -84,10 +77,7 @@ mod tests {
     fn the_alphabet_is_that_of_the_library() {
         let alphabet = ByteLevel::alphabet();
         assert_eq!(alphabet.len(), 256);
-        let bytes: BTreeSet<u8> = alphabet
-            .iter()
-            .map(|c| byte_of(*c).expect("in the alphabet"))
-            .collect();
+        let bytes: BTreeSet<u8> = alphabet.iter().map(|c| byte_of(*c).expect("in the alphabet")).collect();
         assert_eq!(bytes.len(), 256);
         assert_eq!(byte_of('Ġ'), Some(b' '));
         assert_eq!(byte_of('Ċ'), Some(b'\n'));

@@ -33,11 +33,7 @@ mod tests {
 
     #[test]
     fn names_are_distinct_and_end_comes_first() {
-        let mut names: Vec<String> = ALL
-            .iter()
-            .map(|s| s.to_string())
-            .chain((0..4).map(reserved))
-            .collect();
+        let mut names: Vec<String> = ALL.iter().map(|s| s.to_string()).chain((0..4).map(reserved)).collect();
         assert_eq!(names[0], END);
         assert_eq!(names[1], PAD);
         let count = names.len();

@@ -18,12 +18,7 @@ pub struct StreamDecoder<'t> {
 
 impl<'t> StreamDecoder<'t> {
     pub(crate) fn new(inner: &'t tokenizers::Tokenizer) -> Self {
-        Self {
-            inner,
-            ids: Vec::new(),
-            shown: 0,
-            waiting: 0,
-        }
+        Self { inner, ids: Vec::new(), shown: 0, waiting: 0 }
     }
 
     /// Takes one id; the text it completes, or `None` while a character is still incomplete. Special tokens give no text.
@@ -55,10 +50,6 @@ impl<'t> StreamDecoder<'t> {
     }
 
     fn decode(&self) -> Result<String, Error> {
-        self.inner
-            .decode(&self.ids, true)
-            .map_err(|e| Error::Tokenize {
-                message: e.to_string(),
-            })
+        self.inner.decode(&self.ids, true).map_err(|e| Error::Tokenize { message: e.to_string() })
     }
 }

@@ -35,11 +35,7 @@ pub struct Message {
 impl Message {
     /// A message without further fields.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
-        Self {
-            role: role.into(),
-            content: content.into(),
-            fields: Map::new(),
-        }
+        Self { role: role.into(), content: content.into(), fields: Map::new() }
     }
 
     /// A system message.
@@ -138,18 +134,10 @@ impl ChatTemplate {
         }
         let text = self.text(messages, options)?;
         let mut assistant = Vec::new();
-        for (index, _) in messages
-            .iter()
-            .enumerate()
-            .filter(|(_, message)| message.role == "assistant")
-        {
+        for (index, _) in messages.iter().enumerate().filter(|(_, message)| message.role == "assistant") {
             assistant.push(self.span_by_turn(messages, index, &text, options)?);
         }
-        Ok(Rendered {
-            text,
-            assistant,
-            spans_from: SpanSource::Incremental,
-        })
+        Ok(Rendered { text, assistant, spans_from: SpanSource::Incremental })
     }
 
     /// The text alone.
@@ -157,26 +145,12 @@ impl ChatTemplate {
         if self.tagged {
             return Ok(self.render_tagged(messages, options)?.text);
         }
-        jinja::render(
-            &self.source,
-            self.context(messages, options),
-            ('\u{E000}', '\u{E001}'),
-            options.now,
-        )
+        jinja::render(&self.source, self.context(messages, options), ('\u{E000}', '\u{E001}'), options.now)
     }
 
-    fn render_tagged(
-        &self,
-        messages: &[Message],
-        options: &RenderOptions,
-    ) -> Result<Rendered, Error> {
+    fn render_tagged(&self, messages: &[Message], options: &RenderOptions) -> Result<Rendered, Error> {
         let [open, close] = self.unused_marks(messages, options);
-        let marked = jinja::render(
-            &self.source,
-            self.context(messages, options),
-            (open, close),
-            options.now,
-        )?;
+        let marked = jinja::render(&self.source, self.context(messages, options), (open, close), options.now)?;
         let mut text = String::with_capacity(marked.len());
         let mut assistant = Vec::new();
         let mut start = None;
@@ -184,48 +158,21 @@ impl ChatTemplate {
             if c == open {
                 start = Some(text.len());
             } else if c == close {
-                assistant.extend(
-                    start
-                        .take()
-                        .map(|start| start..text.len())
-                        .filter(|span| !span.is_empty()),
-                );
+                assistant.extend(start.take().map(|start| start..text.len()).filter(|span| !span.is_empty()));
             } else {
                 text.push(c);
             }
         }
-        Ok(Rendered {
-            text,
-            assistant,
-            spans_from: SpanSource::GenerationTags,
-        })
+        Ok(Rendered { text, assistant, spans_from: SpanSource::GenerationTags })
     }
 
     /// What message `index` adds to `text` beyond the prompt that a model would have been given at that point.
-    fn span_by_turn(
-        &self,
-        messages: &[Message],
-        index: usize,
-        text: &str,
-        options: &RenderOptions,
-    ) -> Result<Range<usize>, Error> {
-        let without = RenderOptions {
-            add_generation_prompt: false,
-            ..options.clone()
-        };
-        let with = RenderOptions {
-            add_generation_prompt: true,
-            ..options.clone()
-        };
-        let refused = Error::SpansNotDerivable {
-            message_index: index,
-        };
+    fn span_by_turn(&self, messages: &[Message], index: usize, text: &str, options: &RenderOptions) -> Result<Range<usize>, Error> {
+        let without = RenderOptions { add_generation_prompt: false, ..options.clone() };
+        let with = RenderOptions { add_generation_prompt: true, ..options.clone() };
+        let refused = Error::SpansNotDerivable { message_index: index };
         let last = index + 1 == messages.len() && !options.add_generation_prompt;
-        let through = if last {
-            text.to_string()
-        } else {
-            self.text(&messages[..=index], &without)?
-        };
+        let through = if last { text.to_string() } else { self.text(&messages[..=index], &without)? };
         let prompt = self.text(&messages[..index], &with)?;
         let start = if through.starts_with(&prompt) {
             prompt.len()
@@ -245,60 +192,35 @@ impl ChatTemplate {
         // A line break after the token that closes the turn is the template's, not the assistant's.
         let body = through[start..].trim_end_matches(['\n', ' ']);
         let closed = body.ends_with('>') || (!self.eos.is_empty() && body.ends_with(&self.eos));
-        let end = if closed {
-            start + body.len()
-        } else {
-            through.len()
-        };
+        let end = if closed { start + body.len() } else { through.len() };
         Ok(start..end)
     }
 
     fn context(&self, messages: &[Message], options: &RenderOptions) -> JinjaValue {
         let mut context = options.variables.clone();
-        context.insert(
-            "messages".into(),
-            serde_json::to_value(messages).unwrap_or_default(),
-        );
-        context.insert(
-            "add_generation_prompt".into(),
-            options.add_generation_prompt.into(),
-        );
+        context.insert("messages".into(), serde_json::to_value(messages).unwrap_or_default());
+        context.insert("add_generation_prompt".into(), options.add_generation_prompt.into());
         context.insert("bos_token".into(), self.bos.as_str().into());
         context.insert("eos_token".into(), self.eos.as_str().into());
         // `transformers` gives None for what is absent, and templates test both `is defined` and `is not none`.
         context.insert("tools".into(), options.tools.clone().unwrap_or_default());
-        context.insert(
-            "documents".into(),
-            options.documents.clone().unwrap_or_default(),
-        );
+        context.insert("documents".into(), options.documents.clone().unwrap_or_default());
         JinjaValue::from(Serde(context))
     }
 
     /// Two private-use characters that occur in nothing the template prints.
     fn unused_marks(&self, messages: &[Message], options: &RenderOptions) -> [char; 2] {
-        let inputs = serde_json::to_string(&(
-            messages,
-            &options.tools,
-            &options.documents,
-            &options.variables,
-        ));
+        let inputs = serde_json::to_string(&(messages, &options.tools, &options.documents, &options.variables));
         let inputs = inputs.unwrap_or_default();
-        let mut free =
-            ('\u{E000}'..='\u{F8FF}').filter(|c| !inputs.contains(*c) && !self.source.contains(*c));
+        let mut free = ('\u{E000}'..='\u{F8FF}').filter(|c| !inputs.contains(*c) && !self.source.contains(*c));
         // Not even a hostile message can use up all 6400 and still fit a context; the last two then serve.
-        [
-            free.next().unwrap_or('\u{F8FE}'),
-            free.next().unwrap_or('\u{F8FF}'),
-        ]
+        [free.next().unwrap_or('\u{F8FE}'), free.next().unwrap_or('\u{F8FF}')]
     }
 }
 
 /// Length of the longest common prefix that ends at a character.
 fn common_prefix(a: &str, b: &str) -> usize {
-    a.char_indices()
-        .zip(b.chars())
-        .find(|((_, x), y)| x != y)
-        .map_or(a.len().min(b.len()), |((at, _), _)| at)
+    a.char_indices().zip(b.chars()).find(|((_, x), y)| x != y).map_or(a.len().min(b.len()), |((at, _), _)| at)
 }
 
 #[cfg(test)]
@@ -309,62 +231,28 @@ mod tests {
 
     fn plain(messages: &[Message], add_generation_prompt: bool) -> Rendered {
         let template = ChatTemplate::new(PLAIN, Some(END), Some(END)).expect("parses");
-        let options = RenderOptions {
-            add_generation_prompt,
-            ..RenderOptions::default()
-        };
+        let options = RenderOptions { add_generation_prompt, ..RenderOptions::default() };
         template.render(messages, &options).expect("renders")
     }
 
     fn spans(rendered: &Rendered) -> Vec<&str> {
-        rendered
-            .assistant
-            .iter()
-            .map(|span| &rendered.text[span.clone()])
-            .collect()
+        rendered.assistant.iter().map(|span| &rendered.text[span.clone()]).collect()
     }
 
     #[test]
     fn plain_puts_the_space_inside_the_latin_answer() {
-        let rendered = plain(
-            &[
-                Message::user("What is the capital of France?"),
-                Message::assistant("Paris"),
-            ],
-            false,
-        );
-        assert_eq!(
-            rendered.text,
-            "<|endoftext|><|user|>What is the capital of France?<|assistant|> Paris<|endoftext|>"
-        );
+        let rendered = plain(&[Message::user("What is the capital of France?"), Message::assistant("Paris")], false);
+        assert_eq!(rendered.text, "<|endoftext|><|user|>What is the capital of France?<|assistant|> Paris<|endoftext|>");
         assert_eq!(spans(&rendered), [" Paris<|endoftext|>"]);
     }
 
     #[test]
     fn plain_puts_no_space_before_chinese_nor_after_a_chinese_question() {
-        let rendered = plain(
-            &[
-                Message::user("中国最高的山是什么?"),
-                Message::assistant("珠穆朗玛峰"),
-            ],
-            false,
-        );
+        let rendered = plain(&[Message::user("中国最高的山是什么?"), Message::assistant("珠穆朗玛峰")], false);
         assert_eq!(spans(&rendered), ["珠穆朗玛峰<|endoftext|>"]);
-        let rendered = plain(
-            &[
-                Message::user("水的沸点是多少摄氏度?"),
-                Message::assistant("100"),
-            ],
-            false,
-        );
+        let rendered = plain(&[Message::user("水的沸点是多少摄氏度?"), Message::assistant("100")], false);
         assert_eq!(spans(&rendered), ["100<|endoftext|>"]);
-        let rendered = plain(
-            &[
-                Message::user("At how many degrees does water boil?"),
-                Message::assistant("100"),
-            ],
-            false,
-        );
+        let rendered = plain(&[Message::user("At how many degrees does water boil?"), Message::assistant("100")], false);
         assert_eq!(spans(&rendered), [" 100<|endoftext|>"]);
     }
 
@@ -382,17 +270,13 @@ mod tests {
     #[test]
     fn plain_refuses_an_unknown_role() {
         let template = ChatTemplate::new(PLAIN, Some(END), Some(END)).expect("parses");
-        let error = template
-            .render(&[Message::new("wizard", "x")], &RenderOptions::default())
-            .expect_err("refused");
+        let error = template.render(&[Message::new("wizard", "x")], &RenderOptions::default()).expect_err("refused");
         assert!(error.to_string().contains("unknown role wizard"), "{error}");
     }
 
     #[test]
     fn spans_without_tags_equal_spans_with_tags() {
-        let untagged = CHATML
-            .replace("{%- generation %}", "")
-            .replace("{%- endgeneration %}", "");
+        let untagged = CHATML.replace("{%- generation %}", "").replace("{%- endgeneration %}", "");
         let tagged = ChatTemplate::new(CHATML, Some(END), Some(END)).expect("parses");
         let untagged = ChatTemplate::new(&untagged, Some(END), Some(END)).expect("parses");
         let messages = [
@@ -402,25 +286,12 @@ mod tests {
             Message::user("1+1?"),
             Message::assistant(" 2 <|im_end|> trap"),
         ];
-        let a = tagged
-            .render(&messages, &RenderOptions::default())
-            .expect("renders");
-        let b = untagged
-            .render(&messages, &RenderOptions::default())
-            .expect("renders");
-        assert_eq!(
-            (a.spans_from, b.spans_from),
-            (SpanSource::GenerationTags, SpanSource::Incremental)
-        );
+        let a = tagged.render(&messages, &RenderOptions::default()).expect("renders");
+        let b = untagged.render(&messages, &RenderOptions::default()).expect("renders");
+        assert_eq!((a.spans_from, b.spans_from), (SpanSource::GenerationTags, SpanSource::Incremental));
         assert_eq!(a.text, b.text);
         assert_eq!(a.assistant, b.assistant);
-        assert_eq!(
-            spans(&a),
-            [
-                "你好!\n<|im_end|><|endoftext|>",
-                " 2 <|im_end|> trap<|im_end|><|endoftext|>"
-            ]
-        );
+        assert_eq!(spans(&a), ["你好!\n<|im_end|><|endoftext|>", " 2 <|im_end|> trap<|im_end|><|endoftext|>"]);
     }
 
     #[test]
@@ -429,38 +300,17 @@ mod tests {
         let source = "{% for m in messages %}{% if m.role != 'assistant' or loop.last %}[{{ m.role }}]{{ m.content }}{% endif %}\
                       {% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}";
         let template = ChatTemplate::new(source, None, None).expect("parses");
-        let messages = [
-            Message::user("a"),
-            Message::assistant("b"),
-            Message::user("c"),
-            Message::assistant("d"),
-        ];
-        let error = template
-            .render(&messages, &RenderOptions::default())
-            .expect_err("refused");
-        assert!(
-            matches!(error, Error::SpansNotDerivable { message_index: 1 }),
-            "{error}"
-        );
-        let last = template
-            .render(&messages[2..], &RenderOptions::default())
-            .expect("renders");
+        let messages = [Message::user("a"), Message::assistant("b"), Message::user("c"), Message::assistant("d")];
+        let error = template.render(&messages, &RenderOptions::default()).expect_err("refused");
+        assert!(matches!(error, Error::SpansNotDerivable { message_index: 1 }), "{error}");
+        let last = template.render(&messages[2..], &RenderOptions::default()).expect("renders");
         assert_eq!(spans(&last), ["d"]);
     }
 
     #[test]
     fn private_use_characters_in_messages_survive() {
-        let rendered = plain(
-            &[
-                Message::user("\u{E000}\u{E001}"),
-                Message::assistant("x\u{E000}"),
-            ],
-            false,
-        );
-        assert_eq!(
-            rendered.text,
-            "<|endoftext|><|user|>\u{E000}\u{E001}<|assistant|>x\u{E000}<|endoftext|>"
-        );
+        let rendered = plain(&[Message::user("\u{E000}\u{E001}"), Message::assistant("x\u{E000}")], false);
+        assert_eq!(rendered.text, "<|endoftext|><|user|>\u{E000}\u{E001}<|assistant|>x\u{E000}<|endoftext|>");
         assert_eq!(spans(&rendered), ["x\u{E000}<|endoftext|>"]);
     }
 }

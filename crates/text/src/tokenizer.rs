@@ -56,19 +56,9 @@ impl Tokenizer {
     /// Truncation and padding saved in `tokenizer.json` are switched off: they would silently drop text.
     pub fn from_files(files: TokenizerFiles) -> Result<Self, Error> {
         let path = files.origin().to_path_buf();
-        let mut parsing =
-            tokenizers::Tokenizer::from_bytes(files.tokenizer_json()).map_err(|e| {
-                Error::BadTokenizer {
-                    path: path.clone(),
-                    message: e.to_string(),
-                }
-            })?;
-        parsing
-            .with_truncation(None)
-            .map_err(|e| Error::BadTokenizer {
-                path: path.clone(),
-                message: e.to_string(),
-            })?;
+        let mut parsing = tokenizers::Tokenizer::from_bytes(files.tokenizer_json())
+            .map_err(|e| Error::BadTokenizer { path: path.clone(), message: e.to_string() })?;
+        parsing.with_truncation(None).map_err(|e| Error::BadTokenizer { path: path.clone(), message: e.to_string() })?;
         parsing.with_padding(None);
         let mut plain = parsing.clone();
         plain.set_encode_special_tokens(true);
@@ -89,22 +79,13 @@ impl Tokenizer {
 
         let lookup = |key: &'static str| match files.special_token(key) {
             None => Ok(None),
-            Some(token) => {
-                parsing
-                    .token_to_id(token)
-                    .map(Some)
-                    .ok_or_else(|| Error::UnknownSpecial {
-                        path: path.clone(),
-                        key,
-                        token: token.to_string(),
-                    })
-            }
+            Some(token) => parsing.token_to_id(token).map(Some).ok_or_else(|| Error::UnknownSpecial {
+                path: path.clone(),
+                key,
+                token: token.to_string(),
+            }),
         };
-        let (eos_id, bos_id, pad_id) = (
-            lookup("eos_token")?,
-            lookup("bos_token")?,
-            lookup("pad_token")?,
-        );
+        let (eos_id, bos_id, pad_id) = (lookup("eos_token")?, lookup("bos_token")?, lookup("pad_token")?);
         let mut stop_ids: Vec<u32> = files.stop_ids().iter().copied().chain(eos_id).collect();
         stop_ids.sort_unstable();
         stop_ids.dedup();
@@ -112,29 +93,10 @@ impl Tokenizer {
         let digest = digest(files.tokenizer_json(), [eos_id, bos_id, pad_id]);
         let template = files
             .chat_template()
-            .map(|source| {
-                ChatTemplate::new(
-                    source,
-                    files.special_token("bos_token"),
-                    files.special_token("eos_token"),
-                )
-            })
+            .map(|source| ChatTemplate::new(source, files.special_token("bos_token"), files.special_token("eos_token")))
             .transpose()?;
         let spelling = Spelling::of(parsing.get_decoder());
-        Ok(Self {
-            files,
-            plain,
-            parsing,
-            spelling,
-            specials,
-            is_special,
-            eos_id,
-            bos_id,
-            pad_id,
-            stop_ids,
-            digest,
-            template,
-        })
+        Ok(Self { files, plain, parsing, spelling, specials, is_special, eos_id, bos_id, pad_id, stop_ids, digest, template })
     }
 
     /// Ids of plain text: special tokens spelled in it are not parsed, and none are added.
@@ -157,13 +119,8 @@ impl Tokenizer {
         };
         let encoding = inner.encode(text, false).map_err(failed)?;
         let ids = encoding.get_ids().to_vec();
-        let offsets = self.exact_offsets(&ids, text).unwrap_or_else(|| {
-            encoding
-                .get_offsets()
-                .iter()
-                .map(|(start, end)| *start..*end)
-                .collect()
-        });
+        let offsets =
+            self.exact_offsets(&ids, text).unwrap_or_else(|| encoding.get_offsets().iter().map(|(start, end)| *start..*end).collect());
         Ok(Encoded { ids, offsets })
     }
 
@@ -174,11 +131,7 @@ impl Tokenizer {
         let mut end = 0;
         for id in ids {
             let token = self.parsing.id_to_token(*id)?;
-            let bytes = if self.is_special(*id) {
-                token.into_bytes()
-            } else {
-                self.spelling.bytes(&token)
-            };
+            let bytes = if self.is_special(*id) { token.into_bytes() } else { self.spelling.bytes(&token) };
             let start = end;
             end += bytes.len();
             if text.as_bytes().get(start..end)? != bytes {
@@ -264,9 +217,7 @@ impl Tokenizer {
 
     /// Length in bytes of every id's text, 0 for special tokens: what bits per byte divide by.
     pub fn token_byte_lengths(&self) -> Vec<u32> {
-        (0..self.vocab_size() as u32)
-            .map(|id| self.token_bytes(id).len() as u32)
-            .collect()
+        (0..self.vocab_size() as u32).map(|id| self.token_bytes(id).len() as u32).collect()
     }
 
     /// 128 bits of BLAKE3, in hex, over `tokenizer.json` and the ids of the end, begin and pad tokens: two tokenizers with the
@@ -282,10 +233,7 @@ impl Tokenizer {
 
     /// Replaces the chat template, also in the files that [`TokenizerFiles::copy_to`] writes.
     pub fn set_chat_template(&mut self, source: &str) -> Result<(), Error> {
-        let (bos, eos) = (
-            self.files.special_token("bos_token"),
-            self.files.special_token("eos_token"),
-        );
+        let (bos, eos) = (self.files.special_token("bos_token"), self.files.special_token("eos_token"));
         self.template = Some(ChatTemplate::new(source, bos, eos)?);
         self.files.set_chat_template(source);
         Ok(())
@@ -303,9 +251,7 @@ impl Tokenizer {
 }
 
 fn failed(error: tokenizers::Error) -> Error {
-    Error::Tokenize {
-        message: error.to_string(),
-    }
+    Error::Tokenize { message: error.to_string() }
 }
 
 /// See [`Tokenizer::digest`].

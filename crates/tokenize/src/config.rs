@@ -97,40 +97,25 @@ impl Config {
     /// What one field alone cannot tell.
     pub fn validate(&self) -> Result<(), ConfigProblem> {
         if self.inputs.is_empty() {
-            return Err(ConfigProblem::new(
-                "inputs",
-                "is empty: name a stage such as `crawl-clean`, or a folder of Parquet files",
-            ));
+            return Err(ConfigProblem::new("inputs", "is empty: name a stage such as `crawl-clean`, or a folder of Parquet files"));
         }
         if self.trains() && self.vocab_size < self.min_vocab_size() {
-            let message = format!(
-                "is {}, but special tokens, reserved tokens and bytes alone are {}",
-                self.vocab_size,
-                self.min_vocab_size()
-            );
+            let message =
+                format!("is {}, but special tokens, reserved tokens and bytes alone are {}", self.vocab_size, self.min_vocab_size());
             return Err(ConfigProblem::new("vocab_size", message));
         }
         if self.max_token_bytes < 2 {
-            return Err(ConfigProblem::new(
-                "max_token_bytes",
-                "is below 2, which leaves nothing to merge",
-            ));
+            return Err(ConfigProblem::new("max_token_bytes", "is below 2, which leaves nothing to merge"));
         }
         if self.train_max_bytes == 0 {
-            return Err(ConfigProblem::new(
-                "train_max_bytes",
-                "is 0, which leaves nothing to train on",
-            ));
+            return Err(ConfigProblem::new("train_max_bytes", "is 0, which leaves nothing to train on"));
         }
         if self.trains() && self.end_token.is_some() {
             let message = "only names the end token of a tokenizer that is taken; a trained one ends with `<|endoftext|>`";
             return Err(ConfigProblem::new("end_token", message));
         }
         if !self.trains() && self.retrain {
-            return Err(ConfigProblem::new(
-                "retrain",
-                "has no effect unless `tokenizer = \"train\"`",
-            ));
+            return Err(ConfigProblem::new("retrain", "has no effect unless `tokenizer = \"train\"`"));
         }
         Ok(())
     }

@@ -24,14 +24,8 @@ pub struct Counts {
 impl Counts {
     /// As the manifest keeps them: `documents`, `tokens`, `bytes`, and `documents.en`, `text_tokens.en`, `bytes.en` per language.
     pub fn to_manifest(&self) -> BTreeMap<String, u64> {
-        let mut out = BTreeMap::from([
-            ("documents".to_string(), self.documents),
-            ("tokens".to_string(), self.tokens),
-        ]);
-        out.insert(
-            "bytes".into(),
-            self.languages.values().map(|(_, _, bytes)| bytes).sum(),
-        );
+        let mut out = BTreeMap::from([("documents".to_string(), self.documents), ("tokens".to_string(), self.tokens)]);
+        out.insert("bytes".into(), self.languages.values().map(|(_, _, bytes)| bytes).sum());
         for (language, (documents, tokens, bytes)) in &self.languages {
             out.insert(format!("documents.{language}"), *documents);
             out.insert(format!("text_tokens.{language}"), *tokens);
@@ -47,30 +41,15 @@ pub fn bytes_per_token(counts: &BTreeMap<String, u64>) -> String {
         .iter()
         .filter_map(|(key, bytes)| {
             let language = key.strip_prefix("bytes.")?;
-            Some((
-                language,
-                *bytes,
-                counts
-                    .get(&format!("text_tokens.{language}"))
-                    .copied()
-                    .unwrap_or(0),
-            ))
+            Some((language, *bytes, counts.get(&format!("text_tokens.{language}")).copied().unwrap_or(0)))
         })
         .collect();
     languages.sort_by_key(|(language, bytes, _)| (std::cmp::Reverse(*bytes), *language));
     let ratio = |bytes: u64, tokens: u64| bytes as f64 / tokens.max(1) as f64;
-    let all = languages.iter().fold((0, 0), |sum, (_, bytes, tokens)| {
-        (sum.0 + bytes, sum.1 + tokens)
-    });
-    let parts: Vec<String> = languages
-        .iter()
-        .map(|(language, bytes, tokens)| format!("{language} {:.2}", ratio(*bytes, *tokens)))
-        .collect();
-    format!(
-        "bytes per token: {:.2} ({})",
-        ratio(all.0, all.1),
-        parts.join(", ")
-    )
+    let all = languages.iter().fold((0, 0), |sum, (_, bytes, tokens)| (sum.0 + bytes, sum.1 + tokens));
+    let parts: Vec<String> =
+        languages.iter().map(|(language, bytes, tokens)| format!("{language} {:.2}", ratio(*bytes, *tokens))).collect();
+    format!("bytes per token: {:.2} ({})", ratio(all.0, all.1), parts.join(", "))
 }
 
 /// Encodes a batch of table `documents` into one of table `tokens`, `end_id` after every document.
@@ -101,30 +80,17 @@ pub fn encode(
         counts.tokens += ids.len() as u64;
         let language = match counts.languages.get_mut(languages.value(row)) {
             Some(language) => language,
-            None => counts
-                .languages
-                .entry(languages.value(row).to_string())
-                .or_default(),
+            None => counts.languages.entry(languages.value(row).to_string()).or_default(),
         };
         language.0 += 1;
         language.1 += ids.len() as u64 - 1;
         language.2 += texts.value(row).len() as u64;
     }
-    let num_bytes =
-        Int64Array::from_iter_values((0..texts.len()).map(|row| texts.value(row).len() as i64));
-    let same = |name: &str| -> Result<ArrayRef, Error> {
-        Ok(Arc::new(columns::strings(batch, name)?.clone()))
-    };
-    let out: Vec<ArrayRef> = vec![
-        same("id")?,
-        columns::build_tokens(width, &rows),
-        Arc::new(num_bytes),
-        same("language")?,
-        same("source")?,
-    ];
-    RecordBatch::try_new(schema::tokens(width).arrow, out).map_err(|e| Error::Build {
-        message: e.to_string(),
-    })
+    let num_bytes = Int64Array::from_iter_values((0..texts.len()).map(|row| texts.value(row).len() as i64));
+    let same = |name: &str| -> Result<ArrayRef, Error> { Ok(Arc::new(columns::strings(batch, name)?.clone())) };
+    let out: Vec<ArrayRef> =
+        vec![same("id")?, columns::build_tokens(width, &rows), Arc::new(num_bytes), same("language")?, same("source")?];
+    RecordBatch::try_new(schema::tokens(width).arrow, out).map_err(|e| Error::Build { message: e.to_string() })
 }
 
 #[cfg(test)]
@@ -133,11 +99,7 @@ mod tests {
 
     #[test]
     fn ratios_are_told_largest_language_first() {
-        let mut counts = Counts {
-            documents: 3,
-            tokens: 33,
-            ..Counts::default()
-        };
+        let mut counts = Counts { documents: 3, tokens: 33, ..Counts::default() };
         counts.languages.insert("en".into(), (1, 10, 40));
         counts.languages.insert("zh-Hans".into(), (2, 20, 60));
         let line = bytes_per_token(&counts.to_manifest());

@@ -90,15 +90,8 @@ impl Failure for Error {
         match self {
             Self::Handoff(error) => error.exit(),
             Self::Units { source, .. } => source.exit(),
-            Self::Frozen { .. }
-            | Self::NoEndToken { .. }
-            | Self::DuplicateUnit { .. }
-            | Self::NoInput { .. } => Exit::Usage,
-            Self::Text(
-                text::Error::NoTokenizer { .. }
-                | text::Error::BadTokenizer { .. }
-                | text::Error::Io { .. },
-            ) => Exit::Upstream,
+            Self::Frozen { .. } | Self::NoEndToken { .. } | Self::DuplicateUnit { .. } | Self::NoInput { .. } => Exit::Usage,
+            Self::Text(text::Error::NoTokenizer { .. } | text::Error::BadTokenizer { .. } | text::Error::Io { .. }) => Exit::Upstream,
             Self::NotTrained { .. } | Self::NoText => Exit::Upstream,
             _ => Exit::Failed,
         }

@@ -103,8 +103,8 @@ fn known_cuts(tokenizer_json: &[u8]) -> Option<(Pattern, bool, bool)> {
         return None;
     }
     let flags = [false, true];
-    let all = [Pattern::Gpt2, Pattern::Gpt4].into_iter().flat_map(|pattern| {
-        flags.into_iter().flat_map(move |digits| flags.into_iter().map(move |han| (pattern, digits, han)))
-    });
+    let all = [Pattern::Gpt2, Pattern::Gpt4]
+        .into_iter()
+        .flat_map(|pattern| flags.into_iter().flat_map(move |digits| flags.into_iter().map(move |han| (pattern, digits, han))));
     all.into_iter().find(|(pattern, digits, han)| json["pre_tokenizer"] == pre_tokenizer(*pattern, *digits, *han))
 }

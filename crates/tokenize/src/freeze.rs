@@ -15,10 +15,7 @@ use crate::train::{self, TrainingRecord, record_of};
 #[derive(Debug)]
 pub(crate) enum Decision {
     /// The one that is there serves; its chat template may have to be replaced.
-    Keep {
-        tokenizer: Box<Tokenizer>,
-        new_template: Option<String>,
-    },
+    Keep { tokenizer: Box<Tokenizer>, new_template: Option<String> },
     /// One has to be trained, and why.
     Train { why: String },
     /// One has to be copied from a path.
@@ -35,92 +32,53 @@ pub(crate) struct Frozen {
 }
 
 /// Decides, touching nothing.
-pub(crate) fn decide(
-    ctx: &StageContext,
-    config: &Config,
-    shards: &[UpstreamShard],
-) -> Result<Decision, Error> {
+pub(crate) fn decide(ctx: &StageContext, config: &Config, shards: &[UpstreamShard]) -> Result<Decision, Error> {
     let dir = ctx.stage_dir.tokenizer_dir();
     if !config.trains() {
         let taken = Tokenizer::load(&ctx.path(&config.tokenizer))?;
         let same = dir.exists()
             && Tokenizer::load(&dir).is_ok_and(|old| {
-                old.digest() == taken.digest()
-                    && template_digest(&old) == template_digest(&taken)
-                    && record_of(&old) == record_of(&taken)
+                old.digest() == taken.digest() && template_digest(&old) == template_digest(&taken) && record_of(&old) == record_of(&taken)
             });
         let tokenizer = Box::new(taken);
-        return Ok(if same {
-            Decision::Keep {
-                tokenizer,
-                new_template: None,
-            }
-        } else {
-            Decision::Take { tokenizer }
-        });
+        return Ok(if same { Decision::Keep { tokenizer, new_template: None } } else { Decision::Take { tokenizer } });
     }
     if !dir.exists() {
-        return Ok(Decision::Train {
-            why: "there is none yet".into(),
-        });
+        return Ok(Decision::Train { why: "there is none yet".into() });
     }
     if ctx.force {
-        return Ok(Decision::Train {
-            why: "--force".into(),
-        });
+        return Ok(Decision::Train { why: "--force".into() });
     }
     let tokenizer = Tokenizer::load(&dir)?;
     let asked = config.train_settings();
     match record_of(&tokenizer) {
-        None => Ok(Decision::Train {
-            why: "the one there was taken, not trained".into(),
-        }),
-        Some(record) if record.settings != asked && config.retrain => Ok(Decision::Train {
-            why: "`retrain` is set and settings changed".into(),
-        }),
+        None => Ok(Decision::Train { why: "the one there was taken, not trained".into() }),
+        Some(record) if record.settings != asked && config.retrain => {
+            Ok(Decision::Train { why: "`retrain` is set and settings changed".into() })
+        }
         Some(record) if record.settings != asked => Err(frozen(&dir, &record, &asked)),
         Some(record) if config.retrain && record.corpus_digest != corpus_digest(shards) => {
-            Ok(Decision::Train {
-                why: "`retrain` is set and the inputs changed".into(),
-            })
+            Ok(Decision::Train { why: "`retrain` is set and the inputs changed".into() })
         }
         Some(_) => {
             let wanted = template_source(ctx, config)?;
-            let new_template = (tokenizer.chat_template().map(text::ChatTemplate::source)
-                != Some(wanted.as_str()))
-            .then_some(wanted);
-            Ok(Decision::Keep {
-                tokenizer: Box::new(tokenizer),
-                new_template,
-            })
+            let new_template = (tokenizer.chat_template().map(text::ChatTemplate::source) != Some(wanted.as_str())).then_some(wanted);
+            Ok(Decision::Keep { tokenizer: Box::new(tokenizer), new_template })
         }
     }
 }
 
 /// Carries the decision out; `None` if cancelled.
-pub(crate) fn obtain(
-    ctx: &StageContext,
-    config: &Config,
-    shards: &[UpstreamShard],
-) -> Result<Option<Frozen>, Error> {
+pub(crate) fn obtain(ctx: &StageContext, config: &Config, shards: &[UpstreamShard]) -> Result<Option<Frozen>, Error> {
     let dir = ctx.stage_dir.tokenizer_dir();
     let mut notes = Vec::new();
     let mut watch = Vec::new();
     let tokenizer = match decide(ctx, config, shards)? {
-        Decision::Keep {
-            tokenizer,
-            new_template: None,
-        } => *tokenizer,
+        Decision::Keep { tokenizer, new_template: None } => *tokenizer,
         _ if ctx.worker.index > 0 => {
-            return Err(Error::NotTrained {
-                path: dir,
-                worker: ctx.worker.index,
-            });
+            return Err(Error::NotTrained { path: dir, worker: ctx.worker.index });
         }
-        Decision::Keep {
-            mut tokenizer,
-            new_template: Some(source),
-        } => {
+        Decision::Keep { mut tokenizer, new_template: Some(source) } => {
             tokenizer.set_chat_template(&source)?;
             install(tokenizer.files(), &dir)?;
             notes.push("chat template replaced; no id changes".into());
@@ -136,14 +94,7 @@ pub(crate) fn obtain(
             let rows = shards.iter().map(|shard| shard.rows).sum();
             let bar = ctx.progress.bar("count pieces", rows, "documents");
             let template = template_source(ctx, config)?;
-            let files = train::train(
-                shards,
-                &config.train_settings(),
-                corpus_digest(shards),
-                &template,
-                &bar,
-                &ctx.cancel,
-            )?;
+            let files = train::train(shards, &config.train_settings(), corpus_digest(shards), &template, &bar, &ctx.cancel)?;
             bar.finish();
             let Some(files) = files else { return Ok(None) };
             install(&files, &dir)?;
@@ -161,15 +112,8 @@ pub(crate) fn obtain(
         Some(token) => tokenizer.id(token),
         None => tokenizer.eos_id(),
     };
-    let end_id = end_id.ok_or_else(|| Error::NoEndToken {
-        path: tokenizer.origin(),
-    })?;
-    Ok(Some(Frozen {
-        tokenizer,
-        end_id,
-        notes,
-        watch,
-    }))
+    let end_id = end_id.ok_or_else(|| Error::NoEndToken { path: tokenizer.origin() })?;
+    Ok(Some(Frozen { tokenizer, end_id, notes, watch }))
 }
 
 fn trained_note(tokenizer: &Tokenizer, why: &str) -> String {
@@ -184,10 +128,7 @@ fn trained_note(tokenizer: &Tokenizer, why: &str) -> String {
         record.padded_vocab_size
     );
     if record.sampling_rate < 1.0 {
-        note += &format!(
-            "; a sample of {:.1} % of the documents (`train_max_bytes`)",
-            100.0 * record.sampling_rate
-        );
+        note += &format!("; a sample of {:.1} % of the documents (`train_max_bytes`)", 100.0 * record.sampling_rate);
     }
     if record.vocab_size < record.settings.vocab_size as u64 {
         note += &format!(
@@ -201,14 +142,8 @@ fn trained_note(tokenizer: &Tokenizer, why: &str) -> String {
 /// Puts a tokenizer directory in place as a whole.
 fn install(files: &TokenizerFiles, dir: &Path) -> Result<(), Error> {
     let staged = atomic::temporary_beside(dir);
-    fs::create_dir_all(&staged).map_err(|source| Error::Io {
-        path: staged.clone(),
-        source,
-    })?;
-    let written = files
-        .copy_to(&staged)
-        .map_err(Error::from)
-        .and_then(|()| Ok(atomic::commit_dir(&staged, dir)?));
+    fs::create_dir_all(&staged).map_err(|source| Error::Io { path: staged.clone(), source })?;
+    let written = files.copy_to(&staged).map_err(Error::from).and_then(|()| Ok(atomic::commit_dir(&staged, dir)?));
     if written.is_err() {
         // The staged copy is of no use; the old directory stands.
         let _ = fs::remove_dir_all(&staged);
@@ -219,13 +154,7 @@ fn install(files: &TokenizerFiles, dir: &Path) -> Result<(), Error> {
 /// What the tokenizer was, or would be, trained on.
 fn corpus_digest(shards: &[UpstreamShard]) -> String {
     let start = DigestBuilder::new();
-    shards
-        .iter()
-        .fold(start, |d, shard| {
-            d.field(&shard.unit, shard.digest.as_bytes())
-        })
-        .finish()
-        .to_string()
+    shards.iter().fold(start, |d, shard| d.field(&shard.unit, shard.digest.as_bytes())).finish().to_string()
 }
 
 fn template_digest(tokenizer: &Tokenizer) -> Option<&str> {
@@ -233,8 +162,7 @@ fn template_digest(tokenizer: &Tokenizer) -> Option<&str> {
 }
 
 fn template_path(ctx: &StageContext, config: &Config) -> Option<PathBuf> {
-    (!matches!(config.chat_template.as_str(), "plain" | "chatml"))
-        .then(|| ctx.path(&config.chat_template))
+    (!matches!(config.chat_template.as_str(), "plain" | "chatml")).then(|| ctx.path(&config.chat_template))
 }
 
 fn template_source(ctx: &StageContext, config: &Config) -> Result<String, Error> {
@@ -253,23 +181,13 @@ fn template_source(ctx: &StageContext, config: &Config) -> Result<String, Error>
 
 /// The error that names what differs.
 fn frozen(dir: &Path, record: &TrainingRecord, asked: &TrainSettings) -> Error {
-    let (old, new) = (
-        serde_json::to_value(&record.settings).unwrap_or_default(),
-        serde_json::to_value(asked).unwrap_or_default(),
-    );
+    let (old, new) = (serde_json::to_value(&record.settings).unwrap_or_default(), serde_json::to_value(asked).unwrap_or_default());
     let (mut trained, mut wanted) = (Vec::new(), Vec::new());
     for (key, value) in new.as_object().into_iter().flatten() {
         if old.get(key) != Some(value) {
-            trained.push(format!(
-                "`{key} = {}`",
-                old.get(key).cloned().unwrap_or_default()
-            ));
+            trained.push(format!("`{key} = {}`", old.get(key).cloned().unwrap_or_default()));
             wanted.push(format!("`{key} = {value}`"));
         }
     }
-    Error::Frozen {
-        path: dir.to_path_buf(),
-        trained: trained.join(", "),
-        asked: wanted.join(", "),
-    }
+    Error::Frozen { path: dir.to_path_buf(), trained: trained.join(", "), asked: wanted.join(", ") }
 }

@@ -21,10 +21,7 @@ pub(crate) struct Inputs {
 impl Inputs {
     /// Finds them, touching nothing.
     pub(crate) fn find(ctx: &StageContext, inputs: &[String]) -> Result<Self, Error> {
-        let mut found = Self {
-            shards: Vec::new(),
-            watch: Vec::new(),
-        };
+        let mut found = Self { shards: Vec::new(), watch: Vec::new() };
         let mut cache = DigestCache::open(&ctx.run);
         for input in inputs {
             match ctx.resolve(input) {
@@ -44,11 +41,7 @@ impl Inputs {
         let mut seen: BTreeMap<&str, &Path> = BTreeMap::new();
         for shard in &found.shards {
             if let Some(first) = seen.insert(&shard.unit, &shard.path) {
-                return Err(Error::DuplicateUnit {
-                    unit: shard.unit.clone(),
-                    first: first.into(),
-                    second: shard.path.clone(),
-                });
+                return Err(Error::DuplicateUnit { unit: shard.unit.clone(), first: first.into(), second: shard.path.clone() });
             }
         }
         Ok(found)
@@ -58,29 +51,19 @@ impl Inputs {
     pub(crate) fn plan_inputs(&self) -> Vec<Input> {
         self.shards
             .iter()
-            .map(|shard| Input {
-                unit: shard.unit.clone(),
-                path: shard.path.clone(),
-                digest: shard.digest,
-                bytes: shard.bytes,
-            })
+            .map(|shard| Input { unit: shard.unit.clone(), path: shard.path.clone(), digest: shard.digest, bytes: shard.bytes })
             .collect()
     }
 }
 
 /// A Parquet file itself, or those directly in a folder, by name.
 fn parquet_files(path: &Path) -> Result<Vec<PathBuf>, Error> {
-    let io = |source| Error::Io {
-        path: path.to_path_buf(),
-        source,
-    };
+    let io = |source| Error::Io { path: path.to_path_buf(), source };
     let mut files = Vec::new();
     if path.is_dir() {
         for entry in std::fs::read_dir(path).map_err(io)? {
             let file = entry.map_err(io)?.path();
-            let hidden = file
-                .file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            let hidden = file.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
             if file.extension().is_some_and(|e| e == "parquet") && !hidden {
                 files.push(file);
             }
@@ -90,20 +73,13 @@ fn parquet_files(path: &Path) -> Result<Vec<PathBuf>, Error> {
         files.push(path.to_path_buf());
     }
     if files.is_empty() {
-        return Err(Error::NoInput {
-            path: path.to_path_buf(),
-        });
+        return Err(Error::NoInput { path: path.to_path_buf() });
     }
     Ok(files)
 }
 
 fn shard_at(file: &Path, cache: &mut DigestCache) -> Result<UpstreamShard, Error> {
-    let bytes = std::fs::metadata(file)
-        .map_err(|source| Error::Io {
-            path: file.to_path_buf(),
-            source,
-        })?
-        .len();
+    let bytes = std::fs::metadata(file).map_err(|source| Error::Io { path: file.to_path_buf(), source })?.len();
     Ok(UpstreamShard {
         unit: unit_name(&file.file_stem().unwrap_or_default().to_string_lossy()),
         batch: ARRIVES_LAST,

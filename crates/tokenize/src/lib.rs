@@ -36,8 +36,8 @@ use std::time::Instant;
 
 use handoff::manifest::UnitEntry;
 use handoff::{
-    Digest, DigestBuilder, IngestLog, Input, Manifest, OutputFile, Plan, ShardMeta, ShardReader,
-    ShardWriter, TokenWidth, UnitKey, plan, schema,
+    Digest, DigestBuilder, IngestLog, Input, Manifest, OutputFile, Plan, ShardMeta, ShardReader, ShardWriter, TokenWidth, UnitKey, plan,
+    schema,
 };
 use stage::{ConfigProblem, DryRun, Report, Stage, StageContext, StageError};
 
@@ -74,39 +74,22 @@ impl Stage for Tokenize {
         let inputs = Inputs::find(ctx, &config.inputs)?;
         let manifest = Manifest::load(&ctx.stage_dir)?;
         let (digest, note) = match freeze::decide(ctx, config, &inputs.shards)? {
-            Decision::Keep {
-                tokenizer,
-                new_template,
-            } => (
-                unit_config(tokenizer.digest(), config),
-                new_template.map(|_| "would replace the chat template".to_string()),
-            ),
-            Decision::Take { tokenizer } => (
-                unit_config(tokenizer.digest(), config),
-                Some(format!(
-                    "would copy the tokenizer from `{}`",
-                    config.tokenizer
-                )),
-            ),
+            Decision::Keep { tokenizer, new_template } => {
+                (unit_config(tokenizer.digest(), config), new_template.map(|_| "would replace the chat template".to_string()))
+            }
+            Decision::Take { tokenizer } => {
+                (unit_config(tokenizer.digest(), config), Some(format!("would copy the tokenizer from `{}`", config.tokenizer)))
+            }
             // What it will be is not known, but it is not what the entries have.
-            Decision::Train { why } => (
-                Digest::of_bytes(b"not trained yet"),
-                Some(format!("would train a tokenizer: {why}")),
-            ),
+            Decision::Train { why } => (Digest::of_bytes(b"not trained yet"), Some(format!("would train a tokenizer: {why}"))),
         };
-        let mut dry = DryRun::of_plan(&plan(
-            &manifest,
-            &inputs.plan_inputs(),
-            digest,
-            FORMAT_VERSION,
-            ctx.force,
-        ));
+        let mut dry = DryRun::of_plan(&plan(&manifest, &inputs.plan_inputs(), digest, FORMAT_VERSION, ctx.force));
         dry.notes.extend(note);
         Ok(dry)
     }
 
     fn run(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
-        Ok(run(ctx, config)?.ok_or_else(StageError::interrupted)?)
+        run(ctx, config)?.ok_or_else(StageError::interrupted)
     }
 }
 
@@ -128,24 +111,14 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
     log.follow(&inputs.shards)?;
     let mut manifest = Manifest::load(&ctx.stage_dir)?;
     let config_digest = unit_config(frozen.tokenizer.digest(), config);
-    let planned = plan(
-        &manifest,
-        &inputs.plan_inputs(),
-        config_digest,
-        FORMAT_VERSION,
-        ctx.force,
-    );
+    let planned = plan(&manifest, &inputs.plan_inputs(), config_digest, FORMAT_VERSION, ctx.force);
     prune(ctx, &mut manifest, &planned)?;
 
     let positions = log.positions();
     let todo: Vec<(&Input, u32, u32)> = planned
         .todo
         .iter()
-        .filter_map(|(input, _)| {
-            positions
-                .get(input.unit.as_str())
-                .map(|(batch, index)| (input, *batch, *index))
-        })
+        .filter_map(|(input, _)| positions.get(input.unit.as_str()).map(|(batch, index)| (input, *batch, *index)))
         .filter(|(_, _, index)| ctx.worker.owns(*index as usize))
         .take(ctx.limit.map_or(usize::MAX, |limit| limit as usize))
         .collect();
@@ -158,11 +131,7 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
             manifest.write_summary()?;
             return Ok(None);
         }
-        let key = UnitKey {
-            input_digest: input.digest,
-            config_digest,
-            format_version: FORMAT_VERSION,
-        };
+        let key = UnitKey { input_digest: input.digest, config_digest, format_version: FORMAT_VERSION };
         let start = Instant::now();
         match encode_unit(ctx, &frozen, &encoder, &key, input, *index) {
             Ok((output, counts)) => {
@@ -189,12 +158,7 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
     if !failures.is_empty() {
         let (failed, units) = (failures.len(), todo.len());
         let (first, source) = failures.swap_remove(0);
-        return Err(Error::Units {
-            failed,
-            units,
-            first,
-            source: Box::new(source),
-        });
+        return Err(Error::Units { failed, units, first, source: Box::new(source) });
     }
     let mut notes = frozen.notes;
     notes.push(encode::bytes_per_token(&summary.counts));
@@ -208,10 +172,7 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
         notes,
         look: vec![
             format!("{}", ctx.stage_dir.tokenizer_dir().display()),
-            format!(
-                "duckdb -c \"select language, count(*), sum(len(input_ids)) from '{}/*.parquet' group by all\"",
-                shards.display()
-            ),
+            format!("duckdb -c \"select language, count(*), sum(len(input_ids)) from '{}/*.parquet' group by all\"", shards.display()),
         ],
         watch: inputs.watch.into_iter().chain(frozen.watch).collect(),
         text: None,
@@ -220,10 +181,7 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
 
 /// What a unit's ids depend on besides its documents: the tokenizer and the end token.
 fn unit_config(tokenizer_digest: &str, config: &Config) -> Digest {
-    DigestBuilder::new()
-        .field("tokenizer", tokenizer_digest)
-        .field("end_token", config.end_token.as_deref().unwrap_or_default())
-        .finish()
+    DigestBuilder::new().field("tokenizer", tokenizer_digest).field("end_token", config.end_token.as_deref().unwrap_or_default()).finish()
 }
 
 /// Vanished inputs are an error, unless their outputs are to go.
@@ -257,39 +215,19 @@ fn encode_unit(
     let tokenizer = &frozen.tokenizer;
     let width = TokenWidth::for_vocab(tokenizer.padded_vocab_size());
     let mut extra = BTreeMap::from([
-        (
-            "tokenizer_digest".to_string(),
-            tokenizer.digest().to_string(),
-        ),
+        ("tokenizer_digest".to_string(), tokenizer.digest().to_string()),
         ("vocab_size".to_string(), tokenizer.vocab_size().to_string()),
-        (
-            "padded_vocab_size".to_string(),
-            tokenizer.padded_vocab_size().to_string(),
-        ),
+        ("padded_vocab_size".to_string(), tokenizer.padded_vocab_size().to_string()),
         ("eos_token_id".to_string(), frozen.end_id.to_string()),
     ]);
     if let Some(pad) = tokenizer.pad_id().filter(|pad| *pad != frozen.end_id) {
         extra.insert("pad_token_id".into(), pad.to_string());
     }
-    let meta = ShardMeta {
-        stage: Tokenize::NAME.into(),
-        config_digest: key.config_digest.to_string(),
-        extra,
-    };
-    let mut writer = ShardWriter::create(
-        &ctx.stage_dir.data_shard(index),
-        &schema::tokens(width),
-        &meta,
-    )?;
+    let meta = ShardMeta { stage: Tokenize::NAME.into(), config_digest: key.config_digest.to_string(), extra };
+    let mut writer = ShardWriter::create(&ctx.stage_dir.data_shard(index), &schema::tokens(width), &meta)?;
     let mut counts = Counts::default();
     for batch in reader.batches_of(BATCH_ROWS, &["id", "text", "language", "source"])? {
-        writer.write(&encode::encode(
-            &batch?,
-            encoder,
-            frozen.end_id,
-            width,
-            &mut counts,
-        )?)?;
+        writer.write(&encode::encode(&batch?, encoder, frozen.end_id, width, &mut counts)?)?;
     }
     Ok((writer.finish(&ctx.stage_dir)?, counts))
 }

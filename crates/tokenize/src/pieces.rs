@@ -17,16 +17,10 @@ impl Pattern {
         match self {
             Self::Gpt2 => {
                 let digits = if split_digits { r"\p{N}" } else { r" ?\p{N}+" };
-                format!(
-                    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{{L}}+|{digits}| ?[^\s\p{{L}}\p{{N}}]+|\s+(?!\S)|\s+"
-                )
+                format!(r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{{L}}+|{digits}| ?[^\s\p{{L}}\p{{N}}]+|\s+(?!\S)|\s+")
             }
             Self::Gpt4 => {
-                let digits = if split_digits {
-                    r"\p{N}"
-                } else {
-                    r"\p{N}{1,3}"
-                };
+                let digits = if split_digits { r"\p{N}" } else { r"\p{N}{1,3}" };
                 format!(
                     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
                 )
@@ -48,20 +42,9 @@ impl Splitter {
     /// # Errors
     /// When the regex engine refuses the pattern.
     pub fn new(pattern: Pattern, split_digits: bool, isolate_han: bool) -> Result<Self, Error> {
-        let compile = |regex: &str| {
-            SysRegex::new(regex).map_err(|e| Error::Build {
-                message: e.to_string(),
-            })
-        };
-        let han = if isolate_han {
-            Some(compile(HAN)?)
-        } else {
-            None
-        };
-        Ok(Self {
-            han,
-            pattern: compile(&pattern.regex(split_digits))?,
-        })
+        let compile = |regex: &str| SysRegex::new(regex).map_err(|e| Error::Build { message: e.to_string() });
+        let han = if isolate_han { Some(compile(HAN)?) } else { None };
+        Ok(Self { han, pattern: compile(&pattern.regex(split_digits))? })
     }
 
     /// Calls `take` with every piece, in order; together they are the text.
@@ -113,9 +96,7 @@ mod tests {
 
     fn pieces(text: &str, pattern: Pattern, split_digits: bool, isolate_han: bool) -> Vec<&str> {
         let mut out = Vec::new();
-        Splitter::new(pattern, split_digits, isolate_han)
-            .expect("compiles")
-            .pieces(text, |piece| out.push(piece));
+        Splitter::new(pattern, split_digits, isolate_han).expect("compiles").pieces(text, |piece| out.push(piece));
         out
     }
 
@@ -124,30 +105,11 @@ mod tests {
         let text = "中国的GDP is 1234 元, don't";
         assert_eq!(
             pieces(text, Pattern::Gpt4, true, true),
-            [
-                "中", "国", "的", "GDP", " is", " ", "1", "2", "3", "4", " ", "元", ",", " don",
-                "'t"
-            ]
+            ["中", "国", "的", "GDP", " is", " ", "1", "2", "3", "4", " ", "元", ",", " don", "'t"]
         );
-        assert_eq!(
-            pieces(text, Pattern::Gpt4, false, false),
-            [
-                "中国的GDP",
-                " is",
-                " ",
-                "123",
-                "4",
-                " 元",
-                ",",
-                " don",
-                "'t"
-            ]
-        );
+        assert_eq!(pieces(text, Pattern::Gpt4, false, false), ["中国的GDP", " is", " ", "123", "4", " 元", ",", " don", "'t"]);
         assert_eq!(pieces("a 12", Pattern::Gpt2, false, true), ["a", " 12"]);
-        assert_eq!(
-            pieces("a 12", Pattern::Gpt2, true, true),
-            ["a", " ", "1", "2"]
-        );
+        assert_eq!(pieces("a 12", Pattern::Gpt2, true, true), ["a", " ", "1", "2"]);
     }
 
     #[test]
@@ -161,9 +123,7 @@ mod tests {
             "\u{0}\u{1}\u{7f}\u{feff}",
         ];
         for pattern in [Pattern::Gpt2, Pattern::Gpt4] {
-            for (split_digits, isolate_han) in
-                [(false, false), (false, true), (true, false), (true, true)]
-            {
+            for (split_digits, isolate_han) in [(false, false), (false, true), (true, false), (true, true)] {
                 let json = pre_tokenizer(pattern, split_digits, isolate_han);
                 let library: PreTokenizerWrapper = serde_json::from_value(json).expect("valid");
                 for text in texts {
@@ -175,11 +135,7 @@ mod tests {
                         .map(|(_, (start, end), _)| &text[start..end])
                         .filter(|piece| !piece.is_empty())
                         .collect();
-                    assert_eq!(
-                        pieces(text, pattern, split_digits, isolate_han),
-                        expected,
-                        "{pattern:?} {split_digits} {isolate_han}"
-                    );
+                    assert_eq!(pieces(text, pattern, split_digits, isolate_han), expected, "{pattern:?} {split_digits} {isolate_han}");
                 }
             }
         }

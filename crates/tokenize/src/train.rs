@@ -60,11 +60,8 @@ pub(crate) fn train(
         return Err(Error::NoText);
     }
     let first_id = (special::ALL.len() + settings.reserved_tokens) as u32;
-    let limits = Limits {
-        vocab_size: settings.vocab_size,
-        min_frequency: settings.min_frequency,
-        max_token_bytes: settings.max_token_bytes,
-    };
+    let limits =
+        Limits { vocab_size: settings.vocab_size, min_frequency: settings.min_frequency, max_token_bytes: settings.max_token_bytes };
     let learned = bpe::learn(&counted.pieces, &alphabet_bytes(), first_id, limits);
     let json = tokenizer_json(&learned, settings);
     let vocab_size = first_id as usize + learned.tokens.len();
@@ -79,21 +76,9 @@ pub(crate) fn train(
         padded_vocab_size: vocab_size.next_multiple_of(text::VOCAB_MULTIPLE) as u64,
     };
     let mut extra = Map::new();
-    extra.insert(
-        "training".into(),
-        serde_json::to_value(&record).unwrap_or_default(),
-    );
-    let bytes = serde_json::to_vec_pretty(&json).map_err(|e| Error::Build {
-        message: e.to_string(),
-    })?;
-    Ok(Some(TokenizerFiles::new(
-        bytes,
-        Some(special::END),
-        special::END,
-        special::PAD,
-        chat_template,
-        extra,
-    )))
+    extra.insert("training".into(), serde_json::to_value(&record).unwrap_or_default());
+    let bytes = serde_json::to_vec_pretty(&json).map_err(|e| Error::Build { message: e.to_string() })?;
+    Ok(Some(TokenizerFiles::new(bytes, Some(special::END), special::END, special::PAD, chat_template, extra)))
 }
 
 /// The record that a tokenizer carries, if it was trained here.
@@ -113,11 +98,7 @@ fn total_bytes(shards: &[UpstreamShard]) -> Result<u64, Error> {
     for shard in shards {
         let reader = ShardReader::open(&shard.path, &schema::documents())?;
         for batch in reader.batches_of(BATCH_ROWS, &["num_bytes"])? {
-            total += columns::i64s(&batch?, "num_bytes")?
-                .values()
-                .iter()
-                .map(|n| (*n).max(0) as u64)
-                .sum::<u64>();
+            total += columns::i64s(&batch?, "num_bytes")?.values().iter().map(|n| (*n).max(0) as u64).sum::<u64>();
         }
     }
     Ok(total)
@@ -130,32 +111,16 @@ fn sampled(id: &str, rate: f64) -> bool {
 
 /// A number from 0 to 1 that depends on `id` only.
 fn unit_hash(id: &str) -> f64 {
-    let digest = handoff::DigestBuilder::new()
-        .field("train-sample", id)
-        .finish();
+    let digest = handoff::DigestBuilder::new().field("train-sample", id).finish();
     let mut first = [0; 8];
     first.copy_from_slice(&digest.as_bytes()[..8]);
     (u64::from_le_bytes(first) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// Counts the pieces of all sampled documents; `None` if cancelled.
-fn count(
-    shards: &[UpstreamShard],
-    settings: &TrainSettings,
-    rate: f64,
-    bar: &Bar,
-    cancel: &CancelToken,
-) -> Result<Option<Counted>, Error> {
-    let splitter = Splitter::new(
-        settings.pattern,
-        settings.split_digits,
-        settings.isolate_han,
-    )?;
-    let mut counted = Counted {
-        pieces: HashMap::new(),
-        documents: 0,
-        bytes: 0,
-    };
+fn count(shards: &[UpstreamShard], settings: &TrainSettings, rate: f64, bar: &Bar, cancel: &CancelToken) -> Result<Option<Counted>, Error> {
+    let splitter = Splitter::new(settings.pattern, settings.split_digits, settings.isolate_han)?;
+    let mut counted = Counted { pieces: HashMap::new(), documents: 0, bytes: 0 };
     for shard in shards {
         let reader = ShardReader::open(&shard.path, &schema::documents())?;
         for batch in reader.batches_of(BATCH_ROWS, &["id", "text"])? {
@@ -163,25 +128,14 @@ fn count(
                 return Ok(None);
             }
             let batch = batch?;
-            let (ids, texts) = (
-                columns::strings(&batch, "id")?,
-                columns::strings(&batch, "text")?,
-            );
-            let texts: Vec<&str> = (0..batch.num_rows())
-                .filter(|row| sampled(ids.value(*row), rate))
-                .map(|row| texts.value(row))
-                .collect();
+            let (ids, texts) = (columns::strings(&batch, "id")?, columns::strings(&batch, "text")?);
+            let texts: Vec<&str> = (0..batch.num_rows()).filter(|row| sampled(ids.value(*row), rate)).map(|row| texts.value(row)).collect();
             counted.documents += texts.len() as u64;
             counted.bytes += texts.iter().map(|text| text.len() as u64).sum::<u64>();
-            let pieces =
-                texts
-                    .par_iter()
-                    .fold(HashMap::new, |mut pieces: HashMap<&str, u64>, text| {
-                        splitter.pieces(text, |piece| {
-                            each_part(piece, |part| *pieces.entry(part).or_default() += 1)
-                        });
-                        pieces
-                    });
+            let pieces = texts.par_iter().fold(HashMap::new, |mut pieces: HashMap<&str, u64>, text| {
+                splitter.pieces(text, |piece| each_part(piece, |part| *pieces.entry(part).or_default() += 1));
+                pieces
+            });
             for part in pieces.collect::<Vec<_>>() {
                 for (piece, n) in part {
                     match counted.pieces.get_mut(piece.as_bytes()) {
@@ -234,11 +188,8 @@ fn spelled(bytes: &[u8]) -> String {
 
 /// The whole `tokenizer.json`.
 fn tokenizer_json(learned: &Learned, settings: &TrainSettings) -> Value {
-    let names: Vec<String> = special::ALL
-        .iter()
-        .map(|name| name.to_string())
-        .chain((0..settings.reserved_tokens).map(special::reserved))
-        .collect();
+    let names: Vec<String> =
+        special::ALL.iter().map(|name| name.to_string()).chain((0..settings.reserved_tokens).map(special::reserved)).collect();
     let added: Vec<Value> = names
         .iter()
         .enumerate()
@@ -252,11 +203,7 @@ fn tokenizer_json(learned: &Learned, settings: &TrainSettings) -> Value {
         vocab.insert(token.clone(), json!(id));
     }
     let token = |id: u32| &spelled_tokens[id as usize - names.len()];
-    let merges: Vec<Value> = learned
-        .merges
-        .iter()
-        .map(|(left, right)| json!([token(*left), token(*right)]))
-        .collect();
+    let merges: Vec<Value> = learned.merges.iter().map(|(left, right)| json!([token(*left), token(*right)])).collect();
     json!({
         "version": "1.0",
         "truncation": null,
@@ -288,10 +235,7 @@ mod tests {
     #[test]
     fn the_alphabet_is_that_of_the_library() {
         let library = tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet();
-        let ours: Vec<char> = alphabet_bytes()
-            .iter()
-            .map(|byte| character_of(*byte))
-            .collect();
+        let ours: Vec<char> = alphabet_bytes().iter().map(|byte| character_of(*byte)).collect();
         assert!(ours.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(ours.iter().all(|c| library.contains(c)) && ours.len() == library.len());
         assert_eq!(spelled(" 中\n".as_bytes()), "Ġä¸ŃĊ");

@@ -5,10 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float32Array, Int64Array, RecordBatch, StringArray};
-use handoff::{
-    Digest, Manifest, RunDir, ShardMeta, ShardReader, ShardWriter, StageDir, TokenWidth, UnitEntry,
-    UnitKey, columns, schema,
-};
+use handoff::{Digest, Manifest, RunDir, ShardMeta, ShardReader, ShardWriter, StageDir, TokenWidth, UnitEntry, UnitKey, columns, schema};
 use stage::{Exit, Failure, Report, Stage, StageContext};
 use text::Tokenizer;
 use tokenize::{Config, Error, Tokenize};
@@ -22,39 +19,20 @@ fn documents(salt: usize) -> Vec<(String, String, &'static str)> {
             "The capital of Country{n} is Town{n}. The highest mountain in Country{n} is Mount Peak{n}, {} metres high.",
             1000 + 37 * n
         );
-        let zh = format!(
-            "第{n}国的首都是第{n}城。第{n}国最高的山是第{n}峰,海拔{}米。<|endoftext|>",
-            1000 + 37 * n
-        );
-        out.push((
-            handoff::document_id("test", &format!("en{n}"), &en),
-            en,
-            "en",
-        ));
-        out.push((
-            handoff::document_id("test", &format!("zh{n}"), &zh),
-            zh,
-            "zh-Hans",
-        ));
+        let zh = format!("第{n}国的首都是第{n}城。第{n}国最高的山是第{n}峰,海拔{}米。<|endoftext|>", 1000 + 37 * n);
+        out.push((handoff::document_id("test", &format!("en{n}"), &en), en, "en"));
+        out.push((handoff::document_id("test", &format!("zh{n}"), &zh), zh, "zh-Hans"));
     }
     out
 }
 
 /// Writes documents as `crawl-clean` would.
-fn write_documents(
-    dir: &StageDir,
-    path: &Path,
-    documents: &[(String, String, &'static str)],
-) -> handoff::OutputFile {
+fn write_documents(dir: &StageDir, path: &Path, documents: &[(String, String, &'static str)]) -> handoff::OutputFile {
     let n = documents.len();
     let text = |values: Vec<&str>| Arc::new(StringArray::from(values)) as ArrayRef;
     let none = || Arc::new(StringArray::from(vec![None::<&str>; n])) as ArrayRef;
     let zeros = || Arc::new(Int64Array::from(vec![0; n])) as ArrayRef;
-    let lengths = |f: &dyn Fn(&str) -> usize| {
-        Arc::new(Int64Array::from_iter_values(
-            documents.iter().map(|d| f(&d.1) as i64),
-        )) as ArrayRef
-    };
+    let lengths = |f: &dyn Fn(&str) -> usize| Arc::new(Int64Array::from_iter_values(documents.iter().map(|d| f(&d.1) as i64))) as ArrayRef;
     let columns = vec![
         text(documents.iter().map(|d| d.0.as_str()).collect()),
         text(vec!["http://example.com/"; n]),
@@ -74,9 +52,7 @@ fn write_documents(
     ];
     let table = schema::documents();
     let mut writer = ShardWriter::create(path, &table, &ShardMeta::default()).expect("creates");
-    writer
-        .write(&RecordBatch::try_new(table.arrow.clone(), columns).expect("a batch"))
-        .expect("writes");
+    writer.write(&RecordBatch::try_new(table.arrow.clone(), columns).expect("a batch")).expect("writes");
     writer.finish(dir).expect("finishes")
 }
 
@@ -84,11 +60,7 @@ fn write_documents(
 fn add_shard(run: &Path, name: &str, (batch, index): (u32, u32), salt: usize) {
     let dir = RunDir::new(run).stage("crawl-clean");
     let output = write_documents(&dir, &dir.data_shard(index), &documents(salt));
-    let key = UnitKey {
-        input_digest: output.digest,
-        config_digest: Digest::of_bytes(b"config"),
-        format_version: 1,
-    };
+    let key = UnitKey { input_digest: output.digest, config_digest: Digest::of_bytes(b"config"), format_version: 1 };
     let entry = UnitEntry {
         unit: name.into(),
         batch,
@@ -99,17 +71,12 @@ fn add_shard(run: &Path, name: &str, (batch, index): (u32, u32), salt: usize) {
         counts: BTreeMap::new(),
         wall_secs: 0.0,
     };
-    Manifest::load(&dir)
-        .expect("loads")
-        .commit(entry)
-        .expect("commits");
+    Manifest::load(&dir).expect("loads").commit(entry).expect("commits");
 }
 
 fn config(changes: &str) -> Config {
-    let defaults: toml::Table =
-        toml::from_str(Tokenize::DEFAULT_TOML).expect("the default file parses");
-    let mut all = toml::from_str::<toml::Table>("inputs = [\"crawl-clean\"]\nvocab_size = 400")
-        .expect("parses");
+    let defaults: toml::Table = toml::from_str(Tokenize::DEFAULT_TOML).expect("the default file parses");
+    let mut all = toml::from_str::<toml::Table>("inputs = [\"crawl-clean\"]\nvocab_size = 400").expect("parses");
     all.extend(toml::from_str::<toml::Table>(changes).expect("parses"));
     let mut merged = defaults;
     merged.extend(all);
@@ -134,10 +101,7 @@ fn files(run: &Path) -> BTreeMap<PathBuf, Digest> {
         for entry in std::fs::read_dir(folder).expect("lists") {
             let path = entry.expect("lists").path();
             let digest = Digest::of_file(&path).expect("reads");
-            out.insert(
-                path.strip_prefix(run).expect("below the run").to_path_buf(),
-                digest,
-            );
+            out.insert(path.strip_prefix(run).expect("below the run").to_path_buf(), digest);
         }
     }
     out
@@ -145,10 +109,7 @@ fn files(run: &Path) -> BTreeMap<PathBuf, Digest> {
 
 #[test]
 fn the_default_file_is_the_configuration() {
-    let Err(error) = toml::from_str::<toml::Table>(Tokenize::DEFAULT_TOML)
-        .expect("parses")
-        .try_into::<Config>()
-    else {
+    let Err(error) = toml::from_str::<toml::Table>(Tokenize::DEFAULT_TOML).expect("parses").try_into::<Config>() else {
         panic!("`inputs` must be given");
     };
     assert!(error.to_string().contains("inputs"), "{error}");
@@ -161,48 +122,16 @@ fn documents_become_tokens_and_back() {
     add_shard(run.path(), "a", (0, 0), 0);
     let report = go(run.path(), "").expect("runs");
     assert_eq!((report.inputs_done, report.rows), (1, 20));
-    assert!(
-        report
-            .notes
-            .iter()
-            .any(|note| note.contains("bytes per token") && note.contains("zh-Hans")),
-        "{:?}",
-        report.notes
-    );
+    assert!(report.notes.iter().any(|note| note.contains("bytes per token") && note.contains("zh-Hans")), "{:?}", report.notes);
 
     let dir = RunDir::new(run.path()).stage("tokenize");
     let tokenizer = Tokenizer::load(&dir.tokenizer_dir()).expect("loads");
-    assert_eq!(
-        (
-            tokenizer.eos_id(),
-            tokenizer.vocab_size(),
-            tokenizer.padded_vocab_size()
-        ),
-        (Some(0), 400, 448)
-    );
-    let reader =
-        ShardReader::open(&dir.data_shard(0), &schema::tokens(TokenWidth::U16)).expect("opens");
+    assert_eq!((tokenizer.eos_id(), tokenizer.vocab_size(), tokenizer.padded_vocab_size()), (Some(0), 400, 448));
+    let reader = ShardReader::open(&dir.data_shard(0), &schema::tokens(TokenWidth::U16)).expect("opens");
     assert_eq!(reader.metadata()["tokenizer_digest"], tokenizer.digest());
-    assert_eq!(
-        (
-            reader.metadata()["eos_token_id"].as_str(),
-            reader.metadata()["pad_token_id"].as_str()
-        ),
-        ("0", "1")
-    );
-    assert_eq!(
-        (
-            reader.metadata()["vocab_size"].as_str(),
-            reader.metadata()["padded_vocab_size"].as_str()
-        ),
-        ("400", "448")
-    );
-    let batch = reader
-        .batches(100)
-        .expect("reads")
-        .next()
-        .expect("one batch")
-        .expect("reads");
+    assert_eq!((reader.metadata()["eos_token_id"].as_str(), reader.metadata()["pad_token_id"].as_str()), ("0", "1"));
+    assert_eq!((reader.metadata()["vocab_size"].as_str(), reader.metadata()["padded_vocab_size"].as_str()), ("400", "448"));
+    let batch = reader.batches(100).expect("reads").next().expect("one batch").expect("reads");
     let rows = columns::token_rows(&batch, "input_ids").expect("tokens");
     let ids = columns::strings(&batch, "document_id").expect("ids");
     let num_bytes = columns::i64s(&batch, "num_bytes").expect("bytes");
@@ -210,17 +139,9 @@ fn documents_become_tokens_and_back() {
         let (last, body) = rows[row].split_last().expect("not empty");
         assert_eq!((ids.value(row), *last), (id.as_str(), 0));
         assert_eq!(&tokenizer.decode(body).expect("decodes"), text);
-        assert!(
-            body.iter().all(|id| !tokenizer.is_special(*id)),
-            "an end token spelled in a text is text"
-        );
+        assert!(body.iter().all(|id| !tokenizer.is_special(*id)), "an end token spelled in a text is text");
         assert_eq!(num_bytes.value(row) as usize, text.len());
-        assert_eq!(
-            body.iter()
-                .map(|id| tokenizer.token_bytes(*id).len())
-                .sum::<usize>(),
-            text.len()
-        );
+        assert_eq!(body.iter().map(|id| tokenizer.token_bytes(*id).len()).sum::<usize>(), text.len());
     }
 }
 
@@ -240,12 +161,7 @@ fn a_rerun_does_nothing_and_a_new_shard_only_adds() {
     assert_eq!((report.inputs_done, report.inputs_skipped), (1, 1));
     let after = files(run.path());
     assert_eq!(after.len(), before.len() + 1);
-    assert!(
-        before
-            .iter()
-            .all(|(path, digest)| after.get(path) == Some(digest)),
-        "old files are unchanged, the tokenizer too"
-    );
+    assert!(before.iter().all(|(path, digest)| after.get(path) == Some(digest)), "old files are unchanged, the tokenizer too");
 }
 
 #[test]
@@ -257,8 +173,7 @@ fn the_same_bytes_for_one_thread_and_for_three() {
             add_shard(run.path(), name, (0, index as u32), index);
         }
         let pool = rayon_pool(threads);
-        pool.install(|| go(run.path(), "vocab_size = 600\nmin_frequency = 1"))
-            .expect("runs");
+        pool.install(|| go(run.path(), "vocab_size = 600\nmin_frequency = 1")).expect("runs");
         seen.push(files(run.path()));
     }
     assert_eq!(seen[0], seen[1]);
@@ -266,10 +181,7 @@ fn the_same_bytes_for_one_thread_and_for_three() {
 }
 
 fn rayon_pool(threads: usize) -> rayon::ThreadPool {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .expect("a pool")
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool")
 }
 
 #[test]
@@ -280,11 +192,7 @@ fn other_settings_are_refused_until_retraining_is_asked_for() {
     let before = files(run.path());
     let error = go(run.path(), "vocab_size = 350").expect_err("refused");
     assert!(matches!(error, Error::Frozen { .. }), "{error}");
-    assert!(
-        error.to_string().contains("`vocab_size = 400`")
-            && error.to_string().contains("`vocab_size = 350`"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("`vocab_size = 400`") && error.to_string().contains("`vocab_size = 350`"), "{error}");
     assert_eq!(error.exit(), Exit::Usage);
     assert!(error.hint().expect("a hint").contains("--force"));
     assert_eq!(files(run.path()), before);
@@ -294,32 +202,16 @@ fn other_settings_are_refused_until_retraining_is_asked_for() {
     let retrained = files(run.path());
     assert_ne!(retrained, before);
     let report = go(run.path(), "vocab_size = 350\nretrain = true").expect("runs");
-    assert_eq!(
-        report.inputs_done, 0,
-        "nothing changed since, so nothing is trained"
-    );
+    assert_eq!(report.inputs_done, 0, "nothing changed since, so nothing is trained");
     assert_eq!(files(run.path()), retrained);
 
     add_shard(run.path(), "b", (1, 1), 5);
     let report = go(run.path(), "vocab_size = 350\nretrain = true").expect("runs");
-    assert_eq!(
-        report.inputs_done, 2,
-        "trained on more, so the old shard is encoded again"
-    );
-    let forced = StageContext {
-        force: true,
-        ..context(run.path())
-    };
-    let report = tokenize::run(&forced, &config(""))
-        .expect("runs")
-        .expect("not cancelled");
+    assert_eq!(report.inputs_done, 2, "trained on more, so the old shard is encoded again");
+    let forced = StageContext { force: true, ..context(run.path()) };
+    let report = tokenize::run(&forced, &config("")).expect("runs").expect("not cancelled");
     assert_eq!(report.inputs_done, 2);
-    assert_eq!(
-        Tokenizer::load(&RunDir::new(run.path()).stage("tokenize").tokenizer_dir())
-            .expect("loads")
-            .vocab_size(),
-        400
-    );
+    assert_eq!(Tokenizer::load(&RunDir::new(run.path()).stage("tokenize").tokenizer_dir()).expect("loads").vocab_size(), 400);
 }
 
 #[test]
@@ -329,12 +221,8 @@ fn another_chat_template_changes_no_shard() {
     go(run.path(), "").expect("runs");
     let report = go(run.path(), "chat_template = \"chatml\"").expect("runs");
     assert_eq!((report.inputs_done, report.inputs_skipped), (0, 1));
-    let tokenizer =
-        Tokenizer::load(&RunDir::new(run.path()).stage("tokenize").tokenizer_dir()).expect("loads");
-    assert_eq!(
-        tokenizer.chat_template().expect("has one").source(),
-        text::template::CHATML
-    );
+    let tokenizer = Tokenizer::load(&RunDir::new(run.path()).stage("tokenize").tokenizer_dir()).expect("loads");
+    assert_eq!(tokenizer.chat_template().expect("has one").source(), text::template::CHATML);
 }
 
 #[test]
@@ -349,10 +237,7 @@ fn a_taken_tokenizer_is_copied_and_used() {
     let report = go(other.path(), &taken).expect("runs");
     assert_eq!(report.inputs_done, 1);
     let (a, b) = (files(run.path()), files(other.path()));
-    assert_eq!(
-        a.get(Path::new("tokenize/data/00000.parquet")),
-        b.get(Path::new("tokenize/data/00000.parquet"))
-    );
+    assert_eq!(a.get(Path::new("tokenize/data/00000.parquet")), b.get(Path::new("tokenize/data/00000.parquet")));
     assert_eq!(go(other.path(), &taken).expect("runs").inputs_done, 0);
     let error = go(other.path(), "tokenizer = \"/nonexistent/tokenizer\"").expect_err("refused");
     assert_eq!(error.exit(), Exit::Upstream, "{error}");
@@ -369,40 +254,13 @@ fn workers_share_the_shards_and_only_the_first_trains() {
             add_shard(run, &format!("s{index}"), (0, index), index as usize);
         }
     }
-    let worker = |index| StageContext {
-        worker: stage::Worker { index, count: 2 },
-        ..context(run.path())
-    };
+    let worker = |index| StageContext { worker: stage::Worker { index, count: 2 }, ..context(run.path()) };
     let error = tokenize::run(&worker(1), &config("")).expect_err("no tokenizer yet");
-    assert!(
-        matches!(error, Error::NotTrained { worker: 1, .. }),
-        "{error}"
-    );
-    let first = StageContext {
-        limit: Some(0),
-        ..worker(0)
-    };
-    assert_eq!(
-        tokenize::run(&first, &config(""))
-            .expect("runs")
-            .expect("not cancelled")
-            .inputs_done,
-        0
-    );
-    assert_eq!(
-        tokenize::run(&worker(1), &config(""))
-            .expect("runs")
-            .expect("not cancelled")
-            .inputs_done,
-        1
-    );
-    assert_eq!(
-        tokenize::run(&worker(0), &config(""))
-            .expect("runs")
-            .expect("not cancelled")
-            .inputs_done,
-        2
-    );
+    assert!(matches!(error, Error::NotTrained { worker: 1, .. }), "{error}");
+    let first = StageContext { limit: Some(0), ..worker(0) };
+    assert_eq!(tokenize::run(&first, &config("")).expect("runs").expect("not cancelled").inputs_done, 0);
+    assert_eq!(tokenize::run(&worker(1), &config("")).expect("runs").expect("not cancelled").inputs_done, 1);
+    assert_eq!(tokenize::run(&worker(0), &config("")).expect("runs").expect("not cancelled").inputs_done, 2);
     go(whole.path(), "").expect("runs");
     assert_eq!(files(run.path()), files(whole.path()));
 }
@@ -415,35 +273,17 @@ fn a_broken_shard_fails_the_stage_after_the_others() {
     go(run.path(), "").expect("trains");
     let dir = RunDir::new(run.path()).stage("crawl-clean");
     write_documents(&dir, &folder.path().join("good.parquet"), &documents(3));
-    std::fs::write(
-        folder.path().join("bad.parquet"),
-        &std::fs::read(folder.path().join("good.parquet")).expect("reads")[..500],
-    )
-    .expect("writes");
-    let inputs = format!(
-        "inputs = [\"crawl-clean\", {:?}]",
-        folder.path().display().to_string()
-    );
+    std::fs::write(folder.path().join("bad.parquet"), &std::fs::read(folder.path().join("good.parquet")).expect("reads")[..500])
+        .expect("writes");
+    let inputs = format!("inputs = [\"crawl-clean\", {:?}]", folder.path().display().to_string());
     let error = go(run.path(), &inputs).expect_err("fails");
-    let Error::Units {
-        failed: 1,
-        units: 2,
-        first,
-        source,
-    } = &error
-    else {
-        panic!("{error}")
-    };
+    let Error::Units { failed: 1, units: 2, first, source } = &error else { panic!("{error}") };
     assert_eq!(first, "bad");
     assert!(source.to_string().contains("bad.parquet"), "{source}");
     assert_eq!(error.exit(), Exit::Upstream);
     std::fs::remove_file(folder.path().join("bad.parquet")).expect("removes");
     let report = go(run.path(), &inputs).expect("runs");
-    assert_eq!(
-        (report.inputs_done, report.inputs_skipped),
-        (0, 2),
-        "the good one was done beside the bad one"
-    );
+    assert_eq!((report.inputs_done, report.inputs_skipped), (0, 2), "the good one was done beside the bad one");
 }
 
 #[test]
@@ -455,33 +295,12 @@ fn what_is_not_documents_is_refused() {
     go(run.path(), "").expect("runs");
     // Its own output is of another table.
     let own = RunDir::new(run.path()).stage("tokenize").data();
-    let error = go(
-        run.path(),
-        &format!("inputs = [{:?}]", own.display().to_string()),
-    )
-    .expect_err("refused");
-    assert_eq!(
-        error.exit(),
-        Exit::Usage,
-        "its former input vanished: {error}"
-    );
+    let error = go(run.path(), &format!("inputs = [{:?}]", own.display().to_string())).expect_err("refused");
+    assert_eq!(error.exit(), Exit::Usage, "its former input vanished: {error}");
     let fresh = tempfile::tempdir().expect("temporary directory");
-    let error = go(
-        fresh.path(),
-        &format!("inputs = [{:?}]", own.display().to_string()),
-    )
-    .expect_err("refused");
-    assert!(
-        error
-            .to_string()
-            .contains("holds table `tokens`, expected `documents`"),
-        "{error}"
-    );
-    let error = go(
-        fresh.path(),
-        &format!("inputs = [{:?}]", fresh.path().display().to_string()),
-    )
-    .expect_err("refused");
+    let error = go(fresh.path(), &format!("inputs = [{:?}]", own.display().to_string())).expect_err("refused");
+    assert!(error.to_string().contains("holds table `tokens`, expected `documents`"), "{error}");
+    let error = go(fresh.path(), &format!("inputs = [{:?}]", fresh.path().display().to_string())).expect_err("refused");
     assert!(matches!(error, Error::NoInput { .. }), "{error}");
 }
 
@@ -491,26 +310,13 @@ fn a_vanished_input_is_kept_until_pruned() {
     add_shard(run.path(), "a", (0, 0), 0);
     add_shard(run.path(), "b", (0, 1), 1);
     go(run.path(), "").expect("runs");
-    Manifest::load(&RunDir::new(run.path()).stage("crawl-clean"))
-        .expect("loads")
-        .remove("b")
-        .expect("removes");
+    Manifest::load(&RunDir::new(run.path()).stage("crawl-clean")).expect("loads").remove("b").expect("removes");
     let error = go(run.path(), "").expect_err("refused");
     assert!(error.hint().expect("a hint").contains("--prune"), "{error}");
-    let pruning = StageContext {
-        prune: true,
-        ..context(run.path())
-    };
-    let report = tokenize::run(&pruning, &config(""))
-        .expect("runs")
-        .expect("not cancelled");
+    let pruning = StageContext { prune: true, ..context(run.path()) };
+    let report = tokenize::run(&pruning, &config("")).expect("runs").expect("not cancelled");
     assert_eq!((report.inputs_done, report.rows), (0, 20));
-    assert!(
-        !RunDir::new(run.path())
-            .stage("tokenize")
-            .data_shard(1)
-            .exists()
-    );
+    assert!(!RunDir::new(run.path()).stage("tokenize").data_shard(1).exists());
 }
 
 #[test]
@@ -519,11 +325,7 @@ fn a_dry_run_says_why_and_touches_nothing() {
     add_shard(run.path(), "a", (0, 0), 0);
     let dry = Tokenize::dry_run(&context(run.path()), &config("")).expect("plans");
     assert_eq!((dry.todo.len(), dry.todo[0].why.as_str()), (1, "new input"));
-    assert!(
-        dry.notes.iter().any(|note| note.contains("would train")),
-        "{:?}",
-        dry.notes
-    );
+    assert!(dry.notes.iter().any(|note| note.contains("would train")), "{:?}", dry.notes);
     assert!(!RunDir::new(run.path()).stage("tokenize").path().exists());
     go(run.path(), "").expect("runs");
     let dry = Tokenize::dry_run(&context(run.path()), &config("")).expect("plans");
@@ -535,13 +337,8 @@ fn a_sample_trains_when_there_is_too_much() {
     let run = tempfile::tempdir().expect("temporary directory");
     add_shard(run.path(), "a", (0, 0), 0);
     let report = go(run.path(), "train_max_bytes = 900").expect("runs");
-    assert!(
-        report.notes.iter().any(|note| note.contains("a sample of")),
-        "{:?}",
-        report.notes
-    );
-    let tokenizer =
-        Tokenizer::load(&RunDir::new(run.path()).stage("tokenize").tokenizer_dir()).expect("loads");
+    assert!(report.notes.iter().any(|note| note.contains("a sample of")), "{:?}", report.notes);
+    let tokenizer = Tokenizer::load(&RunDir::new(run.path()).stage("tokenize").tokenizer_dir()).expect("loads");
     let record = &tokenizer.files().config()["training"];
     let rate = record["sampling_rate"].as_f64().expect("a number");
     let read = record["documents"].as_u64().expect("a number");
@@ -553,16 +350,13 @@ fn any_text_survives() {
     let run = tempfile::tempdir().expect("temporary directory");
     add_shard(run.path(), "a", (0, 0), 0);
     go(run.path(), "").expect("runs");
-    let tokenizer =
-        Tokenizer::load(&RunDir::new(run.path()).stage("tokenize").tokenizer_dir()).expect("loads");
+    let tokenizer = Tokenizer::load(&RunDir::new(run.path()).stage("tokenize").tokenizer_dir()).expect("loads");
     let encoder = tokenize::fast::Encoder::new(&tokenizer).expect("compiles");
     assert!(encoder.remembers());
     // Characters of all planes from a fixed recurrence, in runs and mixed, with marks, joiners, controls and special tokens.
     let mut state = 99_u64;
     let mut next = |below: u32| {
-        state = state
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (state >> 33) as u32 % below
     };
     for _ in 0..400 {
@@ -574,9 +368,7 @@ fn any_text_survives() {
                 1 => char::from_u32(0x4E00 + next(0x5000)).unwrap_or('一'),
                 2 => char::from_u32(0x20000 + next(0xA000)).unwrap_or('一'),
                 3 => char::from_u32(0x300 + next(0x60)).unwrap_or('e'),
-                4 => [
-                    '\u{200d}', '\u{feff}', '\u{0}', '\r', '\n', '\u{a0}', '\u{3000}', '\u{fffd}',
-                ][next(8) as usize],
+                4 => ['\u{200d}', '\u{feff}', '\u{0}', '\r', '\n', '\u{a0}', '\u{3000}', '\u{fffd}'][next(8) as usize],
                 5 => char::from_u32(0x1F600 + next(0x50)).unwrap_or('x'),
                 _ => char::from_u32(next(0x110000)).unwrap_or(' '),
             };
