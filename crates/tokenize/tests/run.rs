@@ -10,16 +10,24 @@ use stage::{Exit, Failure, Report, Stage, StageContext};
 use text::Tokenizer;
 use tokenize::{Config, Error, Tokenize};
 
+/// Words that set the documents of different salts apart, so that a vocabulary trained on more of them is another one.
+const WORDS: [[&str; 4]; 4] = [
+    ["Country", "Town", "国", "城"],
+    ["Kingdom", "Burg", "邦", "堡"],
+    ["Province", "Village", "省", "村"],
+    ["Island", "Harbour", "岛", "港"],
+];
+
 /// Ten English and ten Chinese documents, different for every `salt`.
 fn documents(salt: usize) -> Vec<(String, String, &'static str)> {
     let mut out = Vec::new();
+    let [place, seat, place_zh, seat_zh] = WORDS[salt % 4];
     for n in 0..10 {
         let n = salt * 10 + n;
-        let en = format!(
-            "The capital of Country{n} is Town{n}. The highest mountain in Country{n} is Mount Peak{n}, {} metres high.",
-            1000 + 37 * n
-        );
-        let zh = format!("第{n}国的首都是第{n}城。第{n}国最高的山是第{n}峰,海拔{}米。<|endoftext|>", 1000 + 37 * n);
+        let height = 1000 + 37 * n;
+        let en =
+            format!("The capital of {place}{n} is {seat}{n}. The highest mountain in {place}{n} is Mount Peak{n}, {height} metres high.");
+        let zh = format!("第{n}{place_zh}的首都是第{n}{seat_zh}。第{n}{place_zh}最高的山是第{n}峰,海拔{height}米。<|endoftext|>");
         out.push((handoff::document_id("test", &format!("en{n}"), &en), en, "en"));
         out.push((handoff::document_id("test", &format!("zh{n}"), &zh), zh, "zh-Hans"));
     }
@@ -76,7 +84,7 @@ fn add_shard(run: &Path, name: &str, (batch, index): (u32, u32), salt: usize) {
 
 fn config(changes: &str) -> Config {
     let defaults: toml::Table = toml::from_str(Tokenize::DEFAULT_TOML).expect("the default file parses");
-    let mut all = toml::from_str::<toml::Table>("inputs = [\"crawl-clean\"]\nvocab_size = 400").expect("parses");
+    let mut all = toml::from_str::<toml::Table>("inputs = [\"crawl-clean\"]\nvocab_size = 350").expect("parses");
     all.extend(toml::from_str::<toml::Table>(changes).expect("parses"));
     let mut merged = defaults;
     merged.extend(all);
@@ -126,11 +134,11 @@ fn documents_become_tokens_and_back() {
 
     let dir = RunDir::new(run.path()).stage("tokenize");
     let tokenizer = Tokenizer::load(&dir.tokenizer_dir()).expect("loads");
-    assert_eq!((tokenizer.eos_id(), tokenizer.vocab_size(), tokenizer.padded_vocab_size()), (Some(0), 400, 448));
+    assert_eq!((tokenizer.eos_id(), tokenizer.vocab_size(), tokenizer.padded_vocab_size()), (Some(0), 350, 384));
     let reader = ShardReader::open(&dir.data_shard(0), &schema::tokens(TokenWidth::U16)).expect("opens");
     assert_eq!(reader.metadata()["tokenizer_digest"], tokenizer.digest());
     assert_eq!((reader.metadata()["eos_token_id"].as_str(), reader.metadata()["pad_token_id"].as_str()), ("0", "1"));
-    assert_eq!((reader.metadata()["vocab_size"].as_str(), reader.metadata()["padded_vocab_size"].as_str()), ("400", "448"));
+    assert_eq!((reader.metadata()["vocab_size"].as_str(), reader.metadata()["padded_vocab_size"].as_str()), ("350", "384"));
     let batch = reader.batches(100).expect("reads").next().expect("one batch").expect("reads");
     let rows = columns::token_rows(&batch, "input_ids").expect("tokens");
     let ids = columns::strings(&batch, "document_id").expect("ids");
@@ -190,28 +198,28 @@ fn other_settings_are_refused_until_retraining_is_asked_for() {
     add_shard(run.path(), "a", (0, 0), 0);
     go(run.path(), "").expect("runs");
     let before = files(run.path());
-    let error = go(run.path(), "vocab_size = 350").expect_err("refused");
+    let error = go(run.path(), "vocab_size = 330").expect_err("refused");
     assert!(matches!(error, Error::Frozen { .. }), "{error}");
-    assert!(error.to_string().contains("`vocab_size = 400`") && error.to_string().contains("`vocab_size = 350`"), "{error}");
+    assert!(error.to_string().contains("`vocab_size = 350`") && error.to_string().contains("`vocab_size = 330`"), "{error}");
     assert_eq!(error.exit(), Exit::Usage);
     assert!(error.hint().expect("a hint").contains("--force"));
     assert_eq!(files(run.path()), before);
 
-    let report = go(run.path(), "vocab_size = 350\nretrain = true").expect("runs");
+    let report = go(run.path(), "vocab_size = 330\nretrain = true").expect("runs");
     assert_eq!(report.inputs_done, 1);
     let retrained = files(run.path());
     assert_ne!(retrained, before);
-    let report = go(run.path(), "vocab_size = 350\nretrain = true").expect("runs");
+    let report = go(run.path(), "vocab_size = 330\nretrain = true").expect("runs");
     assert_eq!(report.inputs_done, 0, "nothing changed since, so nothing is trained");
     assert_eq!(files(run.path()), retrained);
 
     add_shard(run.path(), "b", (1, 1), 5);
-    let report = go(run.path(), "vocab_size = 350\nretrain = true").expect("runs");
+    let report = go(run.path(), "vocab_size = 330\nretrain = true").expect("runs");
     assert_eq!(report.inputs_done, 2, "trained on more, so the old shard is encoded again");
     let forced = StageContext { force: true, ..context(run.path()) };
     let report = tokenize::run(&forced, &config("")).expect("runs").expect("not cancelled");
     assert_eq!(report.inputs_done, 2);
-    assert_eq!(Tokenizer::load(&RunDir::new(run.path()).stage("tokenize").tokenizer_dir()).expect("loads").vocab_size(), 400);
+    assert_eq!(Tokenizer::load(&RunDir::new(run.path()).stage("tokenize").tokenizer_dir()).expect("loads").vocab_size(), 350);
 }
 
 #[test]
