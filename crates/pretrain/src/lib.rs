@@ -92,8 +92,8 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, Error> {
         return Ok(Report { inputs_skipped: 1, bytes_out, watch: inputs.watch, ..Report::default() });
     }
     let session = Session::open(&ctx.stage_dir, request, over)?;
-    let mut notes = session.describe();
-    notes.iter().for_each(|line| tracing::info!("{line}"));
+    session.describe().iter().for_each(|line| tracing::info!("{line}"));
+    let mut notes = session.changes();
 
     let threads = ctx.threads.unwrap_or(config.threads);
     let compute = Compute::resolve(&config.device, config.precision, threads)?;
@@ -152,17 +152,15 @@ fn request(ctx: &StageContext, config: &Config, inputs: &Inputs) -> Result<Reque
 
 /// Predicted tokens of a row, from the first shard's metadata.
 fn row_targets(inputs: &Inputs) -> Result<u64, Error> {
-    let first = inputs.train.iter().find(|s| s.rows > 0).ok_or_else(|| Error::NoTrainingRows { stage: inputs.stage.clone(), path: "".into() })?;
+    let first =
+        inputs.train.iter().find(|s| s.rows > 0).ok_or_else(|| Error::NoTrainingRows { stage: inputs.stage.clone(), path: "".into() })?;
     let reader = handoff::ShardReader::open_any(&first.path)?;
     let key = reader.metadata().get("seq_len_tokens").and_then(|n| n.parse().ok());
     Ok(key.unwrap_or(1))
 }
 
 fn prepare(ctx: &StageContext, config: &Config, inputs: &Inputs, compute: &Compute) -> Result<Pretraining, Error> {
-    let vocab_size = match &inputs.init {
-        Some(base) => model::Config::from_dir(&base.dir)?.vocab_size as usize,
-        None => inputs.tokenizer.padded_vocab_size(),
-    };
+    let vocab_size = task::vocab_size(inputs)?;
     let load = |shards: &[handoff::UpstreamShard]| Samples::load(shards.iter().map(|s| s.path.as_path()), vocab_size);
     let (train, validation) = (load(&inputs.train)?, load(&inputs.validation)?);
     let expected = inputs.tokenizer.digest();
@@ -198,7 +196,13 @@ fn plan_lines(task: &Pretraining, session: &Session, compute: &Compute) -> Vec<S
             config.num_attention_heads,
             config.vocab_size
         ),
-        format!("data: {} training rows of {} tokens, {} validation rows ({} evaluated)", task.train.len(), plan.tokens_per_row, task.validation.len(), task.eval_rows.len()),
+        format!(
+            "data: {} training rows of {} tokens, {} validation rows ({} evaluated)",
+            task.train.len(),
+            plan.tokens_per_row,
+            task.validation.len(),
+            task.eval_rows.len()
+        ),
         format!("batch: {plan}"),
         format!(
             "horizon: {total} steps, {} tokens, {:.1} passes over the rows",

@@ -68,20 +68,22 @@ impl Task for Pretraining {
     }
 }
 
+/// Ids that the model has embeddings for; known before anything large is read.
+pub(crate) fn vocab_size(inputs: &Inputs) -> Result<usize, Error> {
+    let Some(base) = &inputs.init else { return Ok(inputs.tokenizer.padded_vocab_size()) };
+    let (got, needed) = (model::Config::from_dir(&base.dir)?.vocab_size, inputs.tokenizer.vocab_size());
+    if (got as usize) < needed {
+        return Err(Error::Vocabulary { tokenizer: inputs.tokenizer_dir.clone(), needed, model: base.dir.clone(), got });
+    }
+    Ok(got as usize)
+}
+
 /// The model of the first step: new, or with the weights of `init_from`.
 pub(crate) fn first_model(config: &Config, inputs: &Inputs, row_tokens: usize, seed: u64, compute: &Compute) -> Result<Model, Error> {
     let options = Options { device: compute.device, compute: compute.kind, trainable: true };
     let tokenizer = &inputs.tokenizer;
     let mut model = match &inputs.init {
-        Some(base) => {
-            let model = Model::load(&base.dir, &options)?;
-            let needed = tokenizer.vocab_size();
-            if (model.config().vocab_size as usize) < needed {
-                let got = model.config().vocab_size;
-                return Err(Error::Vocabulary { tokenizer: inputs.tokenizer_dir.clone(), needed, model: base.dir.clone(), got });
-            }
-            model
-        }
+        Some(base) => Model::load(&base.dir, &options)?,
         None => Model::new(shape(config, tokenizer, row_tokens), seed, &options)?,
     };
     let written = model.config_mut();

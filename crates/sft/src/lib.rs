@@ -125,7 +125,11 @@ impl Inputs {
     /// What is to be trained, for comparison with what was; rows are not counted yet.
     fn request(&self, ctx: &StageContext, config: &Config) -> Result<Request, Error> {
         let mut recipe = config.recipe();
-        let init = if config.starts_random() { format!("random weights in the shape of {}", shape_digest(&self.shape)) } else { self.base.digest.to_string() };
+        let init = if config.starts_random() {
+            format!("random weights in the shape of {}", shape_digest(&self.shape))
+        } else {
+            self.base.digest.to_string()
+        };
         recipe.insert("seed".into(), json!(ctx.seed));
         recipe.insert("tokenizer_digest".into(), json!(self.tokenizer.digest()));
         recipe.insert("template_digest".into(), json!(self.tokenizer.chat_template().map(|t| t.digest().to_owned())));
@@ -167,7 +171,8 @@ impl Inputs {
 
 /// Digest of the architecture alone, without special tokens and storage type.
 fn shape_digest(shape: &model::Config) -> Digest {
-    let plain = model::Config { bos_token_id: None, eos_token_ids: Vec::new(), pad_token_id: None, save_dtype: model::Dtype::F32, ..shape.clone() };
+    let plain =
+        model::Config { bos_token_id: None, eos_token_ids: Vec::new(), pad_token_id: None, save_dtype: model::Dtype::F32, ..shape.clone() };
     Digest::of_bytes(plain.to_json().as_bytes())
 }
 
@@ -201,8 +206,8 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, Error> {
     };
     let rejected_files = rows::write_rejected(ctx, &rows.rejected)?;
     let session = Session::open(&ctx.stage_dir, with_counts(request, &rows), over)?;
-    let mut notes = session.describe();
-    notes.iter().for_each(|line| tracing::info!("{line}"));
+    session.describe().iter().for_each(|line| tracing::info!("{line}"));
+    let mut notes = session.changes();
 
     let compute = Compute::resolve(&config.device, config.precision, ctx.threads.unwrap_or(config.threads))?;
     let task = prepare(ctx, config, &inputs, rows, &compute)?;
@@ -239,7 +244,8 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, Error> {
         Method::Lora => vec![(ADAPTER_SCHEMA, adapter_dir.clone(), &write_adapter as _), model_output],
     };
     let rejected = task.rows.rejected.len() as u64;
-    let entry = session.commit(&ctx.stage_dir, &outputs, counts(&session, &task, &outcome), rejected_files, started.elapsed().as_secs_f64())?;
+    let entry =
+        session.commit(&ctx.stage_dir, &outputs, counts(&session, &task, &outcome), rejected_files, started.elapsed().as_secs_f64())?;
     notes.extend(result_lines(&task, &session, &outcome, merge_difference.get()));
     let mut look = vec![ctx.stage_dir.model().display().to_string()];
     if rejected > 0 {
@@ -270,7 +276,11 @@ fn keep_rejected(ctx: &StageContext, inputs: &Inputs, config: &Config) -> Result
 
 fn prepare(ctx: &StageContext, config: &Config, inputs: &Inputs, rows: Rows, compute: &Compute) -> Result<FineTuning, Error> {
     let options = Options { device: compute.device, compute: compute.kind, trainable: true };
-    let mut model = if config.starts_random() { Model::new(inputs.shape.clone(), ctx.seed, &options)? } else { Model::load(&inputs.base.dir, &options)? };
+    let mut model = if config.starts_random() {
+        Model::new(inputs.shape.clone(), ctx.seed, &options)?
+    } else {
+        Model::load(&inputs.base.dir, &options)?
+    };
     let tokenizer = Tokenizer::load(&inputs.tokenizer_dir)?;
     let written = model.config_mut();
     written.bos_token_id = tokenizer.bos_id().map(i64::from);
@@ -311,7 +321,10 @@ fn trainable_line(task: &FineTuning) -> String {
     match task.method {
         Method::Full => format!("trainable: all {all} parameters"),
         Method::Lora => {
-            format!("trainable: {trainable} parameters of the adapter beside {all} frozen ones, {:.2} %", 100.0 * trainable as f64 / all as f64)
+            format!(
+                "trainable: {trainable} parameters of the adapter beside {all} frozen ones, {:.2} %",
+                100.0 * trainable as f64 / all as f64
+            )
         }
     }
 }
@@ -332,7 +345,11 @@ fn plan_lines(config: &Config, task: &FineTuning, session: &Session, compute: &C
             rows.validation.len(),
             100.0 * targets as f64 / tokens.max(1) as f64
         ),
-        format!("batch: {} conversations a step, horizon {total} steps, {:.1} passes", task.plan.rows_per_step, (total * task.plan.rows_per_step) as f64 / rows.train.len() as f64),
+        format!(
+            "batch: {} conversations a step, horizon {total} steps, {:.1} passes",
+            task.plan.rows_per_step,
+            (total * task.plan.rows_per_step) as f64 / rows.train.len() as f64
+        ),
         format!("compute: {} on {}, {} thread(s)", compute.precision(), compute.device_name(), compute.threads),
     ]
 }

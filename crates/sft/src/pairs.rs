@@ -107,7 +107,12 @@ fn read_jsonl(path: &Path) -> Result<Vec<Pair>, Error> {
         match serde_json::from_slice::<Line>(line) {
             Ok(line) => {
                 let id = line.id.unwrap_or(place);
-                Pair { document: line.source_document_id.unwrap_or_else(|| id.clone()), id, messages: Ok(line.messages), source: source.clone() }
+                Pair {
+                    document: line.source_document_id.unwrap_or_else(|| id.clone()),
+                    id,
+                    messages: Ok(line.messages),
+                    source: source.clone(),
+                }
             }
             Err(e) => Pair { document: place.clone(), id: place, messages: Err(e.to_string()), source: source.clone() },
         }

@@ -147,9 +147,7 @@ mod tests {
     #[test]
     fn exactly_one_horizon() {
         assert_eq!(Horizon::one_of(None, Some(3), None).unwrap(), Horizon::Steps(3));
-        for (epochs, steps, tokens) in
-            [(None, None, None), (Some(1.0), Some(3), None), (Some(0.0), None, None), (None, Some(0), None)]
-        {
+        for (epochs, steps, tokens) in [(None, None, None), (Some(1.0), Some(3), None), (Some(0.0), None, None), (None, Some(0), None)] {
             assert!(Horizon::one_of(epochs, steps, tokens).is_err(), "{epochs:?} {steps:?} {tokens:?}");
         }
     }

@@ -12,7 +12,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// Rows of a step and of a micro-batch do not fit each other.
-    #[error("`batch_rows` is {rows_per_step} and `micro_batch_rows` is {micro_rows}: the second must divide the first, and neither may be 0")]
+    #[error(
+        "`batch_rows` is {rows_per_step} and `micro_batch_rows` is {micro_rows}: the second must divide the first, and neither may be 0"
+    )]
     Batch {
         /// Rows of one optimizer step.
         rows_per_step: u64,
@@ -148,7 +150,6 @@ impl Error {
         let path = path.to_path_buf();
         move |source| Error::Io { action, path, source }
     }
-
 }
 
 impl stage::Failure for Error {

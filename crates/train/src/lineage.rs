@@ -161,7 +161,10 @@ impl fmt::Display for Decision {
             Self::Start => write!(f, "training starts"),
             Self::Resume => write!(f, "same recipe and data as before"),
             Self::Continue { new_batches, new_rows } => {
-                write!(f, "on_new_data = continue: {new_batches} new batch(es) with {new_rows} rows; earlier weights and optimizer state are kept")
+                write!(
+                    f,
+                    "on_new_data = continue: {new_batches} new batch(es) with {new_rows} rows; earlier weights and optimizer state are kept"
+                )
             }
             Self::Restart { why } => write!(f, "training starts again: {why}"),
         }

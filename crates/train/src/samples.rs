@@ -44,7 +44,15 @@ impl Samples {
     pub fn load<'a>(shards: impl IntoIterator<Item = &'a Path>, vocab_size: usize) -> Result<Self> {
         let width = TokenWidth::for_vocab(vocab_size);
         let ids = if width == TokenWidth::U16 { Ids::U16(Vec::new()) } else { Ids::U32(Vec::new()) };
-        let mut samples = Self { ids, row_tokens: 0, num_bytes: Vec::new(), starts: Vec::new(), starts_end: Vec::new(), metadata: BTreeMap::new(), pad: None };
+        let mut samples = Self {
+            ids,
+            row_tokens: 0,
+            num_bytes: Vec::new(),
+            starts: Vec::new(),
+            starts_end: Vec::new(),
+            metadata: BTreeMap::new(),
+            pad: None,
+        };
         for path in shards {
             samples.append(path, vocab_size)?;
         }
@@ -182,7 +190,12 @@ mod tests {
         ];
         let table = schema::samples(width);
         let path = dir.split_shard("train", index);
-        let mut writer = ShardWriter::create(&path, &table, &ShardMeta { extra: [("pad_token_id".to_owned(), "1".to_owned())].into(), ..ShardMeta::default() }).unwrap();
+        let mut writer = ShardWriter::create(
+            &path,
+            &table,
+            &ShardMeta { extra: [("pad_token_id".to_owned(), "1".to_owned())].into(), ..ShardMeta::default() },
+        )
+        .unwrap();
         writer.write(&RecordBatch::try_new(table.arrow.clone(), columns).unwrap()).unwrap();
         writer.finish(dir).unwrap();
         path

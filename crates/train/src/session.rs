@@ -144,6 +144,12 @@ impl Session {
         lines
     }
 
+    /// Those of [`Session::describe`] that belong into a final report: what changed, and what was damaged.
+    pub fn changes(&self) -> Vec<String> {
+        let is_plain = matches!(self.decision, Decision::Start | Decision::Resume) && self.damaged.is_empty();
+        if is_plain { Vec::new() } else { self.describe() }
+    }
+
     /// Trains to the end of the lineage.
     ///
     /// # Errors

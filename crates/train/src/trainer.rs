@@ -170,7 +170,8 @@ impl<T: Task> Trainer<'_, T> {
                 w.time += started.elapsed();
             }
             let (done, last) = (self.state.step, self.state.step == total);
-            let line = if done.is_multiple_of(self.settings.log_every) || last { Some(self.log(&result, &window, &whole, total)?) } else { None };
+            let line =
+                if done.is_multiple_of(self.settings.log_every) || last { Some(self.log(&result, &window, &whole, total)?) } else { None };
             if line.is_some() {
                 outcome.last_loss = Some(window.loss / window.steps as f64);
                 window = Window::default();
