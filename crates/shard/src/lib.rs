@@ -216,7 +216,7 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
         rejected: 0,
         notes,
         look: vec![
-            "shard --config … trace train-00000-000000 --pairs".to_string(),
+            "shard trace --config … train-00000-000000 --pairs".to_string(),
             format!("duckdb -c \"select sample_id, len(document_ids), num_bytes from '{}/train-*.parquet' limit 5\"", data.display()),
         ],
         watch: inputs.watch,
