@@ -163,6 +163,8 @@ impl Session {
         compute: &Compute,
     ) -> Result<Outcome> {
         self.checkpoints.clean()?;
+        // libtorch seeds its generator by chance; nothing here draws from it, but its state is part of a checkpoint.
+        tch::manual_seed(self.request.seed as i64);
         let mut optimizer = Optimizer::new(task.model(), optimizer);
         let (mut step, mut rows_seen) = (0, 0);
         if let Some(checkpoint) = &self.start {
