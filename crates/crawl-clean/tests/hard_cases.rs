@@ -1,5 +1,7 @@
 //! The embedded hard cases against what a person wrote down that should become of them.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 
 use common::{config, context, documents, fixtures, rejected, run};

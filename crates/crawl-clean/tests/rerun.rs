@@ -1,5 +1,7 @@
 //! Reruns: nothing new is nothing done, new files only add, and no number of threads or grouping changes a byte.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 
 use common::{config, context, documents, fixtures, outputs, rejected, run, warc};

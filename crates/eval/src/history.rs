@@ -13,8 +13,10 @@ use crate::facts::{DataStage, Training};
 
 /// Stages whose rows the report follows, in their order.
 const DATA_STAGES: [&str; 4] = ["crawl-clean", "tokenize", "shard", "reverse-distill"];
-/// Prefix of counts of refused rows in a manifest.
-const REJECTED: &str = "rejected.";
+/// Prefix of counts of refused rows in a manifest, followed by `.` or `_` and a reason.
+const REJECTED: &str = "rejected";
+/// So many counts of one prefix, such as `rule_`, are shown as their sum.
+const MANY: usize = 6;
 
 /// The data stages that have committed something.
 ///
@@ -29,19 +31,13 @@ pub fn data_stages(run: &RunDir) -> Result<Vec<DataStage>, Error> {
             continue;
         }
         let summary = manifest.summary();
-        let mut rejected: BTreeMap<String, u64> = BTreeMap::new();
-        let mut counts = Vec::new();
-        for (key, n) in &summary.counts {
-            match key.strip_prefix(REJECTED) {
-                Some(reason) => {
-                    rejected.insert(reason.to_owned(), *n);
-                }
-                None => counts.push((key.clone(), *n)),
-            }
+        let (refused, counts): (Vec<_>, Vec<_>) =
+            summary.counts.iter().map(|(k, n)| (k.clone(), *n)).partition(|(k, _)| k.starts_with(REJECTED));
+        let mut rejected = reasons(&dir, &manifest)?;
+        if rejected.is_empty() {
+            rejected = refused.into_iter().filter_map(|(k, n)| Some((k[REJECTED.len()..].get(1..)?.to_owned(), n))).collect();
         }
-        if rejected.is_empty() && summary.rejected > 0 {
-            rejected = reasons(&dir, &manifest)?;
-        }
+        let counts = grouped(counts);
         let mut rejected: Vec<_> = rejected.into_iter().filter(|r| r.1 > 0).collect();
         rejected.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         out.push(DataStage { name: name.into(), units: summary.units, kept: summary.rows, rejected, bytes: summary.bytes, counts });
@@ -54,6 +50,9 @@ fn reasons(dir: &StageDir, manifest: &Manifest) -> Result<BTreeMap<String, u64>,
     let mut out = BTreeMap::new();
     for unit in manifest.in_order() {
         for shard in &unit.rejected {
+            if shard.schema != schema::rejected().name {
+                continue;
+            }
             for batch in ShardReader::open(&dir.absolute(&shard.path), &schema::rejected())?.batches_of(8192, &["reason"])? {
                 for reason in columns::strings(&batch?, "reason")?.iter().flatten() {
                     *out.entry(reason.to_owned()).or_insert(0) += 1;
@@ -62,6 +61,21 @@ fn reasons(dir: &StageDir, manifest: &Manifest) -> Result<BTreeMap<String, u64>,
         }
     }
     Ok(out)
+}
+
+/// Counts with a common first word joined into one where there are many of them.
+fn grouped(counts: Vec<(String, u64)>) -> Vec<(String, u64)> {
+    let prefix = |key: &str| key.split(['.', '_']).next().unwrap_or_default().to_owned();
+    let mut sizes: BTreeMap<String, (usize, u64)> = BTreeMap::new();
+    for (key, n) in &counts {
+        let entry = sizes.entry(prefix(key)).or_default();
+        *entry = (entry.0 + 1, entry.1 + n);
+    }
+    let (many, mut out): (Vec<_>, Vec<_>) = counts.into_iter().partition(|(key, _)| sizes[&prefix(key)].0 >= MANY);
+    let mut seen: Vec<String> = many.iter().map(|(key, _)| prefix(key)).collect();
+    seen.dedup();
+    out.extend(seen.into_iter().map(|p| (format!("{p} ({} kinds)", sizes[&p].0), sizes[&p].1)));
+    out
 }
 
 /// Losses of a training stage or variant; `None` where it logged none.
@@ -152,6 +166,13 @@ mod tests {
         assert_eq!((stages[0].kept, stages[0].bytes, stages[0].units), (20, 200, 2));
         assert_eq!(stages[0].rejected, [("language".to_owned(), 7), ("spam".to_owned(), 2)]);
         assert_eq!(stages[0].counts, [("pages".to_owned(), 34)]);
+    }
+
+    #[test]
+    fn many_counts_of_a_kind_are_summed() {
+        let mut counts: Vec<(String, u64)> = (0..6).map(|i| (format!("rule_{i}"), i)).collect();
+        counts.push(("tokens.train".into(), 7));
+        assert_eq!(grouped(counts), [("tokens.train".to_owned(), 7), ("rule (6 kinds)".to_owned(), 15)]);
     }
 
     #[test]

@@ -215,7 +215,7 @@ fn evaluate(
             bar.set_message(unit.name.clone());
             let index = units.iter().position(|u| u.name == unit.name).unwrap_or(0);
             let entry = measure(ctx, config, inputs, &Asker { model: &model, subject, config }, unit, index)?;
-            tracing::info!(unit = entry.unit, secs = entry.wall_secs, "evaluated");
+            tracing::debug!(unit = entry.unit, secs = entry.wall_secs, "evaluated");
             manifest.commit(entry)?;
             bar.inc(1);
         }

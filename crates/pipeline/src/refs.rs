@@ -39,6 +39,9 @@ fn check_value(file: &PipelineFile, stage: &str, reference: bool, value: &toml::
     }
 }
 
+/// Words that stages take in place of a stage or a path: new weights, and a tokenizer to be trained.
+const KEYWORDS: [&str; 3] = ["random", "none", "train"];
+
 /// What is wrong with a reference, and what could be meant.
 fn problem(file: &PipelineFile, text: &str) -> Option<(String, Option<String>)> {
     let (head, variant) = text.split_once('/').map_or((text, None), |(h, v)| (h, Some(v)));
@@ -55,6 +58,9 @@ fn problem(file: &PipelineFile, text: &str) -> Option<(String, Option<String>)> 
             format!("stage `{head}` has no variant `{variant}`"),
             Some(format!("a variant is a table [stage.{head}.variant.<name>]; {known}")),
         ));
+    }
+    if KEYWORDS.contains(&text) {
+        return None;
     }
     // Whatever looks like a path, a pattern or an address is for the stage to judge.
     let bare = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));

@@ -41,6 +41,7 @@ pub struct Config {
     pub tokens: Option<u64>,
     pub document_mask: bool,
     pub learning_rate: f64,
+    pub muon_learning_rate: Option<f64>,
     pub schedule: Decay,
     pub warmup_steps: u64,
     pub decay_share: f64,
@@ -65,8 +66,20 @@ pub struct Config {
 
 /// Keys that do not change the weights, or that the recipe holds in a resolved form.
 const NOT_RECIPE: &[&str] = &[
-    "inputs", "tokenizer", "init_from", "micro_batch_rows", "device", "threads", "weights", "eval_every", "eval_rows", "log_every",
-    "save_every", "keep_last", "on_new_data", "replay",
+    "inputs",
+    "tokenizer",
+    "init_from",
+    "micro_batch_rows",
+    "device",
+    "threads",
+    "weights",
+    "eval_every",
+    "eval_rows",
+    "log_every",
+    "save_every",
+    "keep_last",
+    "on_new_data",
+    "replay",
 ];
 
 impl Config {
@@ -93,7 +106,13 @@ impl Config {
         } else if let Some((key, _)) = shape[..3].iter().find(|(_, given)| !given) {
             return problem(key, "a new model needs `hidden_size`, `num_layers` and `num_heads` (or set `init_from`)".to_owned());
         }
-        let horizon_key = if self.tokens.is_some() { "tokens" } else if self.steps.is_some() { "steps" } else { "epochs" };
+        let horizon_key = if self.tokens.is_some() {
+            "tokens"
+        } else if self.steps.is_some() {
+            "steps"
+        } else {
+            "epochs"
+        };
         if let Err(error) = self.horizon() {
             return problem(horizon_key, error.to_string());
         }
@@ -115,6 +134,7 @@ impl Config {
     pub fn hyper(&self) -> Hyper {
         Hyper {
             learning_rate: self.learning_rate,
+            muon_learning_rate: self.muon_learning_rate,
             schedule: self.schedule,
             warmup_steps: self.warmup_steps,
             decay_share: self.decay_share,
@@ -139,5 +159,48 @@ impl Config {
         };
         map.retain(|key, value| !NOT_RECIPE.contains(&key.as_str()) && !value.is_null());
         map
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(more: &str) -> Config {
+        let text = include_str!("default.toml").replace("[stage.pretrain]", "inputs = \"shard\"\ntokenizer = \"tokenize\"\n") + more;
+        toml::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn the_default_file_has_every_key_and_every_default() {
+        let text = include_str!("default.toml");
+        let keys: serde_json::Value = serde_json::to_value(parse("")).unwrap();
+        for key in keys.as_object().unwrap().keys() {
+            let is_there = text.lines().any(|l| l.trim_start_matches("# ").starts_with(&format!("{key} = ")));
+            assert!(is_there, "`{key}` is not in default.toml");
+        }
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_are_refused() {
+        let check = |more: &str, key: &str| assert_eq!(parse(more).validate().unwrap_err().key, key, "{more}");
+        let shape = "hidden_size = 8\nnum_layers = 1\nnum_heads = 1\n";
+        assert!(parse(&format!("{shape}steps = 1")).validate().is_ok());
+        check("steps = 1", "hidden_size");
+        check(shape, "epochs");
+        check(&format!("{shape}steps = 1\ntokens = 5"), "tokens");
+        check(&format!("{shape}steps = 1\ninit_from = \"x\""), "hidden_size");
+        check(&format!("{shape}steps = 1\nmicro_batch_rows = 5"), "batch_rows");
+    }
+
+    #[test]
+    fn the_recipe_has_what_changes_weights_and_nothing_else() {
+        let recipe = parse("steps = 1\nhidden_size = 8").recipe();
+        for key in ["steps", "hidden_size", "learning_rate", "beta2", "precision", "document_mask"] {
+            assert!(recipe.contains_key(key), "{key}");
+        }
+        for key in ["save_every", "threads", "on_new_data", "inputs", "epochs"] {
+            assert!(!recipe.contains_key(key), "{key}");
+        }
     }
 }

@@ -80,8 +80,20 @@ pub struct Config {
 
 /// Keys that do not change the weights, or that the recipe holds in a resolved form.
 const NOT_RECIPE: &[&str] = &[
-    "pairs", "tokenizer", "init_from", "shape_from", "micro_batch_rows", "device", "threads", "weights", "eval_every", "log_every",
-    "save_every", "keep_last", "on_new_data", "replay",
+    "pairs",
+    "tokenizer",
+    "init_from",
+    "shape_from",
+    "micro_batch_rows",
+    "device",
+    "threads",
+    "weights",
+    "eval_every",
+    "log_every",
+    "save_every",
+    "keep_last",
+    "on_new_data",
+    "replay",
 ];
 
 impl Config {
@@ -98,7 +110,9 @@ impl Config {
         let problem = |key: &str, message: String| Err(ConfigProblem::new(key, message));
         match (self.starts_random(), &self.shape_from) {
             (true, None) => return problem("shape_from", "`init_from` = \"random\" needs the model whose shape is taken".into()),
-            (false, Some(_)) => return problem("shape_from", format!("it would be ignored: the shape comes from `init_from` = \"{}\"", self.init_from)),
+            (false, Some(_)) => {
+                return problem("shape_from", format!("it would be ignored: the shape comes from `init_from` = \"{}\"", self.init_from));
+            }
             _ => {}
         }
         if self.method == Method::Lora {
@@ -139,6 +153,7 @@ impl Config {
     pub fn hyper(&self) -> Hyper {
         Hyper {
             learning_rate: self.learning_rate,
+            muon_learning_rate: None,
             schedule: self.schedule,
             warmup_steps: self.warmup_steps,
             decay_share: self.decay_share,
@@ -172,5 +187,40 @@ impl Config {
             map.remove("lora");
         }
         map
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(more: &str) -> Config {
+        let given = format!("pairs = \"p\"\ntokenizer = \"t\"\n{more}\n");
+        let text = include_str!("default.toml").replace("[stage.sft.lora]", "[lora]").replace("\n[stage.sft]\n", &format!("\n{given}"));
+        toml::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn the_default_file_has_every_key_and_every_default() {
+        let text = include_str!("default.toml");
+        let config = serde_json::to_value(parse("init_from = \"pretrain\"")).unwrap();
+        let own = config.as_object().unwrap().keys().filter(|k| *k != "lora");
+        for key in own.chain(config["lora"].as_object().unwrap().keys()) {
+            let is_there = text.lines().any(|l| l.trim_start_matches("# ").starts_with(&format!("{key} = ")));
+            assert!(is_there, "`{key}` is not in default.toml");
+        }
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_are_refused() {
+        let check = |more: &str, key: &str| assert_eq!(parse(more).validate().unwrap_err().key, key, "{more}");
+        assert!(parse("init_from = \"pretrain\"\nepochs = 2.0").validate().is_ok());
+        assert!(parse("init_from = \"none\"\nshape_from = \"pretrain\"\nsteps = 2").validate().is_ok());
+        check("init_from = \"pretrain\"", "epochs");
+        check("init_from = \"random\"\nsteps = 2", "shape_from");
+        check("init_from = \"pretrain\"\nshape_from = \"x\"\nsteps = 2", "shape_from");
+        check("init_from = \"pretrain\"\nsteps = 2\nepochs = 1.0", "steps");
+        let lora_of_nothing = Config { method: Method::Lora, ..parse("init_from = \"random\"\nshape_from = \"x\"\nsteps = 2") };
+        assert_eq!(lora_of_nothing.validate().unwrap_err().key, "method");
     }
 }

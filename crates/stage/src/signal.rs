@@ -1,9 +1,11 @@
-//! SIGINT and SIGTERM: the first asks for a clean stop, the second ends the process at once, which loses nothing that was committed.
+//! SIGINT and SIGTERM: the first asks for a clean stop, a later one ends the process at once, which loses nothing that was committed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
 
 use crate::StageError;
 
@@ -36,15 +38,45 @@ impl CancelToken {
     }
 }
 
-/// Connects SIGINT, SIGTERM and SIGUSR1 (a scheduler's early warning) to a token; the second signal ends the process with 130.
+/// Signals that follow the first one within this time are the same request: `timeout`, shells and runners often send
+/// one to the process and again to its group.
+const SAME_REQUEST: Duration = Duration::from_secs(1);
+
+/// Connects SIGINT, SIGTERM and SIGUSR1 (a scheduler's early warning) to a token; a second request ends the process with 130.
 ///
 /// # Errors
 /// When the operating system refuses the handlers.
 pub fn install(token: &CancelToken) -> std::io::Result<()> {
-    for signal in [SIGINT, SIGTERM, SIGUSR1] {
-        // Order matters: the shutdown is armed by an earlier signal, so it is looked at before this one arms it.
-        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&token.0))?;
-        signal_hook::flag::register(signal, Arc::clone(&token.0))?;
-    }
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
+    let token = token.clone();
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        let mut first: Option<Instant> = None;
+        for _ in signals.forever() {
+            token.cancel();
+            if first.get_or_insert_with(Instant::now).elapsed() >= SAME_REQUEST {
+                std::process::exit(130);
+            }
+        }
+    })?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_signals_at_once_are_one_request() {
+        let token = CancelToken::new();
+        install(&token).unwrap();
+        for _ in 0..2 {
+            signal_hook::low_level::raise(SIGUSR1).unwrap();
+        }
+        let start = Instant::now();
+        while !token.is_cancelled() && start.elapsed() < Duration::from_secs(10) {
+            std::thread::yield_now();
+        }
+        // The second one would have ended this test's process.
+        assert!(token.check().unwrap_err().exit() == crate::Exit::Interrupted);
+    }
 }

@@ -25,6 +25,7 @@ pub mod checkpoint;
 pub mod compute;
 mod error;
 pub mod lineage;
+pub mod muon;
 pub mod observe;
 pub mod optimizer;
 pub mod order;

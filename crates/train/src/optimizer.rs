@@ -1,4 +1,4 @@
-//! AdamW over the model's master weights, and its state on disk.
+//! AdamW over the model's master weights, or Muon for the matrices of its blocks, and their state on disk.
 //!
 //! libtorch supplies tensors and autograd; everything that must survive a stop is owned by the model (float32 masters)
 //! and here (both moments), in the order of [`Model::trainable`].
@@ -13,7 +13,7 @@ use safetensors::{SafeTensors, serialize};
 use tch::{Kind, Tensor};
 use torch_ext::AdamW;
 
-use crate::{Error, Result};
+use crate::{Error, Result, muon};
 
 /// AdamW settings that stay the same over all steps.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,8 +26,10 @@ pub struct OptimizerConfig {
     pub eps: f64,
     /// Weight decay of matrices; norms have none.
     pub weight_decay: f64,
-    /// Gradients are scaled down to this norm; `None` leaves them alone.
+    /// Gradients are scaled down to this norm; `None` leaves them alone. Muon's update does not depend on their scale.
     pub clip_norm: Option<f64>,
+    /// Muon for the matrices of the blocks, with this multiple of the learning rate; `None`: AdamW for all.
+    pub muon_lr_ratio: Option<f64>,
 }
 
 /// The moments of all trainable tensors, in model order.
@@ -38,6 +40,8 @@ pub struct Optimizer {
     exp_avg_sqs: Vec<Tensor>,
     /// Positions of the parameters with weight decay, and of those without.
     groups: [Vec<usize>; 2],
+    /// Positions of the parameters that Muon updates; their second moments are empty.
+    muon: Vec<usize>,
     config: OptimizerConfig,
 }
 
@@ -45,15 +49,19 @@ impl Optimizer {
     /// Zero moments for what `model` trains.
     pub fn new(model: &Model, config: OptimizerConfig) -> Self {
         let params = model.trainable();
-        let zeros = || params.iter().map(|p| p.master.zeros_like()).collect::<Vec<_>>();
-        let (decaying, plain) = (0..params.len()).partition(|&i| params[i].decay);
+        let by_muon = |i: &usize| config.muon_lr_ratio.is_some() && muon::applies(&params[*i]);
+        let (muon, others): (Vec<usize>, Vec<usize>) = (0..params.len()).partition(by_muon);
+        let (decaying, plain) = others.into_iter().partition(|&i| params[i].decay);
         let names = params.iter().map(|p| p.name.clone()).collect();
-        Self { names, exp_avgs: zeros(), exp_avg_sqs: zeros(), groups: [decaying, plain], config }
+        let exp_avgs = params.iter().map(|p| p.master.zeros_like()).collect();
+        let second = |i: usize| if muon.contains(&i) { Tensor::zeros([0], (Kind::Float, model.device())) } else { params[i].master.zeros_like() };
+        let exp_avg_sqs = (0..params.len()).map(second).collect();
+        Self { names, exp_avgs, exp_avg_sqs, groups: [decaying, plain], muon, config }
     }
 
-    /// Number of tensors with weight decay, and of those without.
+    /// Number of tensors with weight decay, and of those without; Muon's are among the latter.
     pub fn num_tensors(&self) -> (usize, usize) {
-        (self.groups[0].len(), self.groups[1].len())
+        (self.groups[0].len(), self.groups[1].len() + self.muon.len())
     }
 
     /// Name of the tensor at a position.
@@ -61,7 +69,7 @@ impl Optimizer {
         &self.names[index]
     }
 
-    /// One AdamW step on the masters with learning rate `lr`, in one kernel a group; `step` counts from 1.
+    /// One step on the masters with learning rate `lr`, AdamW in one kernel a group; `step` counts from 1.
     ///
     /// Gradients are divided by `max(norm / clip_norm, 1)` inside the kernel, so that a GPU is never waited for.
     /// Working copies are refreshed.
@@ -82,7 +90,15 @@ impl Optimizer {
             let m: Vec<&Tensor> = group.iter().map(|&i| &self.exp_avgs[i]).collect();
             let v: Vec<&Tensor> = group.iter().map(|&i| &self.exp_avg_sqs[i]).collect();
             let options = AdamW { lr, beta1: c.beta1, beta2: c.beta2, eps: c.eps, weight_decay };
-            torch_ext::fused_adamw(&masters, &grads, &m, &v, &count, &options, scale.as_ref(), None)?;
+            if !masters.is_empty() {
+                torch_ext::fused_adamw(&masters, &grads, &m, &v, &count, &options, scale.as_ref(), None)?;
+            }
+        }
+        if let Some(ratio) = c.muon_lr_ratio {
+            let matrices: Vec<_> = self.muon.iter().map(|&i| &params[i]).collect();
+            let grads: Vec<&Tensor> = self.muon.iter().map(|&i| grads[i]).collect();
+            let buffers: Vec<&Tensor> = self.muon.iter().map(|&i| &self.exp_avgs[i]).collect();
+            muon::step(&matrices, &grads, &buffers, step, lr * ratio)?;
         }
         Ok(model.refresh()?)
     }
@@ -162,7 +178,7 @@ mod tests {
     use super::*;
     use model::{Config, Inputs, Options};
 
-    const CONFIG: OptimizerConfig = OptimizerConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.1, clip_norm: Some(1.0) };
+    const CONFIG: OptimizerConfig = OptimizerConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.1, clip_norm: Some(1.0), muon_lr_ratio: None };
 
     fn model(compute: Kind) -> Model {
         let config = Config::llama(16, 8, 1, 2);
@@ -218,10 +234,16 @@ mod tests {
 
     #[test]
     fn state_round_trips_and_misfits_are_named() {
+        check_round_trip(None);
+        check_round_trip(Some(2.0));
+    }
+
+    fn check_round_trip(ratio: Option<f64>) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state.safetensors");
         let (a, b) = (model(Kind::BFloat16), model(Kind::BFloat16));
-        let (mut oa, mut ob) = (Optimizer::new(&a, CONFIG), Optimizer::new(&b, CONFIG));
+        let config = OptimizerConfig { muon_lr_ratio: ratio, ..CONFIG };
+        let (mut oa, mut ob) = (Optimizer::new(&a, config), Optimizer::new(&b, config));
         let train = |model: &Model, optimizer: &mut Optimizer, step| {
             let grads = grads(model);
             optimizer.step(model, &grads, &grads.norm().unwrap(), step, 0.01).unwrap();

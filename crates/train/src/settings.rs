@@ -8,6 +8,7 @@ use crate::schedule::{Decay, Schedule};
 #[expect(missing_docs, reason = "each field is the key of the same name, which the stages' default.toml document")]
 pub struct Hyper {
     pub learning_rate: f64,
+    pub muon_learning_rate: Option<f64>,
     pub schedule: Decay,
     pub warmup_steps: u64,
     pub decay_share: f64,
@@ -33,6 +34,11 @@ impl Hyper {
             if value <= 0.0 || !value.is_finite() {
                 return Err((key, format!("it is {value}, it must be positive")));
             }
+        }
+        if let Some(value) = self.muon_learning_rate
+            && (value <= 0.0 || !value.is_finite())
+        {
+            return Err(("muon_learning_rate", format!("it is {value}, it must be positive")));
         }
         for (key, value) in [("weight_decay", self.weight_decay), ("clip_norm", self.clip_norm), ("replay", self.replay)] {
             if value < 0.0 || !value.is_finite() {
@@ -69,7 +75,8 @@ impl Hyper {
     /// The optimizer's settings.
     pub fn optimizer(&self) -> OptimizerConfig {
         let Self { beta1, beta2, eps, weight_decay, clip_norm, .. } = *self;
-        OptimizerConfig { beta1, beta2, eps, weight_decay, clip_norm: (clip_norm > 0.0).then_some(clip_norm) }
+        let muon_lr_ratio = self.muon_learning_rate.map(|lr| lr / self.learning_rate);
+        OptimizerConfig { beta1, beta2, eps, weight_decay, clip_norm: (clip_norm > 0.0).then_some(clip_norm), muon_lr_ratio }
     }
 }
 
@@ -81,6 +88,7 @@ mod tests {
     fn each_bad_value_names_its_key() {
         let good = Hyper {
             learning_rate: 1e-3,
+            muon_learning_rate: None,
             schedule: Decay::Linear,
             warmup_steps: 0,
             decay_share: 0.2,
@@ -99,6 +107,7 @@ mod tests {
         assert_eq!(good.optimizer().clip_norm, None);
         let check = |bad: Hyper, key: &str| assert_eq!(bad.validate().unwrap_err().0, key);
         check(Hyper { learning_rate: 0.0, ..good }, "learning_rate");
+        check(Hyper { muon_learning_rate: Some(-1.0), ..good }, "muon_learning_rate");
         check(Hyper { eps: f64::NAN, ..good }, "eps");
         check(Hyper { clip_norm: -1.0, ..good }, "clip_norm");
         check(Hyper { beta2: 1.0, ..good }, "beta2");

@@ -33,7 +33,12 @@ pub fn extract(html: &str, limits: Limits) -> Extracted {
     let dom = Dom::parse(html, limits);
     let tree = tree::Tree::measure(&dom);
     let blocks = blocks::collect(&dom, &tree);
-    let text = choose::main_text(&dom, &tree, &blocks);
+    let mut text = choose::main_text(&dom, &tree, &blocks);
+    if text.is_empty() && tree.measures[ROOT as usize].text > 0 {
+        // Everything was taken for boilerplate by its name: then names do not tell on this page.
+        let tree = tree::Tree::visible(&dom);
+        text = choose::main_text(&dom, &tree, &blocks::collect(&dom, &tree));
+    }
     let (title, date) = head(&dom);
     Extracted { text, title, date, cut: dom.cut }
 }

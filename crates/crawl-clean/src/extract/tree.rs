@@ -108,6 +108,16 @@ impl Tree {
         tree
     }
 
+    /// Measures a page and marks only what is invisible.
+    #[must_use]
+    pub fn visible(dom: &Dom) -> Self {
+        let count = dom.nodes.len();
+        let mut tree = Self { measures: vec![Measure::default(); count], dropped: vec![false; count], comment: vec![false; count] };
+        let order = tree.visible_order(dom);
+        tree.add_up(dom, &order);
+        tree
+    }
+
     /// Nodes in document order without invisible subtrees, which are marked dropped.
     fn visible_order(&mut self, dom: &Dom) -> Vec<NodeId> {
         let mut order = Vec::with_capacity(dom.nodes.len());

@@ -86,8 +86,7 @@ fn is_public_ip(text: &str) -> bool {
         || address.is_link_local()
         || address.is_broadcast()
         || address.is_documentation()
-        || first < 4
-        || first >= 224)
+        || !(4..224).contains(&first))
 }
 
 #[cfg(test)]

@@ -118,7 +118,7 @@ pub fn format(path: &Path) -> Result<Format, Error> {
     let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
     let bare = name.trim_end_matches(".gz").trim_end_matches(".zst");
     let head = head(path)?;
-    if head.starts_with(b"WARC/1.") {
+    if super::warc::find_record(&head) == Some(0) {
         return Ok(Format::Warc);
     }
     if head.starts_with(b"filedesc://") {
@@ -163,7 +163,7 @@ fn contains_record(path: &Path) -> Result<bool, Error> {
     let mut bytes = Vec::new();
     loop {
         let chunk = decoder.read_more(&mut bytes).map_err(Error::read(path))?;
-        if super::window::find(&bytes, b"WARC/1.").is_some() {
+        if super::warc::find_record(&bytes).is_some() {
             return Ok(true);
         }
         if matches!(chunk, Chunk::End) {

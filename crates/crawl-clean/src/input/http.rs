@@ -108,10 +108,7 @@ fn dechunk(body: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(body.len());
     let mut rest = body;
     let mut first = true;
-    loop {
-        let Some(line) = find(rest, b"\n").filter(|&end| end < 64) else {
-            break;
-        };
+    while let Some(line) = find(rest, b"\n").filter(|&end| end < 64) {
         let text = String::from_utf8_lossy(&rest[..line]);
         let size = usize::from_str_radix(text.split(';').next().unwrap_or_default().trim(), 16);
         let Ok(size) = size else {

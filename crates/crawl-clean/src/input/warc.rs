@@ -9,8 +9,27 @@ use std::path::{Path, PathBuf};
 
 /// Longest header block of a record.
 const MAX_HEADER_BYTES: usize = 64 << 10;
-/// Every record begins with this.
-const MARK: &[u8] = b"WARC/1.";
+/// Every record begins with this and a version: 1.0 or 1.1, or one of the drafts 0.17 and 0.18 that large crawls were written in.
+const MARK: &[u8] = b"WARC/";
+/// Length of the mark with a version's first digit and its point.
+const MARK_BYTES: usize = MARK.len() + 2;
+
+/// True if a record begins here.
+fn begins_record(bytes: &[u8]) -> bool {
+    bytes.starts_with(MARK) && matches!(bytes.get(MARK.len()..MARK_BYTES), Some(b"1." | b"0."))
+}
+
+/// First place where a record may begin.
+pub(super) fn find_record(bytes: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let at = from + find(&bytes[from..], MARK)?;
+        if begins_record(&bytes[at..]) {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+}
 
 /// Reads the records of a WARC file as [`Item`]s.
 #[derive(Debug)]
@@ -54,7 +73,7 @@ impl WarcReader {
     fn step(&mut self) -> std::io::Result<Option<Item>> {
         loop {
             self.skip_breaks()?;
-            if !self.window.fill(MARK.len())? && self.window.bytes().is_empty() {
+            if !self.window.fill(MARK_BYTES)? && self.window.bytes().is_empty() {
                 if let Some(damage) = self.window.take_damage() {
                     self.resyncing = true;
                     let rejection = Rejection::new(Reason::CompressionBroken).with_detail(damage.message);
@@ -63,7 +82,7 @@ impl WarcReader {
                 return Ok(None);
             }
             let offset = self.window.offset();
-            if self.window.bytes().starts_with(MARK) {
+            if begins_record(self.window.bytes()) {
                 return self.record(offset).map(Some);
             }
             let skipped = self.resync()?;
@@ -92,12 +111,12 @@ impl WarcReader {
         loop {
             self.window.fill(64 << 10)?;
             let bytes = self.window.bytes();
-            if let Some(at) = find(bytes, MARK) {
+            if let Some(at) = find_record(bytes) {
                 self.window.advance(at);
                 return Ok(self.window.position() - from);
             }
             // Keep what could be the beginning of the mark.
-            let passed = bytes.len().saturating_sub(MARK.len() - 1);
+            let passed = bytes.len().saturating_sub(MARK_BYTES - 1);
             if passed == 0 {
                 let rest = bytes.len();
                 self.window.advance(rest);
@@ -126,7 +145,7 @@ impl WarcReader {
         let length = length as usize;
         self.window.fill(length)?;
         let have = self.window.bytes().len().min(length);
-        let cut = self.window.member_within(have).filter(|&at| self.window.bytes()[at..].starts_with(MARK));
+        let cut = self.window.member_within(have).filter(|&at| begins_record(&self.window.bytes()[at..]));
         if have < length || cut.is_some() {
             let have = cut.unwrap_or(have);
             self.window.advance(have);
@@ -152,13 +171,14 @@ impl WarcReader {
     /// What follows a body has to be a record or the end; if not, the stated length was wrong.
     fn check_boundary(&mut self, body: &[u8]) -> std::io::Result<Option<Rejection>> {
         self.skip_breaks()?;
-        let more = self.window.fill(MARK.len())?;
-        if self.window.bytes().is_empty() || (more && self.window.bytes().starts_with(MARK)) {
+        let more = self.window.fill(MARK_BYTES)?;
+        if self.window.bytes().is_empty() || (more && begins_record(self.window.bytes())) {
             return Ok(None);
         }
         self.resyncing = true;
         let stated = body.len() as f64;
-        if let Some(at) = find(body, b"\n\r\nWARC/1.").or_else(|| find(body, b"\n\nWARC/1.")) {
+        let swallowed = find_record(body).filter(|&at| body[..at].ends_with(b"\n\r\n") || body[..at].ends_with(b"\n\n"));
+        if let Some(at) = swallowed {
             // The body swallowed the next record: step back to it.
             let back = self.window.position() - body.len() as u64 + at as u64;
             let passed = (self.window.position() - back) as usize;
@@ -176,7 +196,7 @@ impl WarcReader {
             let want = left.min(1 << 16) as usize;
             self.window.fill(want)?;
             let here = self.window.bytes().len().min(want);
-            let cut = self.window.member_within(here).filter(|&at| self.window.bytes()[at..].starts_with(MARK));
+            let cut = self.window.member_within(here).filter(|&at| begins_record(&self.window.bytes()[at..]));
             self.window.advance(cut.unwrap_or(here));
             if here < want || cut.is_some() {
                 self.resyncing = true;

@@ -111,7 +111,7 @@ pub struct Line {
 ///
 /// More points than pixels are thinned to the mean of each bucket.
 pub fn curves(title: &str, x_label: &str, y_label: &str, lines: &[Line]) -> String {
-    const WIDTH: f64 = 720.0;
+    const WIDTH: f64 = 960.0;
     const HEIGHT: f64 = 280.0;
     const LEFT: f64 = 48.0;
     const TOP: f64 = 26.0;
@@ -147,7 +147,7 @@ pub fn curves(title: &str, x_label: &str, y_label: &str, lines: &[Line]) -> Stri
     }
     for line in lines {
         let mut d = String::new();
-        for (x, y) in thin(&line.points, 360) {
+        for (x, y) in thin(&line.points, 400) {
             let _ = write!(d, "{}{:.1} {:.1}", if d.is_empty() { 'M' } else { 'L' }, px(x), py(y));
         }
         let _ = write!(svg, "<path class=\"line c{}{}\" d=\"{d}\"/>", line.series % COLOURS, if line.dashed { " dashed" } else { "" });

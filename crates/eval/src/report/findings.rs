@@ -136,7 +136,7 @@ fn adapters(facts: &Facts<'_>) -> Vec<String> {
             let verdict = if p < SIGNIFICANT { "more than chance would explain" } else { "no more than chance would explain" };
             let side = if row.value < 0.0 { "below" } else { "above" };
             out.push(format!(
-                "{} trains {} of the parameters; on {} it is {:.1} points {side} {} ({verdict}, p = {}).",
+                "{} trains {} of the parameters; on {} it is {:.1} points {side} {} ({verdict}, {}).",
                 name(&model.name),
                 percent(trained as f64 / all as f64),
                 name(&task.name),
@@ -149,9 +149,9 @@ fn adapters(facts: &Facts<'_>) -> Vec<String> {
     out
 }
 
-/// A p value without false precision.
+/// `p = 0.123`, or `p < 0.001` as HTML: no false precision.
 pub(super) fn p_value(p: f64) -> String {
-    if p < 0.001 { "&lt; 0.001".into() } else { format!("{p:.3}") }
+    if p < 0.001 { "p &lt; 0.001".into() } else { format!("p = {p:.3}") }
 }
 
 /// The largest gap between two languages of a task for its best model, if it is larger than twice its error.

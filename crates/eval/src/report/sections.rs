@@ -11,6 +11,10 @@ use crate::facts::{DataStage, Facts, Given, Shown};
 use crate::results::{BITS_PER_BYTE, DIFFERENCE, EXACT_MATCH, IN_TYPE_RATE, ResultRow, STOP_RATE, VALIDATION, find, slices};
 use crate::stats::wilson_95;
 use crate::tasks::guessing;
+use crate::width::fit;
+
+/// Longest answer of the side-by-side table in cells of Latin letters; the rows keep all of it.
+const LONGEST_SHOWN: usize = 64;
 
 fn section(title: &str, body: &str) -> String {
     if body.is_empty() { String::new() } else { format!("<section><h2>{}</h2>\n{body}</section>\n", escape(title)) }
@@ -61,11 +65,11 @@ fn question(shown: &Shown) -> String {
 
 fn answer(given: Option<&Given>) -> String {
     let Some(given) = given else { return "–".into() };
-    let text = if given.text.is_empty() { "(nothing)" } else { given.text.as_str() };
+    let text = if given.text.is_empty() { "(nothing)".to_owned() } else { fit(&given.text, LONGEST_SHOWN) };
     match given.correct {
         Some(true) => span("right", &format!("✓ {text}")),
         Some(false) => span("wrong", &format!("✗ {text}")),
-        None => span("open", text),
+        None => span("open", &text),
     }
 }
 
@@ -162,14 +166,7 @@ fn plus_minus(row: Option<&ResultRow>) -> Cell {
 
 fn difference(row: &ResultRow) -> Cell {
     let p = row.p_value.unwrap_or(1.0);
-    Cell::html(
-        format!(
-            "{:+.1} <span class=\"pm\">p {}</span>",
-            100.0 * row.value,
-            if p < 0.001 { p_value(p) } else { format!("= {}", p_value(p)) }
-        ),
-        "num",
-    )
+    Cell::html(format!("{:+.1} <span class=\"pm\">{}</span>", 100.0 * row.value, p_value(p)), "num")
 }
 
 /// Wrong answers of the right kind, most instructive first.

@@ -33,7 +33,10 @@ pub(crate) fn sentences(text: &str, language: RuleLanguage) -> Vec<Readings<'_>>
             topic = None;
         }
         last_end = range.end;
-        let piece = &text[range.clone()];
+        // A list item's mark is no part of what it says.
+        let marked = &text[range.clone()];
+        let piece = marked.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '-' | '*' | '•' | '·' | '#'));
+        let range = range.end - piece.len()..range.end;
         let mut tokens = token::tokens(piece, range.start);
         if language == RuleLanguage::Chinese {
             chinese::prepare(&mut tokens);

@@ -1,0 +1,138 @@
+//! Muon: momentum, then the nearest matrix with orthonormal rows or columns (Jordan et al. 2024, "Muon: an optimizer for
+//! hidden layers in neural networks").
+//!
+//! It is for the matrices inside the blocks; embeddings, norms and the output matrix keep AdamW.
+//! The orthogonal matrix comes from five steps of a quintic Newton-Schulz iteration on the spectral norm's unit ball, with
+//! the coefficients of that publication, which bring every singular value near 1 and not exactly to it.
+//! Matrices of one shape go through the iteration together.
+//!
+//! Legend of tensor names: n matrices of a shape, r rows, c columns.
+
+use std::collections::BTreeMap;
+
+use model::Param;
+use tch::Tensor;
+
+use crate::Result;
+
+/// Coefficients of the quintic, chosen for fast growth of small singular values.
+const QUINTIC: [f64; 3] = [3.4445, -4.7750, 2.0315];
+/// Newton-Schulz steps.
+const STEPS: usize = 5;
+/// Momentum at the first step and after [`MOMENTUM_WARMUP`] steps.
+const MOMENTUM: [f64; 2] = [0.85, 0.95];
+/// Steps over which the momentum rises.
+const MOMENTUM_WARMUP: u64 = 150;
+
+/// True for what Muon updates: a matrix of a block.
+pub fn applies(param: &Param) -> bool {
+    param.master.dim() == 2 && param.name.contains(".layers.") && !param.name.contains("lora_")
+}
+
+/// Momentum at a step that counts from 1.
+pub fn momentum(step: u64) -> f64 {
+    let share = (step as f64 / MOMENTUM_WARMUP as f64).min(1.0);
+    MOMENTUM[0] + share * (MOMENTUM[1] - MOMENTUM[0])
+}
+
+/// Brings every singular value of each matrix of `g_nrc` near 1.
+///
+/// # Errors
+/// What libtorch refuses.
+pub fn orthogonalize(g_nrc: &Tensor) -> Result<Tensor> {
+    let tall = g_nrc.size()[1] > g_nrc.size()[2];
+    let g_nrc = if tall { g_nrc.f_transpose(1, 2)? } else { g_nrc.shallow_clone() };
+    let norm_n11 = g_nrc.f_square()?.f_sum_dim_intlist([1, 2].as_slice(), true, tch::Kind::Float)?.f_sqrt()?;
+    let mut x_nrc = g_nrc.f_div(&norm_n11.f_add_scalar(1e-7)?)?;
+    let [a, b, c] = QUINTIC;
+    for _ in 0..STEPS {
+        let gram_nrr = x_nrc.f_bmm(&x_nrc.f_transpose(1, 2)?)?;
+        let poly_nrr = gram_nrr.f_baddbmm(&gram_nrr, &gram_nrr, b, c)?;
+        x_nrc = x_nrc.f_baddbmm(&poly_nrr, &x_nrc, a, 1.0)?;
+    }
+    if tall { Ok(x_nrc.f_transpose(1, 2)?) } else { Ok(x_nrc) }
+}
+
+/// One step on the masters of `params`, which are those that [`applies`] to.
+///
+/// `grads` and `buffers` (the running means of gradients) are in the order of `params`. Joined projections are taken apart,
+/// since each is a matrix of its own. The update of a matrix is scaled by `sqrt(max(1, rows / columns))`.
+///
+/// # Errors
+/// What libtorch refuses.
+pub fn step(params: &[&Param], grads: &[&Tensor], buffers: &[&Tensor], step: u64, lr: f64) -> Result<()> {
+    let beta = momentum(step);
+    tch::no_grad(|| {
+        let mut by_shape: BTreeMap<[i64; 2], (Vec<Tensor>, Vec<Tensor>)> = BTreeMap::new();
+        for ((param, grad), buffer) in params.iter().zip(grads).zip(buffers) {
+            let mut buffer = buffer.shallow_clone();
+            let _ = buffer.f_lerp_(grad, 1.0 - beta)?;
+            // Nesterov: look one step ahead.
+            let ahead = grad.f_lerp(&buffer, beta)?;
+            let columns = param.master.size()[1];
+            for part in &param.parts {
+                let entry = by_shape.entry([part.rows, columns]).or_default();
+                entry.0.push(ahead.f_narrow(0, part.start, part.rows)?);
+                entry.1.push(param.master.f_narrow(0, part.start, part.rows)?);
+            }
+        }
+        for ([rows, columns], (updates, masters)) in by_shape {
+            let update_nrc = orthogonalize(&Tensor::f_stack(&updates, 0)?)?;
+            let scale = lr * (rows as f64 / columns as f64).max(1.0).sqrt();
+            let deltas: Vec<Tensor> = update_nrc.f_unbind(0)?;
+            let (masters, deltas): (Vec<&Tensor>, Vec<&Tensor>) = (masters.iter().collect(), deltas.iter().collect());
+            torch_ext::foreach_add(&masters, &deltas, -scale)?;
+        }
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Config, Model, Options};
+
+    #[test]
+    fn singular_values_come_near_one_in_either_shape() {
+        tch::manual_seed(1);
+        for shape in [[3, 8, 20], [3, 20, 8], [2, 16, 16]] {
+            let x = orthogonalize(&Tensor::randn(shape, (tch::Kind::Float, tch::Device::Cpu))).unwrap();
+            assert_eq!(x.size(), shape);
+            let (_, s, _) = x.svd(true, true);
+            let (low, high) = (s.min().double_value(&[]), s.max().double_value(&[]));
+            // The published coefficients settle between about 0.7 and 1.2; a square random matrix may have one smaller value.
+            let floor = if shape[1] == shape[2] { 0.05 } else { 0.5 };
+            assert!(low > floor && high < 1.3, "{shape:?}: {low} to {high}");
+        }
+    }
+
+    #[test]
+    fn joined_projections_are_updated_as_their_parts() {
+        let model = Model::new(Config::llama(16, 8, 1, 2), 3, &Options::cpu()).unwrap();
+        let params: Vec<&Param> = model.trainable().iter().filter(|p| applies(p)).collect();
+        assert!(params.iter().any(|p| p.parts.len() == 3), "query, key and value are joined");
+        assert!(!params.iter().any(|p| p.name.contains("embed") || p.name.contains("norm")));
+        tch::manual_seed(2);
+        let grads: Vec<Tensor> = params.iter().map(|p| Tensor::randn_like(&p.master)).collect();
+        let buffers: Vec<Tensor> = params.iter().map(|p| p.master.zeros_like()).collect();
+        let before: Vec<Tensor> = params.iter().map(|p| p.master.detach().copy()).collect();
+        step(&params, &grads.iter().collect::<Vec<_>>(), &buffers.iter().collect::<Vec<_>>(), 1, 0.1).unwrap();
+        for ((param, before), grad) in params.iter().zip(&before).zip(&grads) {
+            for part in &param.parts {
+                let cut = |t: &Tensor| t.narrow(0, part.start, part.rows);
+                let change = cut(&param.master) - cut(before);
+                let shape = cut(grad).size();
+                let scale = 0.1 * (shape[0] as f64 / shape[1] as f64).max(1.0).sqrt();
+                // A first step's direction is that of the gradient alone, whatever the momentum.
+                let expected = orthogonalize(&cut(grad).unsqueeze(0)).unwrap().squeeze_dim(0) * -scale;
+                assert!(change.allclose(&expected, 1e-3, 1e-4, false), "{}", part.name);
+            }
+        }
+    }
+
+    #[test]
+    fn momentum_rises_and_stays() {
+        assert!((momentum(1) - 0.8507).abs() < 1e-3);
+        assert_eq!((momentum(150), momentum(9999)), (0.95, 0.95));
+    }
+}
