@@ -101,10 +101,13 @@ impl Config {
         ];
         if let Some(init) = &self.init_from {
             if let Some((key, _)) = shape.iter().find(|(_, given)| *given) {
-                return problem(key, format!("it would be ignored: the shape comes from `init_from` = \"{init}\""));
+                return problem(key, format!("would be ignored: the shape comes from `init_from` = \"{init}\""));
             }
         } else if let Some((key, _)) = shape[..3].iter().find(|(_, given)| !given) {
-            return problem(key, "a new model needs `hidden_size`, `num_layers` and `num_heads` (or set `init_from`)".to_owned());
+            return problem(
+                key,
+                "is missing: a new model needs `hidden_size`, `num_layers` and `num_heads` (or set `init_from`)".to_owned(),
+            );
         }
         let horizon_key = if self.tokens.is_some() {
             "tokens"
@@ -114,10 +117,10 @@ impl Config {
             "epochs"
         };
         if let Err(error) = self.horizon() {
-            return problem(horizon_key, error.to_string());
+            return problem(horizon_key, format!("is refused: {error}"));
         }
         if let Err(error) = BatchPlan::new(self.batch_rows, self.micro_batch_rows, 1) {
-            return problem("batch_rows", error.to_string());
+            return problem("batch_rows", format!("is refused: {error}"));
         }
         self.hyper().validate().or_else(|(key, message)| problem(key, message))
     }

@@ -109,34 +109,36 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigProblem> {
         let problem = |key: &str, message: String| Err(ConfigProblem::new(key, message));
         match (self.starts_random(), &self.shape_from) {
-            (true, None) => return problem("shape_from", "`init_from` = \"random\" needs the model whose shape is taken".into()),
+            (true, None) => {
+                return problem("shape_from", "is missing: `init_from` = \"random\" needs the model whose shape is taken".into());
+            }
             (false, Some(_)) => {
-                return problem("shape_from", format!("it would be ignored: the shape comes from `init_from` = \"{}\"", self.init_from));
+                return problem("shape_from", format!("would be ignored: the shape comes from `init_from` = \"{}\"", self.init_from));
             }
             _ => {}
         }
         if self.method == Method::Lora {
             if self.starts_random() {
-                return problem("method", "\"lora\" needs a base model on disk, so `init_from` cannot be \"random\"".into());
+                return problem("method", "is \"lora\", which needs a base model on disk, so `init_from` cannot be \"random\"".into());
             }
             if self.lora.r < 1 || self.lora.alpha <= 0.0 {
-                return problem("lora.r", "`lora.r` must be at least 1 and `lora.alpha` positive".into());
+                return problem("lora.r", "must be at least 1, and `lora.alpha` positive".into());
             }
             if let Some(bad) = self.lora.targets.iter().find(|t| !model::PROJECTIONS.contains(&t.as_str())) {
-                return problem("lora.targets", format!("`{bad}` is none of {}", model::PROJECTIONS.join(", ")));
+                return problem("lora.targets", format!("has `{bad}`, which is none of {}", model::PROJECTIONS.join(", ")));
             }
             if self.lora.targets.is_empty() {
-                return problem("lora.targets", "there must be at least one".into());
+                return problem("lora.targets", "is empty".into());
             }
         }
         if !(0.0..1.0).contains(&self.validation_share) {
-            return problem("validation_share", format!("it is {}, it must be at least 0 and below 1", self.validation_share));
+            return problem("validation_share", format!("is {}, it must be at least 0 and below 1", self.validation_share));
         }
         if let Err(error) = self.horizon() {
-            return problem(if self.steps.is_some() { "steps" } else { "epochs" }, error.to_string());
+            return problem(if self.steps.is_some() { "steps" } else { "epochs" }, format!("is refused: {error}"));
         }
         if let Err(error) = BatchPlan::new(self.batch_rows, self.micro_batch_rows, 1) {
-            return problem("batch_rows", error.to_string());
+            return problem("batch_rows", format!("is refused: {error}"));
         }
         self.hyper().validate().or_else(|(key, message)| problem(key, message))
     }

@@ -32,36 +32,36 @@ impl Hyper {
     pub fn validate(&self) -> Result<(), (&'static str, String)> {
         for (key, value) in [("learning_rate", self.learning_rate), ("eps", self.eps)] {
             if value <= 0.0 || !value.is_finite() {
-                return Err((key, format!("it is {value}, it must be positive")));
+                return Err((key, format!("is {value}, it must be positive")));
             }
         }
         if let Some(value) = self.muon_learning_rate
             && (value <= 0.0 || !value.is_finite())
         {
-            return Err(("muon_learning_rate", format!("it is {value}, it must be positive")));
+            return Err(("muon_learning_rate", format!("is {value}, it must be positive")));
         }
         for (key, value) in [("weight_decay", self.weight_decay), ("clip_norm", self.clip_norm), ("replay", self.replay)] {
             if value < 0.0 || !value.is_finite() {
-                return Err((key, format!("it is {value}, it must not be negative")));
+                return Err((key, format!("is {value}, it must not be negative")));
             }
         }
         for (key, value) in [("beta1", self.beta1), ("beta2", self.beta2)] {
             if !(0.0..1.0).contains(&value) {
-                return Err((key, format!("it is {value}, it must be at least 0 and below 1")));
+                return Err((key, format!("is {value}, it must be at least 0 and below 1")));
             }
         }
         for (key, value) in [("decay_share", self.decay_share), ("min_lr_share", self.min_lr_share)] {
             if !(0.0..=1.0).contains(&value) {
-                return Err((key, format!("it is {value}, it must lie between 0 and 1")));
+                return Err((key, format!("is {value}, it must lie between 0 and 1")));
             }
         }
         for (key, value) in [("log_every", self.log_every), ("save_every", self.save_every)] {
             if value == 0 {
-                return Err((key, "it must be at least 1".to_owned()));
+                return Err((key, "is 0, it must be at least 1".to_owned()));
             }
         }
         if self.keep_last < 2 {
-            return Err(("keep_last", format!("it is {}: with fewer than 2, a damaged checkpoint would lose the training", self.keep_last)));
+            return Err(("keep_last", format!("is {}: with fewer than 2, a damaged checkpoint would lose the training", self.keep_last)));
         }
         Ok(())
     }
