@@ -1,8 +1,9 @@
 //! When an answer counts as right, and when as being of the right kind.
 //!
 //! Comparison is exact after a light normalisation: Unicode NFKC (full-width forms become plain ones), lower case,
-//! white space reduced to single spaces and dropped beside Han and Kana, punctuation dropped at either end.
-//! Articles, word order and spelling stay as they are: what else should count is written down as an alias of the answer.
+//! white space reduced to single spaces and dropped beside Han and Kana, punctuation dropped at either end, and an English
+//! article dropped at the beginning (SQuAD's scorer drops all of them).
+//! Word order and spelling stay as they are: what else should count is written down as an alias of the answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +25,9 @@ pub fn normalize(answer: &str) -> String {
             out.push(c);
         }
     }
-    out.trim_matches(is_edge).to_owned()
+    let trimmed = out.trim_matches(is_edge);
+    let bare = ["the ", "a ", "an "].iter().find_map(|article| trimmed.strip_prefix(article)).filter(|rest| !rest.is_empty());
+    bare.unwrap_or(trimmed).to_owned()
 }
 
 /// Characters of scripts written without spaces between words.
@@ -169,7 +172,7 @@ mod tests {
             assert!(is_correct(got, &[want]), "{got} / {want}");
         }
         let no =
-            [("Parish", "Paris"), ("", "Paris"), ("。", "Paris"), ("the Nile", "Nile"), ("NewDelhi", "New Delhi"), ("珠峰", "珠穆朗玛峰")];
+            [("Parish", "Paris"), ("", "Paris"), ("the", "Nile"), ("。", "Paris"), ("NewDelhi", "New Delhi"), ("珠峰", "珠穆朗玛峰")];
         for (got, want) in no {
             assert!(!is_correct(got, &[want]), "{got} / {want}");
         }

@@ -56,6 +56,7 @@ pub struct Config {
     pub epochs: Option<f64>,
     pub steps: Option<u64>,
     pub learning_rate: f64,
+    pub muon_learning_rate: Option<f64>,
     pub schedule: Decay,
     pub warmup_steps: u64,
     pub decay_share: f64,
@@ -155,7 +156,7 @@ impl Config {
     pub fn hyper(&self) -> Hyper {
         Hyper {
             learning_rate: self.learning_rate,
-            muon_learning_rate: None,
+            muon_learning_rate: self.muon_learning_rate,
             schedule: self.schedule,
             warmup_steps: self.warmup_steps,
             decay_share: self.decay_share,
