@@ -15,6 +15,14 @@ pub enum Error {
         /// The reader's reason.
         source: corpus::Error,
     },
+    /// A row of a task file asks nothing, or names no answer to compare with.
+    #[error("row {row} of task file `{path}` has no question or no answer")]
+    Unanswerable {
+        /// The file.
+        path: PathBuf,
+        /// Number of the row, from 1.
+        row: usize,
+    },
     /// Two questions of one task have the same id.
     #[error("task `{task}` has two questions with the id `{id}`")]
     DuplicateId {
@@ -131,7 +139,11 @@ impl stage::Failure for Error {
             | Error::ForeignTokenizer { .. }
             | Error::ForeignToken { .. }
             | Error::NoValidation { .. } => Exit::Upstream,
-            Error::NoModel { .. } | Error::Task { .. } | Error::DuplicateId { .. } | Error::AnswerTypes { .. } => Exit::Usage,
+            Error::NoModel { .. }
+            | Error::Task { .. }
+            | Error::Unanswerable { .. }
+            | Error::DuplicateId { .. }
+            | Error::AnswerTypes { .. } => Exit::Usage,
             Error::Handoff(e) if e.is_upstream() => Exit::Upstream,
             _ => Exit::Failed,
         }

@@ -71,7 +71,7 @@ impl Tasks {
     /// `limit` keeps that many of each, evenly spaced.
     ///
     /// # Errors
-    /// When a file cannot be read or an id appears twice in a task.
+    /// When a file cannot be read, a row has no question or no answer, or an id appears twice in a task.
     pub fn load(paths: &[PathBuf], answer_types: Option<&Path>, limit: Option<u64>) -> Result<Self, Error> {
         let mut names: Vec<String> = Vec::new();
         let mut questions: BTreeMap<String, Vec<Question>> = BTreeMap::new();
@@ -106,7 +106,11 @@ impl Tasks {
 }
 
 fn read(path: &Path) -> Result<Vec<TaskRow>, Error> {
-    corpus::read_task_file(path).map_err(|source| Error::Task { path: path.into(), source })
+    let rows = corpus::read_task_file(path).map_err(|source| Error::Task { path: path.into(), source })?;
+    match rows.iter().position(|r| r.question.trim().is_empty() || r.answer.trim().is_empty()) {
+        Some(at) => Err(Error::Unanswerable { path: path.into(), row: at + 1 }),
+        None => Ok(rows),
+    }
 }
 
 /// Adds the known answers of a file `{"<relation>/<language>": {"answer_type": …, "values": […]}}`.
