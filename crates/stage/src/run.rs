@@ -66,7 +66,6 @@ pub fn main_stage<S: Stage>() -> ExitCode {
     let commands = S::commands();
     let long_version = env!("CARGO_PKG_VERSION");
     let mut clap = clap::Command::new(S::NAME)
-        .about(S::ABOUT)
         .version(long_version)
         .after_help(format!(
             "Example:\n  {} --config pipelines/tiny.toml\n\nExit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 upstream output missing\nor invalid, 130 interrupted after a clean save.",
@@ -74,9 +73,11 @@ pub fn main_stage<S: Stage>() -> ExitCode {
         ))
         .subcommand_required(false)
         .max_term_width(100);
-    clap = CommonArgs::augment_args(clap);
+    // Taking over the flags also takes over their struct's comment as the description, so that is set again.
+    clap = CommonArgs::augment_args(clap).about(S::ABOUT);
     for command in &commands {
-        clap = clap.subcommand(CommonArgs::augment_args(command.clap.clone()));
+        let about = command.clap.get_about().cloned().unwrap_or_default();
+        clap = clap.subcommand(CommonArgs::augment_args(command.clap.clone()).about(about));
     }
     let matches = clap.get_matches();
     let (matches, sub) = match matches.subcommand() {
