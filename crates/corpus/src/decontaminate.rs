@@ -53,13 +53,7 @@ impl DecontaminationBuilder {
     #[must_use]
     pub fn new(words: usize, chars: usize) -> Self {
         assert!(words > 0 && chars > 0, "n-gram lengths must be positive");
-        Self {
-            index: Decontamination {
-                words,
-                chars,
-                ..Decontamination::default()
-            },
-        }
+        Self { index: Decontamination { words, chars, ..Decontamination::default() } }
     }
 
     /// Adds one question; a question without letters or digits is not entered.
@@ -80,15 +74,8 @@ impl DecontaminationBuilder {
         // The first question of two alike is named; u32 allows four thousand million of them.
         let number = index.questions.len() as u32;
         index.questions.push((task.to_owned(), id.to_owned()));
-        index
-            .exact
-            .entry(crate::hash64(normalised.as_bytes(), 0))
-            .or_insert(number);
-        let usual = if 2 * cjk > hashes.len() {
-            index.chars
-        } else {
-            index.words
-        };
+        index.exact.entry(crate::hash64(normalised.as_bytes(), 0)).or_insert(number);
+        let usual = if 2 * cjk > hashes.len() { index.chars } else { index.words };
         let n = usual.min(hashes.len());
         if n >= MIN_UNITS {
             let grams = index.grams.entry(n).or_default();
@@ -132,9 +119,7 @@ impl Decontamination {
     /// The question that `text` equals after normalisation.
     #[must_use]
     pub fn exact(&self, text: &str) -> Option<Hit> {
-        let number = *self
-            .exact
-            .get(&crate::hash64(normalize(text).as_bytes(), 0))?;
+        let number = *self.exact.get(&crate::hash64(normalize(text).as_bytes(), 0))?;
         Some(self.hit(number, HitKind::Exact))
     }
 
@@ -142,11 +127,7 @@ impl Decontamination {
     #[must_use]
     pub fn overlap(&self, text: &str) -> Option<Hit> {
         let (hashes, _) = hashes(&normalize(text));
-        let found = self
-            .grams
-            .iter()
-            .flat_map(|(&n, grams)| ngrams(&hashes, n).filter_map(|gram| grams.get(&gram).copied()))
-            .min()?;
+        let found = self.grams.iter().flat_map(|(&n, grams)| ngrams(&hashes, n).filter_map(|gram| grams.get(&gram).copied())).min()?;
         Some(self.hit(found, HitKind::Overlap))
     }
 
@@ -188,35 +169,17 @@ mod tests {
     #[test]
     fn overlap_needs_the_whole_of_a_short_question_or_a_run_of_a_long_one() {
         let index = index();
-        assert_eq!(
-            index
-                .overlap("Quiz: What is the capital of France? Paris.")
-                .unwrap()
-                .id,
-            "1"
-        );
-        assert_eq!(
-            index
-                .overlap("问：中国最高的山是哪座？答：珠穆朗玛峰")
-                .unwrap()
-                .id,
-            "2"
-        );
+        assert_eq!(index.overlap("Quiz: What is the capital of France? Paris.").unwrap().id, "1");
+        assert_eq!(index.overlap("问：中国最高的山是哪座？答：珠穆朗玛峰").unwrap().id, "2");
         let run = "the following rivers flows through the most countries on its long way down";
         assert_eq!(index.overlap(run).unwrap().id, "3");
-        assert!(
-            index
-                .overlap("The capital of France is Paris. Why? Because.")
-                .is_none()
-        );
+        assert!(index.overlap("The capital of France is Paris. Why? Because.").is_none());
         assert!(index.overlap("中国最高的山是珠穆朗玛峰。").is_none());
     }
 
     #[test]
     fn empty_index_finds_nothing() {
-        let index = DecontaminationBuilder::new(13, 20)
-            .add("t", "1", "？！")
-            .build();
+        let index = DecontaminationBuilder::new(13, 20).add("t", "1", "？！").build();
         assert!(index.is_empty() && index.check("anything").is_none());
     }
 }

@@ -50,19 +50,11 @@ mod tests {
     #[test]
     fn pinned_values() {
         // Stored signatures depend on these: a change here needs a new stage format version.
-        let got = [
-            hash64(b"", 0),
-            hash64(b"a", 0),
-            hash64("珠穆朗玛峰".as_bytes(), 7),
-        ];
+        let got = [hash64(b"", 0), hash64(b"a", 0), hash64("珠穆朗玛峰".as_bytes(), 7)];
         assert_eq!(got, PINNED);
     }
 
-    const PINNED: [u64; 3] = [
-        13_369_802_524_118_334_360,
-        14_452_552_826_681_752_573,
-        15_743_269_588_960_867_075,
-    ];
+    const PINNED: [u64; 3] = [13_369_802_524_118_334_360, 14_452_552_826_681_752_573, 15_743_269_588_960_867_075];
 
     #[test]
     fn close_inputs_spread() {

@@ -18,10 +18,7 @@ pub struct Language {
 
 impl Language {
     /// Undetermined.
-    pub const UND: Self = Self {
-        tag: "und",
-        score: 0.0,
-    };
+    pub const UND: Self = Self { tag: "und", score: 0.0 };
 
     /// True for Chinese in either script.
     #[must_use]
@@ -33,10 +30,7 @@ impl Language {
 /// True if `tag` is `wanted` or a more specific form of it: `zh-Hans` matches `zh`, `zh` does not match `zh-Hans`.
 #[must_use]
 pub fn matches_tag(tag: &str, wanted: &str) -> bool {
-    tag == wanted
-        || (tag.len() > wanted.len()
-            && tag.starts_with(wanted)
-            && tag.as_bytes()[wanted.len()] == b'-')
+    tag == wanted || (tag.len() > wanted.len() && tag.starts_with(wanted) && tag.as_bytes()[wanted.len()] == b'-')
 }
 
 /// Characters looked at; more changes nothing and costs time.
@@ -74,22 +68,12 @@ pub fn language(text: &str) -> Language {
         return Language::UND;
     }
     if hangul > rest && hangul > 0.5 * cjk {
-        return Language {
-            tag: "ko",
-            score: ((hangul + cjk) / all) as f32,
-        };
+        return Language { tag: "ko", score: ((hangul + cjk) / all) as f32 };
     }
     if cjk > rest {
         let kana = h.kana as f64 / (h.kana + h.han) as f64;
-        let tag = if kana >= KANA_SHARE {
-            "ja"
-        } else {
-            forms.tag()
-        };
-        return Language {
-            tag,
-            score: (cjk / all) as f32,
-        };
+        let tag = if kana >= KANA_SHARE { "ja" } else { forms.tag() };
+        return Language { tag, score: (cjk / all) as f32 };
     }
     alphabetic(text, &h, rest / all)
 }
@@ -99,10 +83,7 @@ fn alphabetic(text: &str, h: &ScriptHistogram, share: f64) -> Language {
     let single = [(h.greek, "el"), (h.thai, "th")];
     for (count, tag) in single {
         if 2 * count > h.alphabetic() {
-            return Language {
-                tag,
-                score: share as f32,
-            };
+            return Language { tag, score: share as f32 };
         }
     }
     if h.alphabetic() < MIN_LETTERS {
@@ -114,48 +95,25 @@ fn alphabetic(text: &str, h: &ScriptHistogram, share: f64) -> Language {
     };
     let confidence = info.confidence();
     if confidence < MIN_CONFIDENCE {
-        return Language {
-            tag: "und",
-            score: (confidence * share) as f32,
-        };
+        return Language { tag: "und", score: (confidence * share) as f32 };
     }
-    Language {
-        tag: tag_of(info.lang()),
-        score: (confidence * share) as f32,
-    }
+    Language { tag: tag_of(info.lang()), score: (confidence * share) as f32 }
 }
 
 /// Up to [`MODEL_BYTES`] of `text` without Han, kana and digits, taken evenly from its beginning, middle and end.
 fn letters_sample(text: &str) -> String {
     let mut out = String::with_capacity(MODEL_BYTES + 16);
-    let windows: &[usize] = if text.len() <= MODEL_BYTES {
-        &[0]
-    } else {
-        &[0, text.len() / 2, text.len() - MODEL_BYTES / 3]
-    };
-    let each = if windows.len() == 1 {
-        text.len()
-    } else {
-        MODEL_BYTES / 3
-    };
+    let windows: &[usize] = if text.len() <= MODEL_BYTES { &[0] } else { &[0, text.len() / 2, text.len() - MODEL_BYTES / 3] };
+    let each = if windows.len() == 1 { text.len() } else { MODEL_BYTES / 3 };
     for &at in windows {
-        let start = (0..4)
-            .map(|k| (at + k).min(text.len()))
-            .find(|&p| text.is_char_boundary(p))
-            .unwrap_or(text.len());
+        let start = (0..4).map(|k| (at + k).min(text.len())).find(|&p| text.is_char_boundary(p)).unwrap_or(text.len());
         let mut taken = 0;
         for c in text[start..].chars() {
             taken += c.len_utf8();
             if taken > each {
                 break;
             }
-            out.push(
-                if c.is_alphabetic() && !is_han(c) || c == '\'' || c == '’' {
-                    c
-                } else {
-                    ' '
-                },
-            );
+            out.push(if c.is_alphabetic() && !is_han(c) || c == '\'' || c == '’' { c } else { ' ' });
         }
         out.push(' ');
     }
@@ -196,49 +154,22 @@ fn form(c: char) -> u8 {
     static TABLE: OnceLock<Vec<u8>> = OnceLock::new();
     let table = TABLE.get_or_init(|| {
         let in_gb = members(encoding_rs::GBK, 0xB0..=0xF7, &[(0xA1, 0xFE)]);
-        let in_big5 = members(
-            encoding_rs::BIG5,
-            0xA4..=0xC6,
-            &[(0x40, 0x7E), (0xA1, 0xFE)],
-        );
-        let rare_big5 = members(
-            encoding_rs::BIG5,
-            0xC9..=0xF9,
-            &[(0x40, 0x7E), (0xA1, 0xFE)],
-        );
+        let in_big5 = members(encoding_rs::BIG5, 0xA4..=0xC6, &[(0x40, 0x7E), (0xA1, 0xFE)]);
+        let rare_big5 = members(encoding_rs::BIG5, 0xC9..=0xF9, &[(0x40, 0x7E), (0xA1, 0xFE)]);
         // A simplified form must be in neither level of Big5; a traditional one in its level of common characters.
-        (0..COUNT)
-            .map(|i| {
-                u8::from(in_gb[i] && !in_big5[i] && !rare_big5[i])
-                    + 2 * u8::from(in_big5[i] && !in_gb[i])
-            })
-            .collect()
+        (0..COUNT).map(|i| u8::from(in_gb[i] && !in_big5[i] && !rare_big5[i]) + 2 * u8::from(in_big5[i] && !in_gb[i])).collect()
     });
-    (c as usize)
-        .checked_sub(BASE)
-        .and_then(|i| table.get(i))
-        .copied()
-        .unwrap_or(0)
+    (c as usize).checked_sub(BASE).and_then(|i| table.get(i)).copied().unwrap_or(0)
 }
 
 /// Marks the Han characters whose two-byte codes lie in the given rows and columns of a double-byte charset.
-fn members(
-    charset: &'static encoding_rs::Encoding,
-    rows: std::ops::RangeInclusive<u8>,
-    columns: &[(u8, u8)],
-) -> Vec<bool> {
+fn members(charset: &'static encoding_rs::Encoding, rows: std::ops::RangeInclusive<u8>, columns: &[(u8, u8)]) -> Vec<bool> {
     let mut present = vec![false; COUNT];
     for row in rows {
-        let bytes: Vec<u8> = columns
-            .iter()
-            .flat_map(|&(a, b)| (a..=b).flat_map(move |column| [row, column]))
-            .collect();
+        let bytes: Vec<u8> = columns.iter().flat_map(|&(a, b)| (a..=b).flat_map(move |column| [row, column])).collect();
         let (text, _) = charset.decode_without_bom_handling(&bytes);
         for c in text.chars() {
-            if let Some(slot) = (c as usize)
-                .checked_sub(BASE)
-                .and_then(|i| present.get_mut(i))
-            {
+            if let Some(slot) = (c as usize).checked_sub(BASE).and_then(|i| present.get_mut(i)) {
                 *slot = true;
             }
         }
@@ -249,10 +180,7 @@ fn members(
 /// Two-letter code of a language the model knows.
 fn tag_of(lang: whatlang::Lang) -> &'static str {
     let three = lang.code();
-    CODES
-        .iter()
-        .find(|(code, _)| *code == three)
-        .map_or(three, |&(_, two)| two)
+    CODES.iter().find(|(code, _)| *code == three).map_or(three, |&(_, two)| two)
 }
 
 /// ISO 639-3 to ISO 639-1, as BCP 47 prefers the shorter one.
@@ -290,42 +218,18 @@ mod tests {
 
     #[test]
     fn the_model_tells_latin_and_cyrillic() {
-        check(
-            "The capital of France is Paris, and it lies on the river Seine in the north of the country.",
-            "en",
-        );
-        check(
-            "La capitale de la France est Paris, qui se trouve au bord de la Seine, dans le nord du pays.",
-            "fr",
-        );
-        check(
-            "Die Hauptstadt von Deutschland ist Berlin, und sie liegt an der Spree im Nordosten des Landes.",
-            "de",
-        );
-        check(
-            "Столица России — Москва, она стоит на реке Москве в центре европейской части страны.",
-            "ru",
-        );
-        check(
-            "La capital de España es Madrid, que está situada en el centro de la península Ibérica.",
-            "es",
-        );
+        check("The capital of France is Paris, and it lies on the river Seine in the north of the country.", "en");
+        check("La capitale de la France est Paris, qui se trouve au bord de la Seine, dans le nord du pays.", "fr");
+        check("Die Hauptstadt von Deutschland ist Berlin, und sie liegt an der Spree im Nordosten des Landes.", "de");
+        check("Столица России — Москва, она стоит на реке Москве в центре европейской части страны.", "ru");
+        check("La capital de España es Madrid, que está situada en el centro de la península Ibérica.", "es");
     }
 
     #[test]
     fn mixtures_go_by_weight() {
-        check(
-            "苹果公司（Apple Inc.）是一家美国科技公司，总部位于加利福尼亚州库比蒂诺。",
-            "zh-Hans",
-        );
-        check(
-            "The company was founded in 1987 in Shenzhen as 华为 and sells telephones and network gear all over the world today.",
-            "en",
-        );
-        check(
-            "中文维基里有一点假名「の」的句子，依然是中文，因为假名只有一个而汉字很多。",
-            "zh-Hans",
-        );
+        check("苹果公司（Apple Inc.）是一家美国科技公司，总部位于加利福尼亚州库比蒂诺。", "zh-Hans");
+        check("The company was founded in 1987 in Shenzhen as 华为 and sells telephones and network gear all over the world today.", "en");
+        check("中文维基里有一点假名「の」的句子，依然是中文，因为假名只有一个而汉字很多。", "zh-Hans");
     }
 
     #[test]
@@ -338,24 +242,12 @@ mod tests {
     #[test]
     fn tags_match_by_prefix() {
         assert!(matches_tag("zh-Hans", "zh") && matches_tag("en", "en"));
-        assert!(
-            !matches_tag("zh", "zh-Hans") && !matches_tag("zhx", "zh") && !matches_tag("en", "e")
-        );
+        assert!(!matches_tag("zh", "zh-Hans") && !matches_tag("zhx", "zh") && !matches_tag("en", "e"));
     }
 
     #[test]
     fn form_table_knows_common_characters() {
-        for (c, want) in [
-            ('国', 1),
-            ('國', 2),
-            ('后', 0),
-            ('山', 0),
-            ('对', 1),
-            ('對', 2),
-            ('门', 1),
-            ('開', 2),
-            ('a', 0),
-        ] {
+        for (c, want) in [('国', 1), ('國', 2), ('后', 0), ('山', 0), ('对', 1), ('對', 2), ('门', 1), ('開', 2), ('a', 0)] {
             assert_eq!(form(c), want, "{c}");
         }
     }

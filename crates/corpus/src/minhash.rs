@@ -22,21 +22,11 @@ impl MinHasher {
     #[must_use]
     pub fn new(bands: usize, rows: usize, seed: u64) -> Self {
         assert!(bands > 0 && rows > 0, "bands and rows must be positive");
-        let draw = |i: usize, salt: u64| {
-            fold(
-                seed ^ (i as u64 + 1).wrapping_mul(0xA076_1D64_78BD_642F),
-                salt,
-            )
-        };
+        let draw = |i: usize, salt: u64| fold(seed ^ (i as u64 + 1).wrapping_mul(0xA076_1D64_78BD_642F), salt);
         let hashes = 0..bands * rows;
         Self {
-            multipliers: hashes
-                .clone()
-                .map(|i| (draw(i, 0xE703_7ED1_A0B4_28DB) as u32) | 1)
-                .collect(),
-            offsets: hashes
-                .map(|i| (draw(i, 0x8EBC_6AF0_9C88_C6E3) >> 32) as u32)
-                .collect(),
+            multipliers: hashes.clone().map(|i| (draw(i, 0xE703_7ED1_A0B4_28DB) as u32) | 1).collect(),
+            offsets: hashes.map(|i| (draw(i, 0x8EBC_6AF0_9C88_C6E3) >> 32) as u32).collect(),
             rows,
         }
     }
@@ -63,11 +53,7 @@ impl MinHasher {
         signature
             .chunks(self.rows)
             .enumerate()
-            .map(|(band, rows)| {
-                rows.iter().fold(band as u64 + 1, |state, &value| {
-                    combine(state, u64::from(value))
-                })
-            })
+            .map(|(band, rows)| rows.iter().fold(band as u64 + 1, |state, &value| combine(state, u64::from(value))))
             .collect()
     }
 }
@@ -118,12 +104,8 @@ mod tests {
     fn estimates_jaccard() {
         let hasher = MinHasher::new(16, 16, 1);
         for shared in [0_u64, 100, 300, 450] {
-            let a: Vec<u64> = (0..500)
-                .map(|i| crate::hash64(&u64::to_le_bytes(i), 3))
-                .collect();
-            let b: Vec<u64> = (500 - shared..1000 - shared)
-                .map(|i| crate::hash64(&u64::to_le_bytes(i), 3))
-                .collect();
+            let a: Vec<u64> = (0..500).map(|i| crate::hash64(&u64::to_le_bytes(i), 3)).collect();
+            let b: Vec<u64> = (500 - shared..1000 - shared).map(|i| crate::hash64(&u64::to_le_bytes(i), 3)).collect();
             let union: HashSet<_> = a.iter().chain(&b).collect();
             let truth = shared as f64 / union.len() as f64;
             let (sa, sb) = (hasher.signature(&a).unwrap(), hasher.signature(&b).unwrap());
@@ -134,10 +116,7 @@ mod tests {
 
     #[test]
     fn short_texts_are_one_shingle() {
-        let (a, b) = (
-            shingles("hello world", 5, 9),
-            shingles("goodbye world", 5, 9),
-        );
+        let (a, b) = (shingles("hello world", 5, 9), shingles("goodbye world", 5, 9));
         assert_eq!((a.len(), b.len()), (1, 1));
         assert_ne!(a, b);
         assert!(shingles("", 5, 9).is_empty());
@@ -147,18 +126,10 @@ mod tests {
     #[test]
     fn one_word_changed_in_a_long_text_shares_a_band() {
         let hasher = MinHasher::new(14, 8, 1);
-        let words: Vec<String> = (0..300)
-            .map(|i| format!("word{}", i * 7919 % 1000))
-            .collect();
+        let words: Vec<String> = (0..300).map(|i| format!("word{}", i * 7919 % 1000)).collect();
         let mut other = words.clone();
         other[150] = "changed".into();
-        let keys = |words: &[String]| {
-            hasher.band_keys(
-                &hasher
-                    .signature(&shingles(&normalize(&words.join(" ")), 5, 9))
-                    .unwrap(),
-            )
-        };
+        let keys = |words: &[String]| hasher.band_keys(&hasher.signature(&shingles(&normalize(&words.join(" ")), 5, 9)).unwrap());
         let (a, b) = (keys(&words), keys(&other));
         assert_eq!(a.len(), 14);
         assert!(a.iter().zip(&b).any(|(x, y)| x == y));

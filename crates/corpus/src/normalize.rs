@@ -14,11 +14,7 @@ use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 /// ```
 #[must_use]
 pub fn normalize(text: &str) -> String {
-    let mut folder = Folder {
-        out: String::with_capacity(text.len()),
-        gap: false,
-        last: ' ',
-    };
+    let mut folder = Folder { out: String::with_capacity(text.len()), gap: false, last: ' ' };
     if text.is_ascii() || is_nfkc_quick(text.chars()) == IsNormalized::Yes {
         folder.feed(text.chars());
     } else {
@@ -43,18 +39,10 @@ impl Folder {
                 self.letter(c);
             } else if matches!(c, '\'' | '’') && self.last.is_alphabetic() && !self.gap {
                 // joins: it's -> its
-            } else if c == '.'
-                && !self.gap
-                && self.last.is_numeric()
-                && chars.peek().is_some_and(|n| n.is_numeric())
-            {
+            } else if c == '.' && !self.gap && self.last.is_numeric() && chars.peek().is_some_and(|n| n.is_numeric()) {
                 self.out.push('.');
                 self.last = '.';
-            } else if c == ','
-                && !self.gap
-                && self.last.is_numeric()
-                && chars.peek().is_some_and(|n| n.is_numeric())
-            {
+            } else if c == ',' && !self.gap && self.last.is_numeric() && chars.peek().is_some_and(|n| n.is_numeric()) {
                 self.out.push(',');
                 self.last = ',';
             } else {
@@ -109,11 +97,7 @@ mod tests {
 
     #[test]
     fn idempotent() {
-        for text in [
-            "What’s 3.5, 4?",
-            "中国 China 的 GDP 是 1.5",
-            "ｶﾀｶﾅ がぎ e\u{301}",
-        ] {
+        for text in ["What’s 3.5, 4?", "中国 China 的 GDP 是 1.5", "ｶﾀｶﾅ がぎ e\u{301}"] {
             let once = normalize(text);
             assert_eq!(normalize(&once), once);
         }

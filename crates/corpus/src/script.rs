@@ -71,15 +71,11 @@ impl ScriptHistogram {
             self.hangul += 1;
         } else {
             match c as u32 {
-                0x00C0..=0x024F | 0x1E00..=0x1EFF | 0xFF21..=0xFF3A | 0xFF41..=0xFF5A => {
-                    self.latin += 1
-                }
+                0x00C0..=0x024F | 0x1E00..=0x1EFF | 0xFF21..=0xFF3A | 0xFF41..=0xFF5A => self.latin += 1,
                 0x0370..=0x03FF | 0x1F00..=0x1FFF => self.greek += 1,
                 0x0400..=0x052F => self.cyrillic += 1,
                 0x0590..=0x05FF => self.hebrew += 1,
-                0x0600..=0x06FF | 0x0750..=0x077F | 0xFB50..=0xFDFF | 0xFE70..=0xFEFF => {
-                    self.arabic += 1
-                }
+                0x0600..=0x06FF | 0x0750..=0x077F | 0xFB50..=0xFDFF | 0xFE70..=0xFEFF => self.arabic += 1,
                 0x0E00..=0x0E7F => self.thai += 1,
                 _ if c.is_alphabetic() => self.other += 1,
                 _ => {}
@@ -96,14 +92,7 @@ impl ScriptHistogram {
     /// Letters of the scripts that put spaces between words, Korean among them, and Thai.
     #[must_use]
     pub fn alphabetic(&self) -> usize {
-        self.latin
-            + self.hangul
-            + self.cyrillic
-            + self.greek
-            + self.arabic
-            + self.hebrew
-            + self.thai
-            + self.other
+        self.latin + self.hangul + self.cyrillic + self.greek + self.arabic + self.hebrew + self.thai + self.other
     }
 
     /// Share of Han and kana in the text, 0 to 1, one such character weighing as much as three Latin letters.
@@ -127,18 +116,7 @@ mod tests {
         let h = ScriptHistogram::of("Ab 1, 中国ひらカナ 한국 Привет Ωé ไทย עב عر");
         assert_eq!(
             h,
-            ScriptHistogram {
-                latin: 3,
-                han: 2,
-                kana: 4,
-                hangul: 2,
-                cyrillic: 6,
-                greek: 1,
-                arabic: 2,
-                hebrew: 2,
-                thai: 3,
-                other: 0
-            }
+            ScriptHistogram { latin: 3, han: 2, kana: 4, hangul: 2, cyrillic: 6, greek: 1, arabic: 2, hebrew: 2, thai: 3, other: 0 }
         );
         assert_eq!(h.letters(), 25);
     }

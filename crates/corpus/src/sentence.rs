@@ -29,10 +29,7 @@ pub fn sentences(text: &str) -> Vec<Range<usize>> {
 const MAX_QUOTE_CHARS: usize = 160;
 
 fn split_line(text: &str, start: usize, end: usize, out: &mut Vec<Range<usize>>) {
-    let line: Vec<(usize, char)> = text[start..end]
-        .char_indices()
-        .map(|(at, c)| (start + at, c))
-        .collect();
+    let line: Vec<(usize, char)> = text[start..end].char_indices().map(|(at, c)| (start + at, c)).collect();
     let mut begin = 0;
     let mut i = 0;
     while i < line.len() {
@@ -82,10 +79,7 @@ fn is_cjk_terminator(c: char) -> bool {
 }
 
 fn is_closer(c: char) -> bool {
-    matches!(
-        c,
-        '"' | '\'' | '”' | '’' | '」' | '』' | '）' | ')' | ']' | '】' | '》' | '»'
-    )
+    matches!(c, '"' | '\'' | '”' | '’' | '」' | '』' | '）' | ')' | ']' | '】' | '》' | '»')
 }
 
 /// Index of the closing mark if a quotation opens at `i` and closes on this line before long.
@@ -99,10 +93,7 @@ fn closing_quote(line: &[(usize, char)], i: usize) -> Option<usize> {
         _ => return None,
     };
     let ahead = &line[i + 1..line.len().min(i + 1 + MAX_QUOTE_CHARS)];
-    ahead
-        .iter()
-        .position(|&(_, c)| c == close)
-        .map(|at| i + 1 + at)
+    ahead.iter().position(|&(_, c)| c == close).map(|at| i + 1 + at)
 }
 
 /// True if the sentence is over behind the quotation closed at `close`.
@@ -116,10 +107,7 @@ fn ends_after_quote(line: &[(usize, char)], close: usize) -> bool {
     };
     if is_han(first.1) {
         // “走吧。”他说。 is one sentence.
-        return !rest
-            .iter()
-            .take(6)
-            .any(|(_, c)| matches!(c, '说' | '說' | '道' | '问' | '問' | '答' | '喊' | '叫'));
+        return !rest.iter().take(6).any(|(_, c)| matches!(c, '说' | '說' | '道' | '问' | '問' | '答' | '喊' | '叫'));
     }
     rest[0].1.is_whitespace() && can_begin(first.1)
 }
@@ -129,10 +117,7 @@ fn can_begin(c: char) -> bool {
         || c.is_numeric()
         || is_han(c)
         || is_kana(c)
-        || matches!(
-            c,
-            '"' | '“' | '‘' | '「' | '(' | '（' | '[' | '-' | '•' | '¿' | '¡'
-        )
+        || matches!(c, '"' | '“' | '‘' | '「' | '(' | '（' | '[' | '-' | '•' | '¿' | '¡')
         || (c.is_alphabetic() && !c.is_lowercase())
 }
 
@@ -143,8 +128,7 @@ fn is_boundary(line: &[(usize, char)], begin: usize, i: usize) -> bool {
         return true;
     }
     let mut next = i + 1;
-    while next < line.len() && (is_closer(line[next].1) || matches!(line[next].1, '.' | '!' | '?'))
-    {
+    while next < line.len() && (is_closer(line[next].1) || matches!(line[next].1, '.' | '!' | '?')) {
         next += 1;
     }
     let Some(&(_, after)) = line.get(next) else {
@@ -152,8 +136,7 @@ fn is_boundary(line: &[(usize, char)], begin: usize, i: usize) -> bool {
     };
     if !after.is_whitespace() {
         // Chinese text with Western marks has no space: 你好!再见
-        return c != '.' && is_han(after)
-            || c == '.' && is_han(after) && i > begin && is_han(line[i - 1].1);
+        return c != '.' && is_han(after) || c == '.' && is_han(after) && i > begin && is_han(line[i - 1].1);
     }
     let Some(&(_, first)) = line[next..].iter().find(|(_, c)| !c.is_whitespace()) else {
         return true;
@@ -169,10 +152,8 @@ const BEFORE_NAME: &[&str] = &[
     "e.g", "i.e", "viz", "al", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "est", "ed", "eds",
 ];
 /// Abbreviations that may also end a sentence; the next word decides.
-const MAY_END: &[&str] = &[
-    "etc", "inc", "ltd", "co", "corp", "jr", "u.s", "u.k", "u.n", "u.s.a", "e.u", "a.m", "p.m",
-    "d.c", "b.c", "a.d", "ph.d",
-];
+const MAY_END: &[&str] =
+    &["etc", "inc", "ltd", "co", "corp", "jr", "u.s", "u.k", "u.n", "u.s.a", "e.u", "a.m", "p.m", "d.c", "b.c", "a.d", "ph.d"];
 /// Words that begin sentences and hardly ever names.
 #[rustfmt::skip]
 const OPENERS: &[&str] = &[
@@ -192,12 +173,8 @@ fn point_ends(line: &[(usize, char)], begin: usize, i: usize, next: usize) -> bo
     if BEFORE_NAME.contains(&lower.as_str()) {
         return false;
     }
-    let following: String = line[next..]
-        .iter()
-        .map(|&(_, c)| c)
-        .skip_while(|c| !c.is_alphanumeric())
-        .take_while(|c| c.is_alphabetic())
-        .collect();
+    let following: String =
+        line[next..].iter().map(|&(_, c)| c).skip_while(|c| !c.is_alphanumeric()).take_while(|c| c.is_alphabetic()).collect();
     let opener = OPENERS.contains(&following.to_lowercase().as_str());
     if MAY_END.contains(&lower.as_str()) {
         return opener;
@@ -207,10 +184,7 @@ fn point_ends(line: &[(usize, char)], begin: usize, i: usize, next: usize) -> bo
         return opener;
     }
     // A list number at the start of the line: 3. Water
-    !(from == begin
-        && !word.is_empty()
-        && word.chars().all(|c| c.is_ascii_digit())
-        && word.len() <= 3)
+    !(from == begin && !word.is_empty() && word.chars().all(|c| c.is_ascii_digit()) && word.len() <= 3)
 }
 
 #[cfg(test)]
@@ -224,10 +198,7 @@ mod tests {
 
     #[test]
     fn plain_english() {
-        check(
-            "Paris is big. It lies on the Seine! Does it? Yes.",
-            &["Paris is big.", "It lies on the Seine!", "Does it?", "Yes."],
-        );
+        check("Paris is big. It lies on the Seine! Does it? Yes.", &["Paris is big.", "It lies on the Seine!", "Does it?", "Yes."]);
         check("no end", &["no end"]);
         check("  \n \n", &[]);
         check("One line\nAnother line.", &["One line", "Another line."]);
@@ -235,51 +206,21 @@ mod tests {
 
     #[test]
     fn points_that_end_nothing() {
-        check(
-            "Dr. Smith met Mr. Brown at 3.5 p.m. on St. Helena.",
-            &["Dr. Smith met Mr. Brown at 3.5 p.m. on St. Helena."],
-        );
-        check(
-            "J. K. Rowling wrote it. The rest is known.",
-            &["J. K. Rowling wrote it.", "The rest is known."],
-        );
+        check("Dr. Smith met Mr. Brown at 3.5 p.m. on St. Helena.", &["Dr. Smith met Mr. Brown at 3.5 p.m. on St. Helena."]);
+        check("J. K. Rowling wrote it. The rest is known.", &["J. K. Rowling wrote it.", "The rest is known."]);
         check(
             "The U.S. Congress met. It is in the U.S. The dollar is used.",
-            &[
-                "The U.S. Congress met.",
-                "It is in the U.S.",
-                "The dollar is used.",
-            ],
+            &["The U.S. Congress met.", "It is in the U.S.", "The dollar is used."],
         );
-        check(
-            "See example.com for more. Bye.",
-            &["See example.com for more.", "Bye."],
-        );
-        check(
-            "1. Water boils at 100 °C. It freezes at 0 °C.",
-            &["1. Water boils at 100 °C.", "It freezes at 0 °C."],
-        );
-        check(
-            "Fruit, e.g. Apples, is sweet.",
-            &["Fruit, e.g. Apples, is sweet."],
-        );
-        check(
-            "It was founded in 1901. Then it grew.",
-            &["It was founded in 1901.", "Then it grew."],
-        );
+        check("See example.com for more. Bye.", &["See example.com for more.", "Bye."]);
+        check("1. Water boils at 100 °C. It freezes at 0 °C.", &["1. Water boils at 100 °C.", "It freezes at 0 °C."]);
+        check("Fruit, e.g. Apples, is sweet.", &["Fruit, e.g. Apples, is sweet."]);
+        check("It was founded in 1901. Then it grew.", &["It was founded in 1901.", "Then it grew."]);
     }
 
     #[test]
     fn chinese_marks() {
-        check(
-            "中国的首都是北京。法国的首都是巴黎；很美！是吗？",
-            &[
-                "中国的首都是北京。",
-                "法国的首都是巴黎；",
-                "很美！",
-                "是吗？",
-            ],
-        );
+        check("中国的首都是北京。法国的首都是巴黎；很美！是吗？", &["中国的首都是北京。", "法国的首都是巴黎；", "很美！", "是吗？"]);
         check("高度为8848.86米。", &["高度为8848.86米。"]);
         check("你好!再见?好", &["你好!", "再见?", "好"]);
         check("什么？！真的。", &["什么？！", "真的。"]);
@@ -287,23 +228,11 @@ mod tests {
 
     #[test]
     fn quotations_stay_whole() {
-        check(
-            "“走吧。我们回家。”他说。然后走了。",
-            &["“走吧。我们回家。”他说。", "然后走了。"],
-        );
-        check(
-            "他写道：“山很高。”第二天他走了。",
-            &["他写道：“山很高。”", "第二天他走了。"],
-        );
-        check(
-            "He said \"Go. Now.\" and left. She stayed.",
-            &["He said \"Go. Now.\" and left.", "She stayed."],
-        );
+        check("“走吧。我们回家。”他说。然后走了。", &["“走吧。我们回家。”他说。", "然后走了。"]);
+        check("他写道：“山很高。”第二天他走了。", &["他写道：“山很高。”", "第二天他走了。"]);
+        check("He said \"Go. Now.\" and left. She stayed.", &["He said \"Go. Now.\" and left.", "She stayed."]);
         check("“It is late.” She left.", &["“It is late.”", "She left."]);
-        check(
-            "珠峰（又称埃佛勒斯峰。）很高。",
-            &["珠峰（又称埃佛勒斯峰。）很高。"],
-        );
+        check("珠峰（又称埃佛勒斯峰。）很高。", &["珠峰（又称埃佛勒斯峰。）很高。"]);
     }
 
     #[test]

@@ -48,15 +48,9 @@ pub struct TaskRow {
 /// # Errors
 /// If the file cannot be read, or a line is not an object with a question.
 pub fn read_task_file(path: &Path) -> Result<Vec<TaskRow>, Error> {
-    let wrap = |source| Error::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let wrap = |source| Error::Read { path: path.to_owned(), source };
     let file = std::fs::File::open(path).map_err(wrap)?;
-    let name = path.file_stem().map_or_else(
-        || path.display().to_string(),
-        |stem| stem.to_string_lossy().into_owned(),
-    );
+    let name = path.file_stem().map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned());
     read_tasks(std::io::BufReader::new(file), &name)
 }
 
@@ -67,38 +61,29 @@ pub fn read_task_file(path: &Path) -> Result<Vec<TaskRow>, Error> {
 pub fn read_tasks(reader: impl BufRead, name: &str) -> Result<Vec<TaskRow>, Error> {
     let mut rows = Vec::new();
     for (index, line) in reader.lines().enumerate() {
-        let problem = |problem: String| Error::Row {
-            name: name.to_owned(),
-            line: index + 1,
-            problem,
-        };
+        let problem = |problem: String| Error::Row { name: name.to_owned(), line: index + 1, problem };
         let line = line.map_err(|e| problem(e.to_string()))?;
         let line = line.trim_start_matches('\u{feff}').trim();
         if line.is_empty() {
             continue;
         }
-        let object: Map<String, Value> =
-            serde_json::from_str(line).map_err(|e| problem(format!("not a JSON object: {e}")))?;
+        let object: Map<String, Value> = serde_json::from_str(line).map_err(|e| problem(format!("not a JSON object: {e}")))?;
         rows.push(row(object, index + 1, name).map_err(problem)?);
     }
     Ok(rows)
 }
 
 fn row(mut object: Map<String, Value>, line: usize, name: &str) -> Result<TaskRow, String> {
-    let question = take_string(&mut object, &["question", "prompt", "instruction"])
-        .ok_or("no string under `question`")?;
+    let question = take_string(&mut object, &["question", "prompt", "instruction"]).ok_or("no string under `question`")?;
     let mut answers = take_list(&mut object, "answers");
-    let answer = take_string(&mut object, &["answer", "target", "output"])
-        .or_else(|| answers.first().cloned())
-        .unwrap_or_default();
+    let answer = take_string(&mut object, &["answer", "target", "output"]).or_else(|| answers.first().cloned()).unwrap_or_default();
     if !answer.is_empty() && !answers.contains(&answer) {
         answers.insert(0, answer.clone());
     }
     Ok(TaskRow {
         id: take_string(&mut object, &["id"]).unwrap_or_else(|| line.to_string()),
         task: take_string(&mut object, &["task"]).unwrap_or_else(|| name.to_owned()),
-        language: take_string(&mut object, &["language", "lang"])
-            .unwrap_or_else(|| crate::language(&question).tag.to_owned()),
+        language: take_string(&mut object, &["language", "lang"]).unwrap_or_else(|| crate::language(&question).tag.to_owned()),
         relation: take_string(&mut object, &["relation"]),
         subject: take_string(&mut object, &["subject"]),
         subject_names: take_list(&mut object, "subject_names"),
@@ -111,9 +96,7 @@ fn row(mut object: Map<String, Value>, line: usize, name: &str) -> Result<TaskRo
 
 /// The first of `keys` that holds a string or a number, removed from the object.
 fn take_string(object: &mut Map<String, Value>, keys: &[&str]) -> Option<String> {
-    let key = keys
-        .iter()
-        .find(|key| matches!(object.get(**key), Some(Value::String(_) | Value::Number(_))))?;
+    let key = keys.iter().find(|key| matches!(object.get(**key), Some(Value::String(_) | Value::Number(_))))?;
     match object.shift_remove(*key)? {
         Value::String(text) => Some(text),
         other => Some(other.to_string()),
@@ -155,10 +138,7 @@ mod tests {
         .unwrap();
         assert_eq!(rows.len(), 1);
         let row = &rows[0];
-        assert_eq!(
-            (row.id.as_str(), row.task.as_str(), row.language.as_str()),
-            ("q1", "world_qa", "zh-Hans")
-        );
+        assert_eq!((row.id.as_str(), row.task.as_str(), row.language.as_str()), ("q1", "world_qa", "zh-Hans"));
         assert_eq!(row.answers, ["北京", "北京市"]);
         assert_eq!(row.subject_names, ["China", "中国"]);
         assert_eq!(row.extra.get("split").and_then(Value::as_str), Some("seen"));
@@ -166,37 +146,16 @@ mod tests {
 
     #[test]
     fn defaults_for_what_is_absent() {
-        let rows = read("\u{feff}{\"instruction\":\"Where is the capital of France, and why is it there?\",\"answers\":[\"Paris\"]}").unwrap();
-        assert_eq!(
-            (
-                rows[0].id.as_str(),
-                rows[0].task.as_str(),
-                rows[0].language.as_str()
-            ),
-            ("1", "demo", "en")
-        );
+        let rows =
+            read("\u{feff}{\"instruction\":\"Where is the capital of France, and why is it there?\",\"answers\":[\"Paris\"]}").unwrap();
+        assert_eq!((rows[0].id.as_str(), rows[0].task.as_str(), rows[0].language.as_str()), ("1", "demo", "en"));
         assert_eq!(rows[0].answer, "Paris");
     }
 
     #[test]
     fn errors_name_the_line() {
-        assert_eq!(
-            read("{\"question\":\"a\"}\n[1]")
-                .unwrap_err()
-                .to_string()
-                .split(':')
-                .next(),
-            Some("`demo` line 2")
-        );
-        assert_eq!(
-            read("{\"id\":1}").unwrap_err().to_string(),
-            "`demo` line 1: no string under `question`"
-        );
-        assert!(
-            read_task_file(Path::new("/nonexistent.jsonl"))
-                .unwrap_err()
-                .to_string()
-                .contains("nonexistent")
-        );
+        assert_eq!(read("{\"question\":\"a\"}\n[1]").unwrap_err().to_string().split(':').next(), Some("`demo` line 2"));
+        assert_eq!(read("{\"id\":1}").unwrap_err().to_string(), "`demo` line 1: no string under `question`");
+        assert!(read_task_file(Path::new("/nonexistent.jsonl")).unwrap_err().to_string().contains("nonexistent"));
     }
 }

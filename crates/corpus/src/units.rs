@@ -42,10 +42,7 @@ pub struct Units<'a> {
 /// ```
 #[must_use]
 pub fn units(text: &str) -> Units<'_> {
-    Units {
-        text,
-        chars: text.char_indices().peekable(),
-    }
+    Units { text, chars: text.char_indices().peekable() }
 }
 
 impl<'a> Iterator for Units<'a> {
@@ -55,11 +52,7 @@ impl<'a> Iterator for Units<'a> {
         loop {
             let (start, c) = self.chars.next()?;
             if is_han(c) || is_kana(c) {
-                return Some(Unit {
-                    text: &self.text[start..start + c.len_utf8()],
-                    start,
-                    kind: UnitKind::Cjk,
-                });
+                return Some(Unit { text: &self.text[start..start + c.len_utf8()], start, kind: UnitKind::Cjk });
             }
             if c.is_alphanumeric() {
                 return Some(self.run(start, c));
@@ -76,9 +69,7 @@ impl<'a> Units<'a> {
             if is_han(c) || is_kana(c) {
                 break;
             }
-            if c.is_alphanumeric()
-                || matches!(c as u32, 0x0300..=0x036F | 0x064B..=0x065F | 0x0E31..=0x0E4E)
-            {
+            if c.is_alphanumeric() || matches!(c as u32, 0x0300..=0x036F | 0x064B..=0x065F | 0x0E31..=0x0E4E) {
                 letters |= c.is_alphabetic();
             } else if !self.joins(at, c, letters) {
                 break;
@@ -86,16 +77,8 @@ impl<'a> Units<'a> {
             end = at + c.len_utf8();
             self.chars.next();
         }
-        let kind = if letters {
-            UnitKind::Word
-        } else {
-            UnitKind::Number
-        };
-        Unit {
-            text: &self.text[start..end],
-            start,
-            kind,
-        }
+        let kind = if letters { UnitKind::Word } else { UnitKind::Number };
+        Unit { text: &self.text[start..end], start, kind }
     }
 
     /// True if the mark `c` at byte `at` stands inside a word or number.
@@ -104,9 +87,7 @@ impl<'a> Units<'a> {
             return false;
         };
         match c {
-            '\'' | '’' | '-' | '\u{2010}' | '\u{2011}' => {
-                letters && next.is_alphabetic() && !is_han(next) && !is_kana(next)
-            }
+            '\'' | '’' | '-' | '\u{2010}' | '\u{2011}' => letters && next.is_alphabetic() && !is_han(next) && !is_kana(next),
             '.' | ',' => !letters && next.is_ascii_digit(),
             _ => false,
         }
@@ -116,9 +97,7 @@ impl<'a> Units<'a> {
 /// Hash of every unit of a text that was normalised with [`crate::normalize`].
 #[must_use]
 pub fn unit_hashes(normalised: &str) -> Vec<u64> {
-    units(normalised)
-        .map(|unit| hash64(unit.text.as_bytes(), 0))
-        .collect()
+    units(normalised).map(|unit| hash64(unit.text.as_bytes(), 0)).collect()
 }
 
 /// Hashes of all runs of `n` consecutive items; nothing if there are fewer than `n`.
@@ -127,9 +106,7 @@ pub fn unit_hashes(normalised: &str) -> Vec<u64> {
 /// If `n` is 0.
 pub fn ngrams(hashes: &[u64], n: usize) -> impl Iterator<Item = u64> + '_ {
     assert!(n > 0, "n-grams need n > 0");
-    hashes
-        .windows(n)
-        .map(move |window| window.iter().fold(n as u64, |state, &h| combine(state, h)))
+    hashes.windows(n).map(move |window| window.iter().fold(n as u64, |state, &h| combine(state, h)))
 }
 
 #[cfg(test)]
@@ -142,10 +119,7 @@ mod tests {
 
     #[test]
     fn words_numbers_and_characters() {
-        assert_eq!(
-            texts("well-known 1,000.5 x2 rock'n'roll -end-"),
-            ["well-known", "1,000.5", "x2", "rock'n'roll", "end"]
-        );
+        assert_eq!(texts("well-known 1,000.5 x2 rock'n'roll -end-"), ["well-known", "1,000.5", "x2", "rock'n'roll", "end"]);
         assert_eq!(texts("GDP是1.5万亿"), ["GDP", "是", "1.5", "万", "亿"]);
         assert_eq!(texts("カタkana서울"), ["カ", "タ", "kana서울"]);
         assert_eq!(texts("  …!  "), [""; 0]);

@@ -114,8 +114,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// When the value does not serialize or the file cannot be written.
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
-    let mut bytes = serde_json::to_vec_pretty(value)
-        .map_err(|source| Error::Json { what: "JSON", path: path.to_path_buf(), source })?;
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|source| Error::Json { what: "JSON", path: path.to_path_buf(), source })?;
     bytes.push(b'\n');
     write(path, &bytes)
 }
@@ -126,8 +125,7 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
 /// # Errors
 /// As [`write_json`].
 pub fn write_json_if_changed<T: Serialize>(path: &Path, value: &T) -> Result<bool> {
-    let mut bytes = serde_json::to_vec_pretty(value)
-        .map_err(|source| Error::Json { what: "JSON", path: path.to_path_buf(), source })?;
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|source| Error::Json { what: "JSON", path: path.to_path_buf(), source })?;
     bytes.push(b'\n');
     if fs::read(path).is_ok_and(|old| old == bytes) {
         return Ok(false);

@@ -13,7 +13,12 @@ use crate::schema::list_item;
 use crate::{Error, Result, TokenWidth};
 
 fn column<'a, A: Array + 'static>(batch: &'a RecordBatch, name: &str, expected: &str) -> Result<&'a A> {
-    let wrong = |got: String| Error::WrongColumn { path: PathBuf::from("record batch"), column: name.to_owned(), expected: expected.to_owned(), got };
+    let wrong = |got: String| Error::WrongColumn {
+        path: PathBuf::from("record batch"),
+        column: name.to_owned(),
+        expected: expected.to_owned(),
+        got,
+    };
     let array = batch.column_by_name(name).ok_or_else(|| wrong("absent".into()))?;
     array.as_any().downcast_ref::<A>().ok_or_else(|| wrong(array.data_type().to_string()))
 }

@@ -176,8 +176,12 @@ impl Error {
         match self {
             Error::UpstreamMissing { stage, .. } => Some(format!("run `{stage}` first, with the same --config and --run")),
             Error::UpstreamMixed { stage, .. } => Some(format!("run `{stage}` again: it redoes the units of the older configuration")),
-            Error::UpstreamDamaged { stage, .. } => Some(format!("run `{stage}` again: it redoes units whose outputs are gone (--force redoes all)")),
-            Error::NotParquet { .. } | Error::ForeignFile { .. } => Some("move the file out of the folder, or run the stage that wrote it with --force".into()),
+            Error::UpstreamDamaged { stage, .. } => {
+                Some(format!("run `{stage}` again: it redoes units whose outputs are gone (--force redoes all)"))
+            }
+            Error::NotParquet { .. } | Error::ForeignFile { .. } => {
+                Some("move the file out of the folder, or run the stage that wrote it with --force".into())
+            }
             Error::WrongVersion { .. } => Some("run the stage that wrote it again with this build".into()),
             Error::Locked { path, .. } => Some(format!("wait for it, or delete `{}` if that process is gone", path.display())),
             Error::Vanished { .. } => Some("put the files back, or pass --prune to remove their outputs".into()),

@@ -57,7 +57,11 @@ impl IngestLog {
         if path.exists() {
             let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
             for line in text.lines().filter(|l| !l.trim().is_empty()) {
-                batches.push(serde_json::from_str(line).map_err(|source| Error::Json { what: "ingest log", path: path.clone(), source })?);
+                batches.push(serde_json::from_str(line).map_err(|source| Error::Json {
+                    what: "ingest log",
+                    path: path.clone(),
+                    source,
+                })?);
             }
         }
         Ok(Self { dir: dir.clone(), batches })
@@ -125,7 +129,8 @@ impl IngestLog {
         self.batches.push(IngestBatch { batch, first_index, units });
         let mut text = String::new();
         for b in &self.batches {
-            text += &serde_json::to_string(b).map_err(|source| Error::Json { what: "ingest log", path: self.dir.ingest_jsonl(), source })?;
+            text +=
+                &serde_json::to_string(b).map_err(|source| Error::Json { what: "ingest log", path: self.dir.ingest_jsonl(), source })?;
             text.push('\n');
         }
         atomic::write(&self.dir.ingest_jsonl(), text.as_bytes())?;

@@ -114,7 +114,8 @@ impl Manifest {
                     continue;
                 }
                 let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
-                let unit: UnitEntry = serde_json::from_slice(&bytes).map_err(|source| Error::Json { what: "manifest entry", path, source })?;
+                let unit: UnitEntry =
+                    serde_json::from_slice(&bytes).map_err(|source| Error::Json { what: "manifest entry", path, source })?;
                 units.insert(unit.unit.clone(), unit);
             }
         }
@@ -167,7 +168,11 @@ impl Manifest {
 
     /// True when every output of the unit is there with its recorded size.
     pub fn outputs_present(&self, entry: &UnitEntry) -> bool {
-        entry.outputs.iter().chain(&entry.rejected).all(|out| fs::metadata(self.dir.absolute(&out.path)).is_ok_and(|m| m.len() == out.bytes))
+        entry
+            .outputs
+            .iter()
+            .chain(&entry.rejected)
+            .all(|out| fs::metadata(self.dir.absolute(&out.path)).is_ok_and(|m| m.len() == out.bytes))
     }
 
     /// Sums over all units.
@@ -187,7 +192,15 @@ impl Manifest {
                 *counts.entry(name.clone()).or_insert(0) += n;
             }
         }
-        Summary { stage: self.dir.name().to_owned(), units: self.units.len() as u64, rows, bytes, rejected, counts, digest: digest.finish() }
+        Summary {
+            stage: self.dir.name().to_owned(),
+            units: self.units.len() as u64,
+            rows,
+            bytes,
+            rejected,
+            counts,
+            digest: digest.finish(),
+        }
     }
 
     /// Writes `manifest.json` if it would change.

@@ -105,9 +105,12 @@ mod tests {
         let key = UnitKey { input_digest: d("in"), config_digest: d("cfg"), format_version: 1 };
         std::fs::create_dir_all(stage.data()).unwrap();
         std::fs::write(stage.data_shard(0), "x").unwrap();
-        let out = OutputFile { path: "data/00000.parquet".into(), schema: "tokens".into(), schema_version: 1, rows: 1, bytes: 1, digest: d("x") };
+        let out =
+            OutputFile { path: "data/00000.parquet".into(), schema: "tokens".into(), schema_version: 1, rows: 1, bytes: 1, digest: d("x") };
         let counts = Default::default();
-        manifest.commit(UnitEntry { unit: "a".into(), batch: 0, index: 0, key, outputs: vec![out], rejected: vec![], counts, wall_secs: 0.0 }).unwrap();
+        manifest
+            .commit(UnitEntry { unit: "a".into(), batch: 0, index: 0, key, outputs: vec![out], rejected: vec![], counts, wall_secs: 0.0 })
+            .unwrap();
         let input = |unit: &str, digest| Input { unit: unit.into(), path: unit.into(), digest, bytes: 1 };
         let check = |inputs: &[Input], config: &str, version, force| {
             let p = plan(&manifest, inputs, d(config), version, force);

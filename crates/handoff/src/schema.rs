@@ -170,11 +170,7 @@ pub fn rejected() -> TableSchema {
 
 /// Encoded documents.
 pub fn tokens(width: TokenWidth) -> TableSchema {
-    table(
-        "tokens",
-        1,
-        vec![text("document_id"), list("input_ids", width.data_type()), int("num_bytes"), text("language"), text("source")],
-    )
+    table("tokens", 1, vec![text("document_id"), list("input_ids", width.data_type()), int("num_bytes"), text("language"), text("source")])
 }
 
 /// Training rows.

@@ -77,8 +77,11 @@ impl ShardWriter {
             .build();
         let temporary = atomic::temporary_beside(path);
         let file = File::create(&temporary).map_err(Error::io("create", &temporary))?;
-        let writer = ArrowWriter::try_new(file, table.arrow.clone(), Some(properties))
-            .map_err(|source| Error::Parquet { action: "write", path: path.into(), source })?;
+        let writer = ArrowWriter::try_new(file, table.arrow.clone(), Some(properties)).map_err(|source| Error::Parquet {
+            action: "write",
+            path: path.into(),
+            source,
+        })?;
         Ok(Self { writer: Some(writer), temporary, path: path.into(), table: table.clone(), rows: 0 })
     }
 
@@ -156,7 +159,12 @@ impl ShardReader {
             return Err(Error::WrongSchema { path: path.into(), expected: table.name.into(), got: key("schema") });
         }
         if key("schema_version") != table.version.to_string() {
-            return Err(Error::WrongVersion { path: path.into(), table: table.name.into(), expected: table.version, got: key("schema_version") });
+            return Err(Error::WrongVersion {
+                path: path.into(),
+                table: table.name.into(),
+                expected: table.version,
+                got: key("schema_version"),
+            });
         }
         let found = reader.metadata.schema();
         for field in table.arrow.fields() {
@@ -229,7 +237,8 @@ impl ShardReader {
 
     fn build(&self, batch_rows: usize, columns: Option<&[&str]>) -> Result<Batches> {
         let file = self.file.try_clone().map_err(Error::io("open", &self.path))?;
-        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone()).with_batch_size(batch_rows.max(1));
+        let mut builder =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone()).with_batch_size(batch_rows.max(1));
         if let Some(columns) = columns {
             let mask = parquet::arrow::ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
             builder = builder.with_projection(mask);

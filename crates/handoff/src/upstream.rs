@@ -107,7 +107,14 @@ mod tests {
         std::fs::create_dir_all(dir.data()).unwrap();
         std::fs::write(dir.data_shard(index), "x").unwrap();
         let d = |s: &str| Digest::of_bytes(s.as_bytes());
-        let out = OutputFile { path: dir.relative(&dir.data_shard(index)), schema: "tokens".into(), schema_version: 1, rows: 1, bytes: 1, digest: d("x") };
+        let out = OutputFile {
+            path: dir.relative(&dir.data_shard(index)),
+            schema: "tokens".into(),
+            schema_version: 1,
+            rows: 1,
+            bytes: 1,
+            digest: d("x"),
+        };
         let key = UnitKey { input_digest: d(unit), config_digest: d(config), format_version: 1 };
         let counts = Default::default();
         let entry = UnitEntry { unit: unit.into(), batch: index, index, key, outputs: vec![out], rejected: vec![], counts, wall_secs: 0.0 };

@@ -23,8 +23,20 @@ pub const STAGE_NAMES: [&str; 7] = ["crawl-clean", "tokenize", "shard", "pretrai
 /// Keys whose values may name another stage, or a variant as `sft/lora`; the runner derives the order from them.
 /// Such a key has no default: the pipeline file says where a stage's input comes from.
 pub const REFERENCE_KEYS: [&str; 14] = [
-    "inputs", "input", "init_from", "shape_from", "tokenizer", "documents", "models", "samples", "pairs", "validation", "decontaminate", "from",
-    "like", "random_like",
+    "inputs",
+    "input",
+    "init_from",
+    "shape_from",
+    "tokenizer",
+    "documents",
+    "models",
+    "samples",
+    "pairs",
+    "validation",
+    "decontaminate",
+    "from",
+    "like",
+    "random_like",
 ];
 
 /// Where an effective value comes from.
@@ -162,12 +174,8 @@ impl Texts {
         let width = body[at..(span.end - text.start).clamp(at, line_end.max(at))].chars().count().max(1);
         let gutter = line_number.to_string();
         let pad = " ".repeat(gutter.len());
-        let excerpt = format!(
-            "{pad} |\n{gutter} | {}\n{pad} | {}{}",
-            &body[line_start..line_end],
-            " ".repeat(column - 1),
-            "^".repeat(width)
-        );
+        let excerpt =
+            format!("{pad} |\n{gutter} | {}\n{pad} | {}{}", &body[line_start..line_end], " ".repeat(column - 1), "^".repeat(width));
         let position = (text.source != Source::Set).then_some((line_number, column));
         ConfigError::At { place: text.place.clone(), position, excerpt, message: message.to_owned() }
     }
@@ -293,12 +301,9 @@ pub fn load<C: DeserializeOwned>(
 
     let checked = |table: &DeTable<'_>| -> Result<C, ConfigError> {
         let config: C = deserialize(&texts, table).map_err(|e| match e {
-            ConfigError::Other(message) => ConfigError::At {
-                place: format!("{}, [stage.{stage}]", path.display()),
-                position: None,
-                excerpt: String::new(),
-                message,
-            },
+            ConfigError::Other(message) => {
+                ConfigError::At { place: format!("{}, [stage.{stage}]", path.display()), position: None, excerpt: String::new(), message }
+            }
             other => other,
         })?;
         validate(&config).map_err(|p| {
@@ -325,7 +330,9 @@ pub fn load<C: DeserializeOwned>(
         };
         let variant = name.get_ref().to_string();
         if !variant.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) || RESERVED_VARIANTS.contains(&variant.as_str()) {
-            return Err(texts.error(Some(name.span()), "a variant's name is letters, digits, `-` and `_`, and not one of the stage's own folders"));
+            return Err(
+                texts.error(Some(name.span()), "a variant's name is letters, digits, `-` and `_`, and not one of the stage's own folders")
+            );
         }
         let mut merged = base.clone();
         merge(&mut merged, body.clone());
@@ -425,15 +432,17 @@ impl PipelineFile {
         if top.run.is_empty() || top.run.starts_with('.') || !top.run.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.')) {
             return Err(texts.error(span_of(&merged, "run"), "`run` is a name under runs/: letters, digits, `-`, `_`, `.`"));
         }
-        let name = |s: &StageName| STAGE_NAMES[match s {
-            StageName::CrawlClean => 0,
-            StageName::Tokenize => 1,
-            StageName::Shard => 2,
-            StageName::Pretrain => 3,
-            StageName::ReverseDistill => 4,
-            StageName::Sft => 5,
-            StageName::Eval => 6,
-        }];
+        let name = |s: &StageName| {
+            STAGE_NAMES[match s {
+                StageName::CrawlClean => 0,
+                StageName::Tokenize => 1,
+                StageName::Shard => 2,
+                StageName::Pretrain => 3,
+                StageName::ReverseDistill => 4,
+                StageName::Sft => 5,
+                StageName::Eval => 6,
+            }]
+        };
         let stages = top.stage.into_iter().map(|(k, v)| (name(&k).to_owned(), v)).collect();
         drop(texts);
         Ok(Self { path: path.into(), text, run: top.run, seed: top.seed, stages })
@@ -554,7 +563,8 @@ mod tests {
         optimizer: Optimizer,
     }
 
-    const DEFAULT: &str = "[stage.sft]\n# Passes over the data.\nepochs = 3\n[stage.sft.optimizer]\nlearning_rate = 1e-3\nname = \"adamw\"\n";
+    const DEFAULT: &str =
+        "[stage.sft]\n# Passes over the data.\nepochs = 3\n[stage.sft.optimizer]\nlearning_rate = 1e-3\nname = \"adamw\"\n";
 
     fn load_text(text: &str, sets: &[&str]) -> Result<Loaded<Config>, ConfigError> {
         let dir = tempfile::tempdir().unwrap();
@@ -571,7 +581,10 @@ mod tests {
     fn values_come_from_default_file_and_set_in_that_order() {
         let loaded = load_text(GOOD, &["stage.sft.epochs=9", "stage.sft.note=hello world", "stage.tokenize.vocab_size=5"]).unwrap();
         let c = &loaded.config;
-        assert_eq!((c.epochs, c.note.as_deref(), c.optimizer.learning_rate, c.optimizer.name.as_str()), (9, Some("hello world"), 0.5, "adamw"));
+        assert_eq!(
+            (c.epochs, c.note.as_deref(), c.optimizer.learning_rate, c.optimizer.name.as_str()),
+            (9, Some("hello world"), 0.5, "adamw")
+        );
         assert_eq!((loaded.run.as_str(), loaded.seed), ("t", 7));
         for line in ["epochs = 9  # --set", "learning_rate = 0.5  # file", "name = \"adamw\"  # default"] {
             assert!(loaded.printed.contains(line), "{}", loaded.printed);
@@ -594,7 +607,9 @@ mod tests {
     fn a_wrong_key_is_shown_with_line_column_and_caret() {
         let text = GOOD.replace("learning_rate", "learing_rate");
         let message = load_text(&text, &[]).unwrap_err().to_string();
-        for part in ["p.toml, line 6, column 1", "unknown field `learing_rate`", "`learning_rate`", "6 | learing_rate = 0.5", "  | ^^^^^^^^^^^^"] {
+        for part in
+            ["p.toml, line 6, column 1", "unknown field `learing_rate`", "`learning_rate`", "6 | learing_rate = 0.5", "  | ^^^^^^^^^^^^"]
+        {
             assert!(message.contains(part), "{message}");
         }
     }

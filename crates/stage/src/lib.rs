@@ -8,9 +8,9 @@
 //!
 //! stderr carries messages and progress, stdout only data that was asked for.
 
+mod cli;
 pub mod config;
 mod context;
-mod cli;
 mod error;
 mod logging;
 mod metrics;

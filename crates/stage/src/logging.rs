@@ -58,8 +58,19 @@ pub(crate) fn init(verbosity: i8, color: bool, progress: &Progress, log_jsonl: O
             }
             let file = OpenOptions::new().create(true).append(true).open(path).map_err(handoff::Error::io("open", path))?;
             // HTTP libraries print headers at debug level; keys must never reach a log.
-            let ours = Targets::new().with_default(LevelFilter::DEBUG).with_target("ureq", LevelFilter::WARN).with_target("ureq_proto", LevelFilter::WARN).with_target("rustls", LevelFilter::WARN);
-            Some(tracing_subscriber::fmt::layer().json().with_current_span(true).with_span_list(false).with_writer(Mutex::new(file)).with_filter(ours))
+            let ours = Targets::new()
+                .with_default(LevelFilter::DEBUG)
+                .with_target("ureq", LevelFilter::WARN)
+                .with_target("ureq_proto", LevelFilter::WARN)
+                .with_target("rustls", LevelFilter::WARN);
+            Some(
+                tracing_subscriber::fmt::layer()
+                    .json()
+                    .with_current_span(true)
+                    .with_span_list(false)
+                    .with_writer(Mutex::new(file))
+                    .with_filter(ours),
+            )
         }
         None => None,
     };

@@ -68,7 +68,14 @@ impl Progress {
             ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden())
         };
         let prefix = format!("{} {what}", self.stage);
-        let plain = (self.shown == Shown::Lines).then(|| Plain { prefix, unit: unit.to_owned(), total, start: Instant::now(), last: Instant::now(), message: String::new() });
+        let plain = (self.shown == Shown::Lines).then(|| Plain {
+            prefix,
+            unit: unit.to_owned(),
+            total,
+            start: Instant::now(),
+            last: Instant::now(),
+            message: String::new(),
+        });
         Bar { bar, plain: Arc::new(Mutex::new(plain)) }
     }
 

@@ -11,7 +11,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::config::{self, ConfigProblem, Loaded, canonical};
-use crate::{CancelToken, CommonArgs, ConfigError, DryRun, Exit, Metrics, Progress, Report, StageContext, StageError, logging, print_error, stamp};
+use crate::{
+    CancelToken, CommonArgs, ConfigError, DryRun, Exit, Metrics, Progress, Report, StageContext, StageError, logging, print_error, stamp,
+};
 
 /// A further command of a stage binary, such as `shard trace`.
 #[derive(Debug)]
@@ -117,7 +119,11 @@ fn config_digest<S: Stage>(config: &S::Config, seed: u64) -> Result<Digest, Stag
     Ok(DigestBuilder::new().field("stage", S::NAME).field("seed", seed.to_le_bytes()).field("config", canonical(&value)).finish())
 }
 
-fn contexts<S: Stage>(args: &CommonArgs, loaded: &Loaded<S::Config>, progress: &Progress) -> Result<Vec<(StageContext, S::Config)>, StageError> {
+fn contexts<S: Stage>(
+    args: &CommonArgs,
+    loaded: &Loaded<S::Config>,
+    progress: &Progress,
+) -> Result<Vec<(StageContext, S::Config)>, StageError> {
     let run = RunDir::new(args.run.clone().unwrap_or_else(|| PathBuf::from("runs").join(&loaded.run)));
     let worker = args.resolve_worker(|k| std::env::var(k).ok()).map_err(|m| StageError::new(Exit::Usage, m))?;
     let cancel = CancelToken::new();

@@ -58,7 +58,10 @@ pub fn look(path: &Path) -> Seen {
             stack.extend(names.into_iter().rev());
         } else {
             let mtime = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok()).map_or(0, |d| d.as_nanos());
-            digest = digest.field("name", at.as_os_str().as_encoded_bytes()).field("size", meta.len().to_le_bytes()).field("mtime", mtime.to_le_bytes());
+            digest = digest
+                .field("name", at.as_os_str().as_encoded_bytes())
+                .field("size", meta.len().to_le_bytes())
+                .field("mtime", mtime.to_le_bytes());
         }
     }
     Seen { path: full, state: digest.finish() }
@@ -89,12 +92,28 @@ pub fn stale(run: &RunDir, stage: &str, stated_digest: Digest, binary: &Path) ->
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write(run: &RunDir, stage: &str, stated_digest: Digest, variants: &[String], report: &Report, wall_secs: f64) -> handoff::Result<()> {
+pub fn write(
+    run: &RunDir,
+    stage: &str,
+    stated_digest: Digest,
+    variants: &[String],
+    report: &Report,
+    wall_secs: f64,
+) -> handoff::Result<()> {
     let binary = std::env::current_exe().unwrap_or_default();
     let mut outputs = Vec::new();
     let dirs = std::iter::once(run.stage(stage)).chain(variants.iter().map(|v| run.variant(stage, v)));
     for dir in dirs {
-        let candidates = [dir.manifest_json(), dir.manifest_dir(), dir.data(), dir.tokenizer_dir(), dir.model(), dir.adapter(), dir.results_json(), dir.report_html()];
+        let candidates = [
+            dir.manifest_json(),
+            dir.manifest_dir(),
+            dir.data(),
+            dir.tokenizer_dir(),
+            dir.model(),
+            dir.adapter(),
+            dir.results_json(),
+            dir.report_html(),
+        ];
         outputs.extend(candidates.iter().filter(|p| p.exists()).map(|p| look(p)));
     }
     let mut watch: Vec<Seen> = report.watch.iter().map(|p| look(p)).collect();

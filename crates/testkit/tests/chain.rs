@@ -108,7 +108,9 @@ fn from_crawl_to_answers_again_and_with_more() {
     let after = tree(run.path());
     for stage in ["crawl-clean/data", "tokenize/data", "shard/data", "reverse-distill/data"] {
         let (old, new) = (parquet(&before), parquet(&after));
-        let of_stage = |m: &BTreeMap<&String, &String>| m.iter().filter(|(n, _)| n.starts_with(stage)).map(|(n, d)| ((*n).clone(), (*d).clone())).collect::<BTreeMap<_, _>>();
+        let of_stage = |m: &BTreeMap<&String, &String>| {
+            m.iter().filter(|(n, _)| n.starts_with(stage)).map(|(n, d)| ((*n).clone(), (*d).clone())).collect::<BTreeMap<_, _>>()
+        };
         let (old, new) = (of_stage(&old), of_stage(&new));
         assert!(new.len() > old.len(), "{stage}: the new file gave no new shard");
         for (name, digest) in &old {

@@ -121,7 +121,13 @@ fn only_main_and_stage_print_or_exit() {
     let bad = ["println!(", "print!(", "process::exit("];
     let mut found = Vec::new();
     for (path, text) in sources() {
-        if in_crate(&path, "stage") || in_crate(&path, "pipeline") || in_crate(&path, "testkit") || path.ends_with("main.rs") || path.ends_with("build.rs") || path.ends_with("rpath.rs") {
+        if in_crate(&path, "stage")
+            || in_crate(&path, "pipeline")
+            || in_crate(&path, "testkit")
+            || path.ends_with("main.rs")
+            || path.ends_with("build.rs")
+            || path.ends_with("rpath.rs")
+        {
             continue;
         }
         for line in code_lines(&text) {

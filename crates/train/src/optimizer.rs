@@ -54,7 +54,8 @@ impl Optimizer {
         let (decaying, plain) = others.into_iter().partition(|&i| params[i].decay);
         let names = params.iter().map(|p| p.name.clone()).collect();
         let exp_avgs = params.iter().map(|p| p.master.zeros_like()).collect();
-        let second = |i: usize| if muon.contains(&i) { Tensor::zeros([0], (Kind::Float, model.device())) } else { params[i].master.zeros_like() };
+        let second =
+            |i: usize| if muon.contains(&i) { Tensor::zeros([0], (Kind::Float, model.device())) } else { params[i].master.zeros_like() };
         let exp_avg_sqs = (0..params.len()).map(second).collect();
         Self { names, exp_avgs, exp_avg_sqs, groups: [decaying, plain], muon, config }
     }
@@ -178,7 +179,8 @@ mod tests {
     use super::*;
     use model::{Config, Inputs, Options};
 
-    const CONFIG: OptimizerConfig = OptimizerConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.1, clip_norm: Some(1.0), muon_lr_ratio: None };
+    const CONFIG: OptimizerConfig =
+        OptimizerConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.1, clip_norm: Some(1.0), muon_lr_ratio: None };
 
     fn model(compute: Kind) -> Model {
         let config = Config::llama(16, 8, 1, 2);
