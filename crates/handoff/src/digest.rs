@@ -179,12 +179,13 @@ impl DigestCache {
         Ok(digest)
     }
 
-    /// Writes the cache back if anything was added; entries of files that are gone are dropped.
+    /// Writes the cache back if anything was added and the run directory exists; entries of files that are gone are dropped.
     ///
     /// # Errors
     /// When the cache cannot be written.
     pub fn save(&mut self) -> Result<()> {
-        if self.changed {
+        // A run that does not exist yet is not made by remembering something about it.
+        if self.changed && self.path.parent().is_some_and(Path::is_dir) {
             self.entries.retain(|path, _| Path::new(path).exists());
             atomic::write_json(&self.path, &self.entries)?;
             self.changed = false;

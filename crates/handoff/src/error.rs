@@ -137,6 +137,22 @@ pub enum Error {
         /// Who holds it: process, host, since when.
         holder: String,
     },
+    /// A path among the inputs leads nowhere.
+    #[error("input `{path}` holds no Parquet file")]
+    NoInput {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Two inputs have the same unit name.
+    #[error("two inputs are named `{unit}`: `{first}` and `{second}`")]
+    DuplicateUnit {
+        /// The name.
+        unit: String,
+        /// One file.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
     /// Inputs that were processed before are no longer there.
     #[error("{} input(s) of `{stage}` vanished, first `{first}`", count)]
     Vanished {

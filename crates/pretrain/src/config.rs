@@ -6,17 +6,7 @@ use train::batch::{BatchPlan, Horizon};
 use train::compute::Precision;
 use train::lineage::OnNewData;
 use train::schedule::Decay;
-use train::settings::Hyper;
-
-/// Type of the weights in model folders.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WeightsType {
-    /// float32: what was trained, exactly.
-    Fp32,
-    /// bfloat16.
-    Bf16,
-}
+use train::settings::{Hyper, WeightsType, recipe};
 
 /// `[stage.pretrain]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -135,33 +125,12 @@ impl Config {
 
     /// The settings that training stages share.
     pub fn hyper(&self) -> Hyper {
-        Hyper {
-            learning_rate: self.learning_rate,
-            muon_learning_rate: self.muon_learning_rate,
-            schedule: self.schedule,
-            warmup_steps: self.warmup_steps,
-            decay_share: self.decay_share,
-            min_lr_share: self.min_lr_share,
-            weight_decay: self.weight_decay,
-            beta1: self.beta1,
-            beta2: self.beta2,
-            eps: self.eps,
-            clip_norm: self.clip_norm,
-            log_every: self.log_every,
-            save_every: self.save_every,
-            keep_last: self.keep_last,
-            replay: self.replay,
-        }
+        train::hyper!(self)
     }
 
     /// The keys that change the weights, as they stand.
     pub fn recipe(&self) -> serde_json::Map<String, serde_json::Value> {
-        let mut map = match serde_json::to_value(self) {
-            Ok(serde_json::Value::Object(map)) => map,
-            _ => serde_json::Map::new(),
-        };
-        map.retain(|key, value| !NOT_RECIPE.contains(&key.as_str()) && !value.is_null());
-        map
+        recipe(self, &NOT_RECIPE)
     }
 }
 

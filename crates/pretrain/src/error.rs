@@ -22,18 +22,6 @@ pub enum Error {
         /// Its data folder.
         path: PathBuf,
     },
-    /// The tokenizer and the starting model do not belong together.
-    #[error("the tokenizer in `{tokenizer}` needs {needed} ids, the model in `{model}` has {got}")]
-    Vocabulary {
-        /// The tokenizer's folder.
-        tokenizer: PathBuf,
-        /// Ids the tokenizer gives out.
-        needed: usize,
-        /// The model's folder.
-        model: PathBuf,
-        /// Rows of its embedding.
-        got: i64,
-    },
     /// The samples were made with another tokenizer.
     #[error("the samples in `{samples}` were made with tokenizer {got}, `tokenizer` gives {expected}")]
     OtherTokenizer {
@@ -71,7 +59,7 @@ impl stage::Failure for Error {
         match self {
             Self::NotAStage { .. } => Exit::Usage,
             Self::NoTrainingRows { .. } | Self::OtherTokenizer { .. } => Exit::Upstream,
-            Self::Vocabulary { .. } | Self::RowsTooLong { .. } => Exit::Usage,
+            Self::RowsTooLong { .. } => Exit::Usage,
             Self::Train(error) => stage::Failure::exit(error),
             Self::Handoff(error) => stage::Failure::exit(error),
             Self::Model(_) | Self::Text(_) => Exit::Failed,
@@ -82,7 +70,6 @@ impl stage::Failure for Error {
         match self {
             Self::NotAStage { .. } => Some("inputs = \"shard\"".into()),
             Self::NoTrainingRows { stage, .. } => Some(format!("run `{stage}` again; its report says why rows were left out")),
-            Self::Vocabulary { .. } => Some("use the tokenizer that stands in the folder of `init_from`, from `tokenize` on".into()),
             Self::OtherTokenizer { .. } => Some("run `shard` again with this tokenizer, or name the tokenizer it used".into()),
             Self::RowsTooLong { .. } => Some("make shorter rows (`seq_len` of `shard`), or raise `max_positions` of a new model".into()),
             Self::Train(error) => stage::Failure::hint(error),

@@ -38,7 +38,7 @@ use train::samples::Samples;
 use train::session::{MODEL_SCHEMA, Request, Session};
 use train::trainer::{LoopSettings, Outcome, Task};
 
-pub use config::{Config, WeightsType};
+pub use config::Config;
 pub use error::Error;
 
 use inputs::Inputs;

@@ -11,7 +11,7 @@ use train::lineage::{Lineage, Phase};
 use train::samples::Samples;
 use train::trainer::{StepBatch, Task};
 
-use crate::config::{Config, WeightsType};
+use crate::config::Config;
 use crate::error::Error;
 use crate::inputs::Inputs;
 
@@ -71,11 +71,7 @@ impl Task for Pretraining {
 /// Ids that the model has embeddings for; known before anything large is read.
 pub(crate) fn vocab_size(inputs: &Inputs) -> Result<usize, Error> {
     let Some(base) = &inputs.init else { return Ok(inputs.tokenizer.padded_vocab_size()) };
-    let (got, needed) = (model::Config::from_dir(&base.dir)?.vocab_size, inputs.tokenizer.vocab_size());
-    if (got as usize) < needed {
-        return Err(Error::Vocabulary { tokenizer: inputs.tokenizer_dir.clone(), needed, model: base.dir.clone(), got });
-    }
-    Ok(got as usize)
+    Ok(base.config_for(&inputs.tokenizer_dir, inputs.tokenizer.vocab_size())?.vocab_size as usize)
 }
 
 /// The model of the first step: new, or with the weights of `init_from`.
@@ -90,10 +86,7 @@ pub(crate) fn first_model(config: &Config, inputs: &Inputs, row_tokens: usize, s
     written.bos_token_id = tokenizer.bos_id().map(i64::from);
     written.eos_token_ids = tokenizer.stop_ids().iter().map(|&id| i64::from(id)).collect();
     written.pad_token_id = tokenizer.pad_id().map(i64::from);
-    written.save_dtype = match config.weights {
-        WeightsType::Fp32 => model::Dtype::F32,
-        WeightsType::Bf16 => model::Dtype::Bf16,
-    };
+    written.save_dtype = config.weights.dtype();
     let max_positions = model.config().max_position_embeddings;
     if row_tokens as i64 - 1 > max_positions {
         return Err(Error::RowsTooLong { row_tokens: row_tokens - 1, max_positions });

@@ -38,18 +38,6 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The tokenizer and the model do not belong together.
-    #[error("the tokenizer in `{tokenizer}` needs {needed} ids, the model in `{model}` has {got}")]
-    Vocabulary {
-        /// The tokenizer's folder.
-        tokenizer: PathBuf,
-        /// Ids the tokenizer gives out.
-        needed: usize,
-        /// The model's folder.
-        model: PathBuf,
-        /// Rows of its embedding.
-        got: i64,
-    },
     /// The tokenizer has no chat template.
     #[error("the tokenizer in `{tokenizer}` has no chat template")]
     NoTemplate {
@@ -86,7 +74,7 @@ pub enum Error {
 impl stage::Failure for Error {
     fn exit(&self) -> Exit {
         match self {
-            Self::NoFiles { .. } | Self::Vocabulary { .. } | Self::NoTemplate { .. } | Self::MaxTokens { .. } => Exit::Usage,
+            Self::NoFiles { .. } | Self::NoTemplate { .. } | Self::MaxTokens { .. } => Exit::Usage,
             Self::NothingToTrain { .. } | Self::Messages { .. } => Exit::Upstream,
             Self::Train(error) => error.exit(),
             Self::Handoff(error) => error.exit(),
@@ -98,7 +86,6 @@ impl stage::Failure for Error {
         match self {
             Self::NoFiles { .. } => Some("pairs = \"reverse-distill\", or a folder of .jsonl files with {\"messages\": […]} lines".into()),
             Self::NothingToTrain { .. } => Some("rejected/ has every conversation with its reason".into()),
-            Self::Vocabulary { .. } => Some("name the tokenizer that stands in the model's own folder".into()),
             Self::NoTemplate { .. } => Some("put a chat_template.jinja into the folder, or use the tokenizer of stage `tokenize`".into()),
             Self::MaxTokens { .. } => Some("lower `max_tokens`, or leave it out".into()),
             Self::Train(error) => stage::Failure::hint(error),

@@ -45,7 +45,7 @@ use train::session::{ADAPTER_SCHEMA, MODEL_SCHEMA, Request, Session};
 use train::source::{BaseModel, tokenizer_dir};
 use train::trainer::{LoopSettings, Outcome, Task};
 
-pub use config::{Config, Lora, Method, WeightsType};
+pub use config::{Config, Lora, Method};
 pub use error::Error;
 
 use pairs::PairFile;
@@ -109,11 +109,7 @@ impl Inputs {
             return Err(Error::NoTemplate { tokenizer: tokenizer_dir });
         }
         let base = BaseModel::find(ctx, config.shape_from.as_ref().unwrap_or(&config.init_from))?;
-        let shape = model::Config::from_dir(&base.dir)?;
-        let needed = tokenizer.vocab_size();
-        if (shape.vocab_size as usize) < needed {
-            return Err(Error::Vocabulary { tokenizer: tokenizer_dir, needed, model: base.dir, got: shape.vocab_size });
-        }
+        let shape = base.config_for(&tokenizer_dir, tokenizer.vocab_size())?;
         let limit = shape.max_position_embeddings;
         if let Some(got) = config.max_tokens.filter(|&n| n > limit as u64) {
             return Err(Error::MaxTokens { got, model: base.dir, limit });
@@ -286,10 +282,7 @@ fn prepare(ctx: &StageContext, config: &Config, inputs: &Inputs, rows: Rows, com
     written.bos_token_id = tokenizer.bos_id().map(i64::from);
     written.eos_token_ids = tokenizer.stop_ids().iter().map(|&id| i64::from(id)).collect();
     written.pad_token_id = tokenizer.pad_id().map(i64::from);
-    written.save_dtype = match config.weights {
-        WeightsType::Fp32 => model::Dtype::F32,
-        WeightsType::Bf16 => model::Dtype::Bf16,
-    };
+    written.save_dtype = config.weights.dtype();
     if config.method == Method::Lora {
         model.attach_lora(&config.lora_config(), ctx.seed)?;
     }

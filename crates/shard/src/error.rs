@@ -14,30 +14,6 @@ pub enum Error {
     /// The tokenizer could not be read.
     #[error(transparent)]
     Text(#[from] text::Error),
-    /// A file could not be read.
-    #[error("cannot access `{}`", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A path among the inputs leads nowhere.
-    #[error("input `{}` holds no Parquet file", path.display())]
-    NoInput {
-        /// The path.
-        path: PathBuf,
-    },
-    /// Two inputs have the same unit name.
-    #[error("two inputs are named `{unit}`: `{}` and `{}`", first.display(), second.display())]
-    DuplicateUnit {
-        /// The name.
-        unit: String,
-        /// One file.
-        first: PathBuf,
-        /// The other.
-        second: PathBuf,
-    },
     /// A shard lacks a key that `tokenize` writes.
     #[error("`{}` has no `{key}` in its metadata", path.display())]
     NoMetadata {
@@ -113,9 +89,7 @@ impl Failure for Error {
             | Self::NoMetadata { .. }
             | Self::TokenOutOfRange { .. }
             | Self::Text(_) => Exit::Upstream,
-            Self::NoInput { .. } | Self::DuplicateUnit { .. } | Self::NoTokenizer | Self::NotASample { .. } | Self::NoSuchSample { .. } => {
-                Exit::Usage
-            }
+            Self::NoTokenizer | Self::NotASample { .. } | Self::NoSuchSample { .. } => Exit::Usage,
             _ => Exit::Failed,
         }
     }

@@ -32,7 +32,6 @@
 
 mod config;
 mod error;
-mod inputs;
 pub mod order;
 pub mod pack;
 mod shuffle;
@@ -46,12 +45,11 @@ use std::time::Instant;
 use handoff::manifest::UnitEntry;
 use handoff::plan::why;
 use handoff::{DigestBuilder, IngestLog, Manifest, OutputFile, StageDir, UnitKey, UpstreamShard, Why};
-use stage::{Command, ConfigProblem, DryRun, DryUnit, Report, Stage, StageContext, StageError};
+use stage::{Command, ConfigProblem, DryRun, DryUnit, Report, Stage, StageContext, StageError, TableInputs};
 
 pub use config::{Config, Packing};
 pub use error::Error;
 
-use inputs::Inputs;
 use order::Split;
 use pack::{Document, Packer};
 use shuffle::{Order, Reading};
@@ -78,7 +76,7 @@ impl Stage for Shard {
     }
 
     fn dry_run(ctx: &StageContext, config: &Config) -> Result<DryRun, StageError> {
-        let inputs = Inputs::find(ctx, &config.inputs)?;
+        let inputs = TableInputs::find(ctx, &config.inputs, "tokens")?;
         let manifest = Manifest::load(&ctx.stage_dir)?;
         let mut log = Batches::of_log(&IngestLog::load(&ctx.stage_dir)?);
         log.add_new(&inputs.shards);
@@ -163,7 +161,7 @@ fn plan_units<'a>(ctx: &StageContext, manifest: &Manifest, batches: &Batches, sh
 /// # Errors
 /// See [`Error`].
 pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error> {
-    let inputs = Inputs::find(ctx, &config.inputs)?;
+    let inputs = TableInputs::find(ctx, &config.inputs, "tokens")?;
     let tokenizer_dir = source::tokenizer_dir(ctx, config, &inputs)?;
     if ctx.worker.count == 1 {
         // With several workers, another one's temporary files may be in use.

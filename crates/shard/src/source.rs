@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use handoff::{Error as HandoffError, ShardReader, TokenWidth, UpstreamShard, schema};
-use stage::{InputRef, StageContext};
+use handoff::{Error as HandoffError, ShardReader, StageDir, TokenWidth, UpstreamShard, schema};
+use stage::{InputRef, StageContext, TableInputs};
 use text::Tokenizer;
 
 use crate::Error;
 use crate::config::Config;
-use crate::inputs::Inputs;
 
 /// Metadata keys that travel from token shards to sample shards as they are.
 const CARRIED: [&str; 5] = ["tokenizer_digest", "vocab_size", "padded_vocab_size", "eos_token_id", "pad_token_id"];
@@ -38,13 +37,13 @@ pub(crate) fn open(path: &Path) -> Result<ShardReader, Error> {
 }
 
 /// Where the tokenizer is.
-pub(crate) fn tokenizer_dir(ctx: &StageContext, config: &Config, inputs: &Inputs) -> Result<PathBuf, Error> {
+pub(crate) fn tokenizer_dir(ctx: &StageContext, config: &Config, inputs: &TableInputs) -> Result<PathBuf, Error> {
     match &config.tokenizer {
         Some(reference) => Ok(match ctx.resolve(reference) {
             InputRef::Stage(stage) => ctx.run.reference(&stage).tokenizer_dir(),
             InputRef::Path(path) => path,
         }),
-        None => inputs.tokenizer_dir.clone().ok_or(Error::NoTokenizer),
+        None => inputs.stages.first().map(StageDir::tokenizer_dir).ok_or(Error::NoTokenizer),
     }
 }
 
@@ -68,7 +67,7 @@ impl Source {
                 Some(_) => {}
             }
         }
-        let (path, keys) = first.ok_or_else(|| Error::NoInput { path: tokenizer_dir.to_path_buf() })?;
+        let (path, keys) = first.ok_or_else(|| HandoffError::NoInput { path: tokenizer_dir.to_path_buf() })?;
         let key = |key: &'static str| keys.get(key).ok_or_else(|| Error::NoMetadata { path: path.to_path_buf(), key });
         let number = |name: &'static str| key(name)?.parse::<u32>().map_err(|_| Error::NoMetadata { path: path.to_path_buf(), key: name });
         let tokenizer = Tokenizer::load(tokenizer_dir)?;

@@ -5,11 +5,10 @@ use std::path::Path;
 
 use arrow::array::{Array, Int64Array, StringArray};
 use handoff::{Error as HandoffError, ShardReader, TokenWidth, columns, schema};
-use stage::{Command, StageContext, StageError};
+use stage::{Command, StageContext, StageError, TableInputs};
 use text::Tokenizer;
 
 use crate::config::Config;
-use crate::inputs::Inputs;
 use crate::write::parse_sample_id;
 use crate::{Error, Shard, source};
 
@@ -54,7 +53,7 @@ pub(crate) fn trace(ctx: &StageContext, config: &Config, name: &str, pairs: bool
     let (split, batch, row) = parse_sample_id(name).ok_or_else(|| Error::NotASample { name: name.to_string() })?;
     let path = ctx.stage_dir.split_shard(split.name(), batch);
     let sample = read(&path, name, row)?;
-    let inputs = Inputs::find(ctx, &config.inputs)?;
+    let inputs = TableInputs::find(ctx, &config.inputs, "tokens")?;
     let tokenizer = Tokenizer::load(&source::tokenizer_dir(ctx, config, &inputs)?)?;
 
     let used = sample.ids.iter().position(|id| Some(*id) == sample.pad_id).unwrap_or(sample.ids.len());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray};
-use handoff::{Digest, Manifest, RunDir, ShardMeta, ShardReader, ShardWriter, StageDir, TokenWidth, UnitEntry, UnitKey, columns, schema};
+use handoff::{Digest, Manifest, RunDir, ShardMeta, ShardReader, ShardWriter, StageDir, TokenWidth, columns, schema};
 use shard::order::Split;
 use shard::{Config, Error, Shard};
 use stage::{Exit, Failure, Report, Stage, StageContext};
@@ -87,18 +87,7 @@ fn add_shard_of(run: &Path, name: &str, (batch, index): (u32, u32), tokenizer: &
         tokenizer.files().copy_to(&dir.tokenizer_dir()).expect("writes");
     }
     let output = write_tokens(&dir, &dir.data_shard(index), tokenizer, &documents(salt));
-    let key = UnitKey { input_digest: output.digest, config_digest: Digest::of_bytes(b"config"), format_version: 1 };
-    let entry = UnitEntry {
-        unit: name.into(),
-        batch,
-        index,
-        key,
-        outputs: vec![output],
-        rejected: Vec::new(),
-        counts: BTreeMap::new(),
-        wall_secs: 0.0,
-    };
-    Manifest::load(&dir).expect("loads").commit(entry).expect("commits");
+    testkit::commit_unit(&dir, name, (batch, index), output);
 }
 
 fn config(changes: &str) -> Config {

@@ -44,7 +44,7 @@ pub trait Failure: Error + Send + Sync + 'static {
 impl Failure for HandoffError {
     fn exit(&self) -> Exit {
         match self {
-            HandoffError::Vanished { .. } => Exit::Usage,
+            HandoffError::Vanished { .. } | HandoffError::NoInput { .. } | HandoffError::DuplicateUnit { .. } => Exit::Usage,
             e if e.is_upstream() => Exit::Upstream,
             _ => Exit::Failed,
         }

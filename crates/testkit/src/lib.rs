@@ -77,6 +77,15 @@ pub fn run(dir: &Path, name: &str, args: &[&str]) -> Ran {
     Ran { command: format!("{name} {}", args.join(" ")), dir: dir.to_path_buf(), output }
 }
 
+/// Commits `output` as the only one of unit `name`, as the stage of `dir` would have.
+pub fn commit_unit(dir: &handoff::StageDir, name: &str, (batch, index): (u32, u32), output: handoff::OutputFile) {
+    let config_digest = handoff::Digest::of_bytes(b"config");
+    let key = handoff::UnitKey { input_digest: output.digest, config_digest, format_version: 1 };
+    let (outputs, rejected, counts) = (vec![output], Vec::new(), BTreeMap::new());
+    let entry = handoff::UnitEntry { unit: name.into(), batch, index, key, outputs, rejected, counts, wall_secs: 0.0 };
+    handoff::Manifest::load(dir).unwrap().commit(entry).unwrap();
+}
+
 /// Digest of every file below a directory, by relative path; hidden files are left out.
 pub fn tree(dir: &Path) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();

@@ -98,6 +98,9 @@ fn from_crawl_to_answers_again_and_with_more() {
     let report = std::fs::read_to_string(run.stage("eval").report_html()).unwrap();
     assert!(!report.contains("src=\"http") && !report.contains("href=\"http"), "the report loads nothing from elsewhere");
 
+    let trace = testkit::run(dir, "shard", &["trace", "--config", "chain.toml", "train-00000-000000", "--pairs"]).expect(0);
+    assert!(trace.stdout().contains("<|endoftext|> → "), "{}", trace.stdout());
+
     let before = tree(run.path());
     let again = pipeline(dir, &[]).expect(0);
     assert_eq!(tree(run.path()), before, "a second run changes nothing: {}", again.stderr());

@@ -20,22 +20,6 @@ pub enum Error {
         /// Its complaint.
         message: String,
     },
-    /// A path among the inputs leads nowhere.
-    #[error("input `{}` holds no Parquet file", path.display())]
-    NoInput {
-        /// The path.
-        path: PathBuf,
-    },
-    /// Two inputs have the same unit name.
-    #[error("two inputs are named `{unit}`: `{}` and `{}`", first.display(), second.display())]
-    DuplicateUnit {
-        /// The name.
-        unit: String,
-        /// One file.
-        first: PathBuf,
-        /// The other.
-        second: PathBuf,
-    },
     /// A file could not be read or written.
     #[error("cannot access `{}`", path.display())]
     Io {
@@ -90,7 +74,7 @@ impl Failure for Error {
         match self {
             Self::Handoff(error) => error.exit(),
             Self::Units { source, .. } => source.exit(),
-            Self::Frozen { .. } | Self::NoEndToken { .. } | Self::DuplicateUnit { .. } | Self::NoInput { .. } => Exit::Usage,
+            Self::Frozen { .. } | Self::NoEndToken { .. } => Exit::Usage,
             Self::Text(text::Error::NoTokenizer { .. } | text::Error::BadTokenizer { .. } | text::Error::Io { .. }) => Exit::Upstream,
             Self::NotTrained { .. } | Self::NoText => Exit::Upstream,
             _ => Exit::Failed,

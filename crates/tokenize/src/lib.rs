@@ -27,7 +27,6 @@ pub mod encode;
 mod error;
 pub mod fast;
 mod freeze;
-mod inputs;
 pub mod pieces;
 mod train;
 
@@ -39,7 +38,7 @@ use handoff::{
     Digest, DigestBuilder, IngestLog, Input, Manifest, OutputFile, Plan, ShardMeta, ShardReader, ShardWriter, TokenWidth, UnitKey, plan,
     schema,
 };
-use stage::{ConfigProblem, DryRun, Report, Stage, StageContext, StageError};
+use stage::{ConfigProblem, DryRun, Report, Stage, StageContext, StageError, TableInputs};
 
 pub use config::{Config, Pattern, TrainSettings};
 pub use error::Error;
@@ -47,7 +46,6 @@ pub use error::Error;
 use encode::Counts;
 use fast::Encoder;
 use freeze::{Decision, Frozen};
-use inputs::Inputs;
 
 /// Raised when the same documents and tokenizer give other output than before.
 pub const FORMAT_VERSION: u32 = 1;
@@ -71,7 +69,7 @@ impl Stage for Tokenize {
     }
 
     fn dry_run(ctx: &StageContext, config: &Config) -> Result<DryRun, StageError> {
-        let inputs = Inputs::find(ctx, &config.inputs)?;
+        let inputs = TableInputs::find(ctx, &config.inputs, "documents")?;
         let manifest = Manifest::load(&ctx.stage_dir)?;
         let (digest, note) = match freeze::decide(ctx, config, &inputs.shards)? {
             Decision::Keep { tokenizer, new_template } => {
@@ -98,7 +96,7 @@ impl Stage for Tokenize {
 /// # Errors
 /// See [`Error`].
 pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error> {
-    let inputs = Inputs::find(ctx, &config.inputs)?;
+    let inputs = TableInputs::find(ctx, &config.inputs, "documents")?;
     if ctx.worker.count == 1 {
         // With several workers, another one's temporary files may be in use.
         handoff::atomic::remove_leftovers(ctx.stage_dir.path())?;

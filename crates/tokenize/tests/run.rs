@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float32Array, Int64Array, RecordBatch, StringArray};
-use handoff::{Digest, Manifest, RunDir, ShardMeta, ShardReader, ShardWriter, StageDir, TokenWidth, UnitEntry, UnitKey, columns, schema};
+use handoff::{Digest, Manifest, RunDir, ShardMeta, ShardReader, ShardWriter, StageDir, TokenWidth, columns, schema};
 use stage::{Exit, Failure, Report, Stage, StageContext};
 use text::Tokenizer;
 use tokenize::{Config, Error, Tokenize};
@@ -68,18 +68,7 @@ fn write_documents(dir: &StageDir, path: &Path, documents: &[(String, String, &'
 fn add_shard(run: &Path, name: &str, (batch, index): (u32, u32), salt: usize) {
     let dir = RunDir::new(run).stage("crawl-clean");
     let output = write_documents(&dir, &dir.data_shard(index), &documents(salt));
-    let key = UnitKey { input_digest: output.digest, config_digest: Digest::of_bytes(b"config"), format_version: 1 };
-    let entry = UnitEntry {
-        unit: name.into(),
-        batch,
-        index,
-        key,
-        outputs: vec![output],
-        rejected: Vec::new(),
-        counts: BTreeMap::new(),
-        wall_secs: 0.0,
-    };
-    Manifest::load(&dir).expect("loads").commit(entry).expect("commits");
+    testkit::commit_unit(&dir, name, (batch, index), output);
 }
 
 fn config(changes: &str) -> Config {
@@ -309,7 +298,7 @@ fn what_is_not_documents_is_refused() {
     let error = go(fresh.path(), &format!("inputs = [{:?}]", own.display().to_string())).expect_err("refused");
     assert!(error.to_string().contains("holds table `tokens`, expected `documents`"), "{error}");
     let error = go(fresh.path(), &format!("inputs = [{:?}]", fresh.path().display().to_string())).expect_err("refused");
-    assert!(matches!(error, Error::NoInput { .. }), "{error}");
+    assert!(matches!(error, Error::Handoff(handoff::Error::NoInput { .. })), "{error}");
 }
 
 #[test]

@@ -35,6 +35,18 @@ pub enum Error {
         /// Its value.
         value: f64,
     },
+    /// The tokenizer and the model do not belong together.
+    #[error("the tokenizer in `{tokenizer}` needs {needed} ids, the model in `{model}` has {got}")]
+    Vocabulary {
+        /// The tokenizer's folder.
+        tokenizer: PathBuf,
+        /// Ids the tokenizer gives out.
+        needed: usize,
+        /// The model's folder.
+        model: PathBuf,
+        /// Rows of its embedding.
+        got: i64,
+    },
     /// There is nothing to train on.
     #[error("there are no training rows in `{of}`")]
     NoRows {
@@ -157,7 +169,9 @@ impl stage::Failure for Error {
         match self {
             Self::Interrupted { .. } => Exit::Interrupted,
             Self::NoRows { .. } | Self::RowLength { .. } | Self::TokenOutOfRange { .. } => Exit::Upstream,
-            Self::Device { .. } | Self::Horizon { .. } | Self::Batch { .. } | Self::Schedule { .. } => Exit::Usage,
+            Self::Vocabulary { .. } | Self::Device { .. } | Self::Horizon { .. } | Self::Batch { .. } | Self::Schedule { .. } => {
+                Exit::Usage
+            }
             Self::Handoff(error) => error.exit(),
             _ => Exit::Failed,
         }
@@ -172,6 +186,7 @@ impl stage::Failure for Error {
             Error::NotFinite { .. } => Some(
                 "the last checkpoint is untouched; lower `learning_rate`, lengthen `warmup_steps`, or try `precision = \"fp32\"`".into(),
             ),
+            Error::Vocabulary { .. } => Some("use the tokenizer that stands in the model's own folder, from `tokenize` on".into()),
             Error::Interrupted { .. } => Some("run the same command again to go on".into()),
             Error::Horizon { .. } => Some("a `--set` of one of them does not unset another in the file: use the key that the file uses".into()),
             Error::TokenOutOfRange { .. } => Some("the shards were made with another tokenizer than the model's: run `shard` again, or change `init_from`".into()),

@@ -2,6 +2,61 @@
 
 use crate::optimizer::OptimizerConfig;
 use crate::schedule::{Decay, Schedule};
+use serde::{Deserialize, Serialize};
+
+/// Type of the weights in model folders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WeightsType {
+    /// float32: what was trained, exactly.
+    Fp32,
+    /// bfloat16.
+    Bf16,
+}
+
+impl WeightsType {
+    /// The type as the model's writer names it.
+    pub fn dtype(self) -> model::Dtype {
+        match self {
+            WeightsType::Fp32 => model::Dtype::F32,
+            WeightsType::Bf16 => model::Dtype::Bf16,
+        }
+    }
+}
+
+/// The keys of a configuration that change the weights, as they stand: all but `others`, and those that are set.
+pub fn recipe(config: &impl Serialize, others: &[&str]) -> serde_json::Map<String, serde_json::Value> {
+    let mut map = match serde_json::to_value(config) {
+        Ok(serde_json::Value::Object(map)) => map,
+        _ => serde_json::Map::new(),
+    };
+    map.retain(|key, value| !others.contains(&key.as_str()) && !value.is_null());
+    map
+}
+
+/// A [`Hyper`] from a configuration that has fields of the same names, as every training stage's has.
+#[macro_export]
+macro_rules! hyper {
+    ($config:expr) => {
+        $crate::settings::Hyper {
+            learning_rate: $config.learning_rate,
+            muon_learning_rate: $config.muon_learning_rate,
+            schedule: $config.schedule,
+            warmup_steps: $config.warmup_steps,
+            decay_share: $config.decay_share,
+            min_lr_share: $config.min_lr_share,
+            weight_decay: $config.weight_decay,
+            beta1: $config.beta1,
+            beta2: $config.beta2,
+            eps: $config.eps,
+            clip_norm: $config.clip_norm,
+            log_every: $config.log_every,
+            save_every: $config.save_every,
+            keep_last: $config.keep_last,
+            replay: $config.replay,
+        }
+    };
+}
 
 /// Optimizer, schedule and housekeeping settings as a stage's configuration gives them.
 #[derive(Debug, Clone, Copy, PartialEq)]

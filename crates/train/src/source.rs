@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use handoff::{Digest, DigestCache, Upstream, UpstreamShard};
 use stage::{InputRef, StageContext};
 
-use crate::Result;
 use crate::lineage::DataBatch;
 use crate::session::MODEL_SCHEMA;
+use crate::{Error, Result};
 
 /// A model folder that a configuration key names.
 #[derive(Debug, Clone)]
@@ -42,9 +42,23 @@ impl BaseModel {
                 files.sort();
                 let mut cache = DigestCache::open(&ctx.run);
                 let digests = files.iter().map(|path| cache.digest(path)).collect::<Result<Vec<_>, _>>()?;
+                cache.save()?;
                 Ok(Self { digest: DataBatch::new(&digests, 0).digest, watch: dir.clone(), dir })
             }
         }
+    }
+
+    /// The model's configuration, whose embeddings must hold all `needed` ids of the tokenizer in `tokenizer`.
+    ///
+    /// # Errors
+    /// [`Error::Vocabulary`] where they do not, or a configuration that cannot be read.
+    pub fn config_for(&self, tokenizer: &Path, needed: usize) -> Result<model::Config> {
+        let config = model::Config::from_dir(&self.dir)?;
+        if (config.vocab_size as usize) < needed {
+            let (tokenizer, model) = (tokenizer.to_path_buf(), self.dir.clone());
+            return Err(Error::Vocabulary { tokenizer, needed, model, got: config.vocab_size });
+        }
+        Ok(config)
     }
 }
 
