@@ -18,8 +18,11 @@ fn parquet(path: &Path, columns: Vec<(&str, Vec<Option<String>>)>) {
     writer.close().unwrap();
 }
 
-/// Texts by URL after a run over one folder, and reasons of what was refused.
-fn clean(fill: impl Fn(&Path)) -> (Vec<String>, Vec<String>, Result<(), (Exit, String)>) {
+/// URLs of the texts, reasons of what was refused, and how the run ended.
+type Cleaned = (Vec<String>, Vec<String>, Result<(), (Exit, String)>);
+
+/// A run over one folder.
+fn clean(fill: impl Fn(&Path)) -> Cleaned {
     let dir = tempfile::tempdir().unwrap();
     let input = dir.path().join("in");
     std::fs::create_dir(&input).unwrap();

@@ -135,7 +135,7 @@ impl Asker<'_> {
         generate(self.model, prompts, &options).map_err(|source| Error::Infer {
             name: self.subject.name.clone(),
             task: task.to_owned(),
-            source,
+            source: source.into(),
         })
     }
 

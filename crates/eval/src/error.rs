@@ -55,7 +55,7 @@ pub enum Error {
         /// Name in the configuration.
         name: String,
         /// The loader's reason.
-        source: model::Error,
+        source: Box<model::Error>,
     },
     /// Generation or scoring failed.
     #[error("cannot run model `{name}` on `{task}`")]
@@ -65,7 +65,7 @@ pub enum Error {
         /// Task name.
         task: String,
         /// The engine's reason.
-        source: infer::Error,
+        source: Box<infer::Error>,
     },
     /// The validation split was made with another tokenizer than the model's.
     #[error("validation samples `{path}` were made with tokenizer {expected}, model `{name}` has {got}")]

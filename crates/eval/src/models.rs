@@ -77,7 +77,7 @@ impl Subject {
             Some(seed) => model::Config::from_dir(&self.dir).and_then(|config| Model::new(config, seed, &options)),
             None => Model::load(&self.dir, &options),
         };
-        loaded.map_err(|source| Error::Model { name: self.name.clone(), source })
+        loaded.map_err(|source| Error::Model { name: self.name.clone(), source: source.into() })
     }
 
     /// Tokens that end an answer.

@@ -225,12 +225,12 @@ mod tests {
         let tasks = Tasks::load(&[seen.clone(), held.clone()], None, None).unwrap();
         assert!(tasks.types.contains("capital", "en", "paris"));
         assert_eq!(tasks.tasks.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["seen", "held"]);
-        let alone = Tasks::load(&[held.clone()], None, None).unwrap();
+        let alone = Tasks::load(std::slice::from_ref(&held), None, None).unwrap();
         assert_ne!(alone.tasks[0].digest, tasks.tasks[1].digest, "in_type depends on the other file");
 
         let known = dir.path().join("types.json");
         std::fs::write(&known, r#"{"capital/en": {"answer_type": "capital", "values": ["Berlin"]}}"#).unwrap();
-        let more = Tasks::load(&[held.clone()], Some(&known), None).unwrap();
+        let more = Tasks::load(std::slice::from_ref(&held), Some(&known), None).unwrap();
         assert!(more.types.contains("capital", "en", "Berlin") && !alone.types.contains("capital", "en", "Berlin"));
         assert_eq!(more.types.size("capital", "en"), 1, "aliases cannot be told from answers there, so chance is not lowered");
         std::fs::write(&known, r#"{"capital": {"answer_type": "capital", "values": []}}"#).unwrap();

@@ -147,7 +147,7 @@ impl BatchError {
         let name = subject.name.clone();
         match self {
             BatchError::Torch(source) => Error::Torch { name, source },
-            BatchError::Model(source) => Error::Model { name, source },
+            BatchError::Model(source) => Error::Model { name, source: source.into() },
         }
     }
 }

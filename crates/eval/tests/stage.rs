@@ -60,7 +60,7 @@ fn write_model(stage: &StageDir, seed: u64) {
 fn write_tasks(dir: &Path) {
     for split in ["seen", "heldout"] {
         let row = |i: usize| {
-            let (language, question, answer) = if i % 2 == 0 {
+            let (language, question, answer) = if i.is_multiple_of(2) {
                 ("en", format!("What is the capital of {split} {i}?"), format!("City{}", i % 5))
             } else {
                 ("zh", format!("{split}{i}的首都是哪里？"), format!("城{}", i % 5))

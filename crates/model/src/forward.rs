@@ -1,28 +1,72 @@
-//! The forward pass of a Llama decoder.
+//! The forward pass of a decoder, in the layouts of [`crate::ModelType`].
 //!
-//! - Pre-norm blocks: x + attention(norm(x)), then x + feed-forward(norm(x)), without biases.
-//! - RMSNorm, rotary positions, grouped-query attention, SwiGLU.
+//! - Pre-norm blocks: x + attention(norm(x)), then x + feed-forward(norm(x)).
+//! - RMSNorm, rotary positions, grouped-query attention, SwiGLU; biases where the layout has them.
 //! - One product for query, key and value, one for gate and up.
+//! - Query and key normalized in each head where the layout has it (Henry et al., arXiv 2010.04245).
+//! - Sliding windows (Beltagy et al., arXiv 2004.05150) as masks, and as shorter keys where all queries allow it.
 //!
 //! Shape letters: b batch, t time, d width, h query heads, g key-value heads, e width of a head, v vocabulary,
-//! i feed-forward width.
+//! i feed-forward width, s keys.
 
 use tch::{Device, Kind, Tensor};
 
 use crate::adapter::Target;
 use crate::cache::KvCache;
+use crate::config::LayerType;
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::model::Model;
-use crate::params::index;
+use crate::params::{Extra, index};
 use crate::rope::Angles;
 
 /// What all blocks of one pass share.
 struct Pass<'a> {
     angles: Angles,
+    full: View,
+    /// The same as `full` while the window holds everything.
+    sliding: Option<View>,
+    cache: Option<&'a mut KvCache>,
+}
+
+/// What queries see: keys from `first_key` on, and of those what `mask` or causality leaves.
+struct View {
     mask: Option<Tensor>,
     is_causal: bool,
-    cache: Option<&'a mut KvCache>,
+    first_key: i64,
+}
+
+impl View {
+    /// Plain causal attention of `time` queries behind `start` keys, or `mask`.
+    fn full(mask: Option<&Tensor>, start: i64, time: i64, device: Device) -> Result<Self> {
+        let mut mask = mask.map(Tensor::shallow_clone);
+        if mask.is_none() && start > 0 && time > 1 {
+            // Causal, but the first query stands behind `start` keys.
+            let ones = Tensor::f_ones([1, 1, time, start + time], (Kind::Bool, device))?;
+            mask = Some(ones.f_tril(start)?);
+        }
+        let is_causal = mask.is_none() && time > 1;
+        Ok(Self { mask, is_causal, first_key: 0 })
+    }
+
+    /// What is left when a query sees the last `window` keys only. Columns count, not positions: within a document they
+    /// are equally far apart, and other documents are masked anyway.
+    fn windowed(&self, window: i64, start: i64, time: i64, device: Device) -> Result<Self> {
+        let first_key = (start + 1 - window).max(0);
+        let keys = start + time - first_key;
+        let given = self.mask.as_ref().map(|mask| mask.f_narrow(3, first_key, keys)).transpose()?;
+        if time == 1 {
+            return Ok(Self { mask: given, is_causal: false, first_key });
+        }
+        // Query i stands in column start + i and sees key j, in column first_key + j, while its distance is below the window.
+        let ones = Tensor::f_ones([1, 1, time, keys], (Kind::Bool, device))?;
+        let near = ones.f_triu(start - first_key - window + 1)?;
+        let mask = match given {
+            Some(given) => given.f_logical_and(&near)?,
+            None => near.f_tril(start - first_key)?,
+        };
+        Ok(Self { mask: Some(mask), is_causal: false, first_key })
+    }
 }
 
 impl Model {
@@ -45,10 +89,27 @@ impl Model {
     /// [`Model::hidden`] for tokens that follow those in `cache`, which takes them in.
     /// With a mask, it must cover the tokens in the cache too: `[b, 1, t, cache.len() + t]`.
     ///
+    /// With dynamic scaling, tokens beyond the original length change what earlier ones give: the result is then that of
+    /// [`Model::hidden`] on all tokens so far, at its price.
+    ///
     /// # Errors
     /// As [`Model::forward`], or a cache that is full.
     pub fn hidden_cached(&self, ids_bt: &Tensor, inputs: &Inputs, cache: &mut KvCache) -> Result<Tensor> {
-        self.run(ids_bt, inputs, Some(cache))
+        let Some(past) = cache.extended(ids_bt, inputs)? else {
+            return self.run(ids_bt, inputs, Some(cache));
+        };
+        let hidden = if past.is_scaled {
+            let time = ids_bt.size()[1];
+            cache.check_room(time)?;
+            let all = self.run(&past.ids_bp, &past.inputs(), None)?;
+            let new = all.f_narrow(1, cache.len(), time)?;
+            cache.advance(time);
+            new
+        } else {
+            self.run(ids_bt, inputs, Some(cache))?
+        };
+        cache.keep(past);
+        Ok(hidden)
     }
 
     /// The output matrix applied to hidden states, in f32.
@@ -77,14 +138,13 @@ impl Model {
             Some(positions_bt) => self.rope.at(positions_bt)?,
             None => self.rope.range(start, time)?,
         };
-        let mut mask = inputs.mask.as_ref().map(Tensor::shallow_clone);
-        if mask.is_none() && start > 0 && time > 1 {
-            // Causal, but the first query stands behind `start` keys.
-            let ones = Tensor::f_ones([1, 1, time, start + time], (Kind::Bool, ids_bt.device()))?;
-            mask = Some(ones.f_tril(start)?);
-        }
-        let is_causal = mask.is_none() && time > 1;
-        let mut pass = Pass { angles, mask, is_causal, cache };
+        let device = ids_bt.device();
+        let full = View::full(inputs.mask.as_ref(), start, time, device)?;
+        let sliding = match self.config.sliding_window {
+            Some(window) if window < start + time => Some(full.windowed(window, start, time, device)?),
+            _ => None,
+        };
+        let mut pass = Pass { angles, full, sliding, cache };
         // `x_btd` is the residual stream without the last branch's output `delta`, which the next norm adds to it.
         let mut x_btd = Tensor::f_embedding(self.work(index::EMBED), ids_bt, -1, false, false)?;
         let mut delta: Option<Tensor> = None;
@@ -107,23 +167,53 @@ impl Model {
         let &[batch, time, _] = x_btd.size().as_slice() else {
             return Err(Error::Input(format!("hidden states have shape {:?}, expected [batch, time, width]", x_btd.size())));
         };
-        let qkv = self.project(layer, Target::Qkv, x_btd)?;
-        let (q_bhte, mut k_bgte, mut v_bgte) = pass.angles.split(&qkv, heads, groups)?;
+        let qkv = self.normalize_heads(layer, self.project(layer, Target::Qkv, x_btd)?)?;
+        let (q_bhte, mut k_bgse, mut v_bgse) = pass.angles.split(&qkv, heads, groups)?;
         if let Some(cache) = pass.cache.as_deref_mut() {
-            (k_bgte, v_bgte) = cache.append(layer, &k_bgte, &v_bgte)?;
+            (k_bgse, v_bgse) = cache.append(layer, &k_bgse, &v_bgse)?;
+        }
+        let view = match (&pass.sliding, config.layer_type(layer as i64)) {
+            (Some(sliding), LayerType::Sliding) => sliding,
+            _ => &pass.full,
+        };
+        if view.first_key > 0 {
+            let keys = k_bgse.size()[2] - view.first_key;
+            (k_bgse, v_bgse) = (k_bgse.f_narrow(2, view.first_key, keys)?, v_bgse.f_narrow(2, view.first_key, keys)?);
         }
         let mixed = Tensor::f_scaled_dot_product_attention(
             &q_bhte,
-            &k_bgte,
-            &v_bgte,
-            pass.mask.as_ref(),
+            &k_bgse,
+            &v_bgse,
+            view.mask.as_ref(),
             0.0,
-            pass.is_causal,
+            view.is_causal,
             None,
             heads != groups,
         )?;
         let mixed = mixed.f_transpose(1, 2)?.f_reshape([batch, time, heads * width])?;
         self.project(layer, Target::Output, &mixed)
+    }
+
+    /// Query and key `[b, t, (h + 2g) · e]` with each head normalized, where the layout has it; the value as it is.
+    fn normalize_heads(&self, layer: usize, qkv: Tensor) -> Result<Tensor> {
+        let extra = |which| self.extras.index(layer, which);
+        let (Some(q_norm), Some(k_norm)) = (extra(Extra::QNorm), extra(Extra::KNorm)) else { return Ok(qkv) };
+        let config = &self.config;
+        let (heads, groups) = (config.num_attention_heads, config.num_key_value_heads);
+        let (size, mut by_head) = (qkv.size(), qkv.size());
+        by_head.splice(2.., [heads + 2 * groups, config.head_dim]);
+        let parts = qkv.f_view(by_head.as_slice())?.f_split_with_sizes([heads, groups, groups], 2)?;
+        let [q, k, v] = parts.as_slice() else { return Err(Error::Input("query, key and value are not three".to_owned())) };
+        Ok(Tensor::f_cat(&[&self.norm(q, q_norm)?, &self.norm(k, k_norm)?, v], 2)?.f_view(size.as_slice())?)
+    }
+
+    /// RMSNorm over the last dimension.
+    fn norm(&self, x: &Tensor, which: usize) -> Result<Tensor> {
+        let (weight, eps) = (self.work(which), self.config.rms_norm_eps);
+        if self.is_cpu() {
+            return Ok(torch_ext::rms_norm(x, weight, eps)?);
+        }
+        Ok(x.f_rms_norm(weight.size().as_slice(), Some(weight), eps)?)
     }
 
     fn feed_forward(&self, layer: usize, x_btd: &Tensor) -> Result<Tensor> {
@@ -139,16 +229,11 @@ impl Model {
 
     /// The residual stream `x + delta`, and its norm.
     fn add_norm(&self, x: Tensor, delta: Option<Tensor>, which: usize) -> Result<(Tensor, Tensor)> {
-        let (weight, eps) = (self.work(which), self.config.rms_norm_eps);
         match delta {
-            Some(delta) if self.is_cpu() => Ok(torch_ext::add_rms_norm(&x, &delta, weight, eps)?),
-            None if self.is_cpu() => {
-                let normed = torch_ext::rms_norm(&x, weight, eps)?;
-                Ok((x, normed))
-            }
+            Some(delta) if self.is_cpu() => Ok(torch_ext::add_rms_norm(&x, &delta, self.work(which), self.config.rms_norm_eps)?),
             delta => {
                 let sum = delta.map_or(Ok(x.shallow_clone()), |delta| x.f_add(&delta))?;
-                let normed = sum.f_rms_norm([self.config.hidden_size], Some(weight), eps)?;
+                let normed = self.norm(&sum, which)?;
                 Ok((sum, normed))
             }
         }
@@ -159,9 +244,10 @@ impl Model {
         self.options.device == Device::Cpu
     }
 
-    /// A matrix product, with the adapter's share where one is attached.
+    /// A matrix product, with its bias and the adapter's share where there are such.
     fn project(&self, layer: usize, target: Target, x: &Tensor) -> Result<Tensor> {
-        let base = x.f_linear(self.work(index::layer(layer, target.index())), None::<&Tensor>)?;
+        let bias = self.extras.index(layer, target.bias()).map(|bias| self.work(bias));
+        let base = x.f_linear(self.work(index::layer(layer, target.index())), bias)?;
         match &self.adapter {
             None => Ok(base),
             Some(adapter) => adapter.add_to(base, x, layer, target),

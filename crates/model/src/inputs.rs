@@ -15,7 +15,8 @@ pub struct Inputs {
 
 impl Inputs {
     /// Rows that hold several documents: each token sees the earlier tokens of its own document only, and positions
-    /// begin at 0 in each. `segments_bt` (i64) numbers the document of each token; equal neighbours belong together.
+    /// begin at 0 in each. (With dynamic scaling, all documents of a row turn as the longest of them does.)
+    /// `segments_bt` (i64) numbers the document of each token; equal neighbours belong together.
     ///
     /// # Errors
     /// What libtorch refuses.
@@ -34,6 +35,15 @@ impl Inputs {
         let causal = index_t.f_unsqueeze(1)?.f_ge_tensor(&index_t.f_unsqueeze(0)?)?;
         let mask = same.f_logical_and(&causal)?.f_unsqueeze(1)?;
         Ok(Self { positions: Some(positions), mask: Some(mask) })
+    }
+
+    /// What belongs to `count` rows of the batch from row `start` on.
+    ///
+    /// # Errors
+    /// Rows that are not there.
+    pub fn rows(&self, start: i64, count: i64) -> Result<Self> {
+        let cut = |tensor: &Tensor| if tensor.size()[0] == 1 { Ok(tensor.shallow_clone()) } else { tensor.f_narrow(0, start, count) };
+        Ok(Self { positions: self.positions.as_ref().map(cut).transpose()?, mask: self.mask.as_ref().map(cut).transpose()? })
     }
 }
 

@@ -1,6 +1,7 @@
-//! Llama-family decoder in tch: config, attention, block, weights in HF names, adapters.
+//! One decoder in tch for the layouts of Llama, Qwen2, Qwen3 and Mistral: config, weights in HF names, adapters.
 //!
-//! - [`Config`]: the architecture, in the field names of a Hugging Face `config.json`.
+//! - [`Config`]: the architecture, in the field names of a Hugging Face `config.json`; [`ModelType`] lists the layouts,
+//!   [`RopeScaling`] what is done for long sequences. What is not computed here is refused by the name of its key.
 //! - [`Model`]: new, loaded from or saved to a Hugging Face model directory; [`Model::forward`], [`Model::loss`].
 //! - [`Param`]: weights in a fixed order, f32 masters with working copies in the compute type.
 //! - [`Grads`]: gradients summed over micro-batches.
@@ -15,19 +16,23 @@ mod cache;
 mod config;
 mod error;
 mod forward;
+mod hf;
 mod inputs;
 mod loss;
 mod mmap;
 mod model;
 mod params;
 mod rope;
+mod scaling;
 mod weights;
 
 pub use adapter::{LoraConfig, PROJECTIONS};
 pub use cache::KvCache;
-pub use config::{Config, Dtype, HfConfig, OneOrMany, RopeParameters};
+pub use config::{Config, Dtype, LayerType, ModelType};
 pub use error::{Error, Result};
+pub use hf::{HfConfig, OneOrMany, RopeParameters};
 pub use inputs::Inputs;
 pub use loss::{Grads, IGNORE, Loss};
 pub use model::{Model, Options};
 pub use params::{INIT_STD, Param, Part};
+pub use scaling::RopeScaling;

@@ -102,6 +102,21 @@ impl Grads {
         Ok(torch_ext::foreach_add(&self.tensors(), &grads.iter().collect::<Vec<_>>(), 1.0)?)
     }
 
+    /// Adds the gradients of other rows, which a replica of the same model has summed.
+    ///
+    /// # Errors
+    /// Gradients of another model.
+    pub fn add(&mut self, other: Self) -> Result<()> {
+        if self.sums.is_empty() {
+            self.sums = other.sums;
+            return Ok(());
+        }
+        if other.sums.is_empty() {
+            return Ok(());
+        }
+        Ok(torch_ext::foreach_add(&self.tensors(), &other.tensors(), 1.0)?)
+    }
+
     /// The sums, in the order of [`Model::trainable`]; empty before the first backward pass.
     pub fn tensors(&self) -> Vec<&Tensor> {
         self.sums.iter().collect()

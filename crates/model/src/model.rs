@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 use crate::adapter::Adapter;
 use crate::config::{Config, Dtype};
 use crate::error::{Error, Result};
-use crate::params::{self, Param};
+use crate::params::{self, Extras, Param};
 use crate::rope::Rope;
 use crate::weights::{self, Outgoing, Slot};
 
@@ -30,7 +30,7 @@ impl Options {
     }
 }
 
-/// A Llama-family decoder.
+/// A decoder of one of the layouts of [`crate::ModelType`].
 ///
 /// To train it: [`Model::loss`], [`crate::Grads`], an optimizer over [`Model::trainable`], then [`Model::refresh`].
 #[derive(Debug)]
@@ -38,6 +38,7 @@ pub struct Model {
     pub(crate) config: Config,
     pub(crate) options: Options,
     pub(crate) params: Vec<Param>,
+    pub(crate) extras: Extras,
     pub(crate) rope: Rope,
     pub(crate) adapter: Option<Adapter>,
 }
@@ -83,7 +84,24 @@ impl Model {
             })
             .collect::<Result<Vec<_>>>()?;
         let rope = Rope::new(&config, options.device)?;
-        Ok(Self { config, options: *options, params, rope, adapter: None })
+        let extras = Extras::new(&config);
+        Ok(Self { config, options: *options, params, extras, rope, adapter: None })
+    }
+
+    /// A model over the same memory with gradients of its own, to be used on another thread: it sees what an optimizer
+    /// does to the masters of this one, and each [`Model::refresh`] of it. Only one of them may be updated.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn replica(&self) -> Result<Self> {
+        Ok(Self {
+            config: self.config.clone(),
+            options: self.options,
+            params: self.params.iter().map(Param::replica).collect::<Result<_>>()?,
+            extras: self.extras,
+            rope: self.rope.replica(),
+            adapter: self.adapter.as_ref().map(Adapter::replica).transpose()?,
+        })
     }
 
     fn slots(&self) -> Vec<Slot<'_>> {

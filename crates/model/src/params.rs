@@ -26,7 +26,7 @@ pub struct Param {
     pub name: String,
     /// The weights that the optimizer updates, f32. (In a model that is not trainable: the working copy.)
     pub master: Tensor,
-    /// Whether weight decay applies: to matrices, not to norms.
+    /// Whether weight decay applies: to matrices, not to norms and biases.
     pub decay: bool,
     /// The Hugging Face tensors inside, in order of rows.
     pub parts: Vec<Part>,
@@ -42,6 +42,12 @@ impl Param {
         let work = work.f_set_requires_grad(trainable)?;
         let master = if trainable { master } else { work.shallow_clone() };
         Ok(Self { name, master, decay, parts, work })
+    }
+
+    /// The same memory, with gradients of its own.
+    pub(crate) fn replica(&self) -> Result<Self> {
+        let work = self.work.f_detach()?.f_set_requires_grad(self.work.requires_grad())?;
+        Ok(Self { name: self.name.clone(), master: self.master.shallow_clone(), decay: self.decay, parts: self.parts.clone(), work })
     }
 
     /// Whether `work` is a copy of another type, which [`crate::Model::refresh`] has to keep up to date.
@@ -90,17 +96,68 @@ pub(crate) mod index {
     }
 }
 
+/// A weight of a block that not every layout has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extra {
+    QkvBias,
+    OutputBias,
+    GateUpBias,
+    DownBias,
+    QNorm,
+    KNorm,
+}
+
+impl Extra {
+    const ALL: [Self; 6] = [Self::QkvBias, Self::OutputBias, Self::GateUpBias, Self::DownBias, Self::QNorm, Self::KNorm];
+
+    fn exists(self, config: &Config) -> bool {
+        match self {
+            Self::QkvBias => config.has_qkv_bias(),
+            Self::OutputBias => config.attention_bias,
+            Self::GateUpBias | Self::DownBias => config.mlp_bias,
+            Self::QNorm | Self::KNorm => config.has_qk_norm(),
+        }
+    }
+}
+
+/// Where those weights are: behind all others, layer by layer, so that the others have the same place in any layout.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Extras {
+    start: usize,
+    per_layer: usize,
+    offsets: [Option<usize>; 6],
+}
+
+impl Extras {
+    pub(crate) fn new(config: &Config) -> Self {
+        let mut per_layer = 0;
+        let offsets = Extra::ALL.map(|extra| {
+            let offset = extra.exists(config).then_some(per_layer);
+            per_layer += usize::from(offset.is_some());
+            offset
+        });
+        let head = usize::from(!config.tie_word_embeddings);
+        Self { start: index::final_norm(config.num_hidden_layers as usize) + 1 + head, per_layer, offsets }
+    }
+
+    /// The place of a weight, if the layout has it.
+    pub(crate) fn index(&self, layer: usize, extra: Extra) -> Option<usize> {
+        self.offsets[extra as usize].map(|offset| self.start + layer * self.per_layer + offset)
+    }
+}
+
 /// All parameters of a model, in order.
 pub(crate) fn specs(config: &Config) -> Vec<Spec> {
     let (d, i) = (config.hidden_size, config.intermediate_size);
-    let (q, kv) = (config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim);
+    let (q, kv) = config.widths();
     let single = |name: String, shape: Vec<i64>| Spec {
         parts: vec![Part { name: name.clone(), start: 0, rows: shape[0] }],
         name,
         shape,
         is_residual_output: false,
     };
-    let joined = |name: String, parts: &[(String, i64)]| {
+    // Columns of a matrix, none of a bias.
+    let joined = |name: String, parts: &[(String, i64)], columns: &[i64]| {
         let mut start = 0;
         let parts: Vec<Part> = parts
             .iter()
@@ -110,7 +167,7 @@ pub(crate) fn specs(config: &Config) -> Vec<Spec> {
                 part
             })
             .collect();
-        Spec { name, shape: vec![start, d], parts, is_residual_output: false }
+        Spec { name, shape: [&[start], columns].concat(), parts, is_residual_output: false }
     };
     let mut out = vec![single("model.embed_tokens.weight".to_owned(), vec![config.vocab_size, d])];
     for layer in 0..config.num_hidden_layers {
@@ -119,15 +176,34 @@ pub(crate) fn specs(config: &Config) -> Vec<Spec> {
         out.push(joined(
             name("self_attn.qkv_proj"),
             &[(name("self_attn.q_proj"), q), (name("self_attn.k_proj"), kv), (name("self_attn.v_proj"), kv)],
+            &[d],
         ));
         out.push(Spec { is_residual_output: true, ..single(name("self_attn.o_proj"), vec![d, q]) });
         out.push(single(name("post_attention_layernorm"), vec![d]));
-        out.push(joined(name("mlp.gate_up_proj"), &[(name("mlp.gate_proj"), i), (name("mlp.up_proj"), i)]));
+        out.push(joined(name("mlp.gate_up_proj"), &[(name("mlp.gate_proj"), i), (name("mlp.up_proj"), i)], &[d]));
         out.push(Spec { is_residual_output: true, ..single(name("mlp.down_proj"), vec![d, i]) });
     }
     out.push(single("model.norm.weight".to_owned(), vec![d]));
     if !config.tie_word_embeddings {
         out.push(single("lm_head.weight".to_owned(), vec![config.vocab_size, d]));
+    }
+    for layer in 0..config.num_hidden_layers {
+        let bias = |rest: &str| format!("model.layers.{layer}.{rest}.bias");
+        let norm = |rest: &str| format!("model.layers.{layer}.self_attn.{rest}.weight");
+        for extra in Extra::ALL.into_iter().filter(|extra| extra.exists(config)) {
+            out.push(match extra {
+                Extra::QkvBias => joined(
+                    bias("self_attn.qkv_proj"),
+                    &[(bias("self_attn.q_proj"), q), (bias("self_attn.k_proj"), kv), (bias("self_attn.v_proj"), kv)],
+                    &[],
+                ),
+                Extra::OutputBias => single(bias("self_attn.o_proj"), vec![d]),
+                Extra::GateUpBias => joined(bias("mlp.gate_up_proj"), &[(bias("mlp.gate_proj"), i), (bias("mlp.up_proj"), i)], &[]),
+                Extra::DownBias => single(bias("mlp.down_proj"), vec![d]),
+                Extra::QNorm => single(norm("q_norm"), vec![config.head_dim]),
+                Extra::KNorm => single(norm("k_norm"), vec![config.head_dim]),
+            });
+        }
     }
     out
 }
@@ -135,11 +211,12 @@ pub(crate) fn specs(config: &Config) -> Vec<Spec> {
 /// Standard deviation of new weights.
 pub const INIT_STD: f64 = 0.02;
 
-/// New values for one parameter: norms are 1, the rest is N(0, 0.02), and matrices that write into the residual stream
-/// are divided by sqrt(2 · layers) (Radford et al. 2019, section 2.3).
+/// New values for one parameter: norms are 1, biases 0, the rest is N(0, 0.02), and matrices that write into the residual
+/// stream are divided by sqrt(2 · layers) (Radford et al. 2019, section 2.3).
 pub(crate) fn init(spec: &Spec, config: &Config, seed: u64) -> Tensor {
     if spec.shape.len() == 1 {
-        return Tensor::ones(&spec.shape, (Kind::Float, Device::Cpu));
+        let options = (Kind::Float, Device::Cpu);
+        return if spec.name.ends_with(".bias") { Tensor::zeros(&spec.shape, options) } else { Tensor::ones(&spec.shape, options) };
     }
     let scale = if spec.is_residual_output { 1.0 / (2.0 * config.num_hidden_layers as f64).sqrt() } else { 1.0 };
     let columns = spec.shape[1];
@@ -214,15 +291,40 @@ mod tests {
 
     #[test]
     fn specs_cover_the_parameter_count_and_indices_fit() {
-        for tied in [true, false] {
-            let mut config = Config::llama(50, 32, 3, 4);
-            config.num_key_value_heads = 2;
-            config.tie_word_embeddings = tied;
-            let specs = specs(&config);
-            assert_eq!(specs.iter().map(|s| s.shape.iter().product::<i64>()).sum::<i64>(), config.num_params());
-            assert_eq!(specs[index::layer(2, index::DOWN)].name, "model.layers.2.mlp.down_proj.weight");
-            assert_eq!(specs[index::final_norm(3)].name, "model.norm.weight");
-            assert_eq!(specs[index::head(3, tied)].shape, [50, 32]);
+        use crate::config::ModelType;
+        for (model_type, bias) in [
+            (ModelType::Llama, false),
+            (ModelType::Llama, true),
+            (ModelType::Qwen2, false),
+            (ModelType::Qwen3, false),
+            (ModelType::Qwen3, true),
+            (ModelType::Mistral, false),
+        ] {
+            for tied in [true, false] {
+                let mut config = Config::llama(50, 32, 3, 4);
+                config.num_key_value_heads = 2;
+                config.tie_word_embeddings = tied;
+                config.model_type = model_type;
+                config.attention_bias = bias;
+                config.mlp_bias = bias && model_type == ModelType::Llama;
+                config.validate().unwrap();
+                let specs = specs(&config);
+                assert_eq!(specs.iter().map(|s| s.shape.iter().product::<i64>()).sum::<i64>(), config.num_params());
+                assert_eq!(specs[index::layer(2, index::DOWN)].name, "model.layers.2.mlp.down_proj.weight");
+                assert_eq!(specs[index::final_norm(3)].name, "model.norm.weight");
+                assert_eq!(specs[index::head(3, tied)].shape, [50, 32]);
+                let extras = Extras::new(&config);
+                for (extra, name) in [
+                    (Extra::QkvBias, "model.layers.2.self_attn.qkv_proj.bias"),
+                    (Extra::OutputBias, "model.layers.2.self_attn.o_proj.bias"),
+                    (Extra::GateUpBias, "model.layers.2.mlp.gate_up_proj.bias"),
+                    (Extra::DownBias, "model.layers.2.mlp.down_proj.bias"),
+                    (Extra::QNorm, "model.layers.2.self_attn.q_norm.weight"),
+                    (Extra::KNorm, "model.layers.2.self_attn.k_norm.weight"),
+                ] {
+                    assert_eq!(extras.index(2, extra), specs.iter().position(|spec| spec.name == name), "{name}");
+                }
+            }
         }
     }
 }

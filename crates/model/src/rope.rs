@@ -6,12 +6,25 @@ use tch::{Device, Kind, Tensor};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::scaling::{RopeScaling, frequencies};
 
 /// Cosines and sines for every position, f32.
 #[derive(Debug)]
 pub(crate) struct Rope {
     cos_te: Tensor,
     sin_te: Tensor,
+    dynamic: Option<Dynamic>,
+}
+
+/// What positions beyond the tables need: with dynamic scaling these depend on the length of the whole sequence.
+#[derive(Debug, Clone, Copy)]
+struct Dynamic {
+    theta: f64,
+    width: i64,
+    factor: f64,
+    /// Sequences up to here are not scaled, and in the tables.
+    original: i64,
+    longest: i64,
 }
 
 /// The rows of the tables for one input: `[t, e/2]`, or `[b · t, e/2]` when rows have positions of their own.
@@ -23,29 +36,81 @@ pub(crate) struct Angles {
 
 impl Rope {
     pub(crate) fn new(config: &Config, device: Device) -> Result<Self> {
-        let half = config.head_dim / 2;
-        let options = (Kind::Double, Device::Cpu);
-        let exponent = Tensor::f_arange(half, options)? * (2.0 / config.head_dim as f64);
-        let inverse = (exponent * -config.rope_theta.ln()).exp();
-        let angles = Tensor::f_arange(config.max_position_embeddings, options)?.f_outer(&inverse)?;
-        let finish = |table: Tensor| -> Result<Tensor> { Ok(table.f_to_kind(Kind::Float)?.f_to_device(device)?) };
-        Ok(Self { cos_te: finish(angles.cos())?, sin_te: finish(angles.sin())? })
+        let longest = config.max_position_embeddings;
+        let dynamic = match config.rope_scaling {
+            Some(RopeScaling::Dynamic { factor, original_max_position_embeddings: original }) => {
+                Some(Dynamic { theta: config.rope_theta, width: config.head_dim, factor, original, longest })
+            }
+            _ => None,
+        };
+        let (frequencies, scale) = frequencies(config);
+        let rows = dynamic.map_or(longest, |dynamic| dynamic.original);
+        let angles = Tensor::f_arange(rows, (Kind::Double, Device::Cpu))?.f_outer(&Tensor::from_slice(&frequencies))?;
+        let finish = |table: Tensor| -> Result<Tensor> { Ok(table.f_mul_scalar(scale)?.f_to_kind(Kind::Float)?.f_to_device(device)?) };
+        Ok(Self { cos_te: finish(angles.cos())?, sin_te: finish(angles.sin())?, dynamic })
+    }
+
+    /// The same tables.
+    pub(crate) fn replica(&self) -> Self {
+        Self { cos_te: self.cos_te.shallow_clone(), sin_te: self.sin_te.shallow_clone(), dynamic: self.dynamic }
     }
 
     /// Positions `start..start + length`, the same for every row.
     pub(crate) fn range(&self, start: i64, length: i64) -> Result<Angles> {
-        let available = self.cos_te.size()[0];
-        if start + length > available {
-            let length = start + length;
-            return Err(Error::Input(format!("a sequence of {length} tokens is longer than `max_position_embeddings` ({available})")));
+        let (end, available) = (start + length, self.cos_te.size()[0]);
+        if end <= available {
+            return Ok(Angles { cos: self.cos_te.f_narrow(0, start, length)?, sin: self.sin_te.f_narrow(0, start, length)? });
         }
-        Ok(Angles { cos: self.cos_te.f_narrow(0, start, length)?, sin: self.sin_te.f_narrow(0, start, length)? })
+        match self.dynamic {
+            Some(dynamic) if end <= dynamic.longest => {
+                let options = (Kind::Int64, self.cos_te.device());
+                dynamic.angles(&Tensor::f_arange_start(start, end, options)?.f_unsqueeze(0)?)
+            }
+            _ => Err(too_long(end, self.dynamic.map_or(available, |dynamic| dynamic.longest))),
+        }
     }
 
     /// The given positions `[b, t]` (i64), which must be below `max_position_embeddings`.
     pub(crate) fn at(&self, positions_bt: &Tensor) -> Result<Angles> {
+        if let Some(dynamic) = &self.dynamic {
+            let end = end_of(positions_bt)?;
+            if end > dynamic.longest {
+                return Err(too_long(end, dynamic.longest));
+            }
+            if end > dynamic.original {
+                return dynamic.angles(positions_bt);
+            }
+        }
         let flat = positions_bt.f_reshape([-1])?;
         Ok(Angles { cos: self.cos_te.f_index_select(0, &flat)?, sin: self.sin_te.f_index_select(0, &flat)? })
+    }
+}
+
+/// One more than the largest position; waits for the device.
+pub(crate) fn end_of(positions: &Tensor) -> Result<i64> {
+    if positions.numel() == 0 {
+        return Ok(0);
+    }
+    Ok(positions.f_max()?.f_int64_value(&[])? + 1)
+}
+
+fn too_long(length: i64, longest: i64) -> Error {
+    Error::Input(format!("a sequence of {length} tokens is longer than `max_position_embeddings` ({longest})"))
+}
+
+impl Dynamic {
+    /// Each row of `positions_bt` is a sequence that ends with its largest position. See [`RopeScaling::Dynamic`].
+    fn angles(&self, positions_bt: &Tensor) -> Result<Angles> {
+        let options = (Kind::Double, positions_bt.device());
+        let length_b =
+            positions_bt.f_amax([1i64].as_slice(), false)?.f_add_scalar(1)?.f_clamp_min(self.original)?.f_to_kind(Kind::Double)?;
+        let growth_b = (length_b * (self.factor / self.original as f64) - (self.factor - 1.0)).f_log()?;
+        let log_base_b = growth_b * (self.width as f64 / (self.width - 2) as f64) + self.theta.ln();
+        let exponents = Tensor::f_arange(self.width / 2, options)? * (-2.0 / self.width as f64);
+        let frequencies_bp = log_base_b.f_outer(&exponents)?.f_exp()?;
+        let angles_btp = positions_bt.f_to_kind(Kind::Double)?.f_unsqueeze(2)? * frequencies_bp.f_unsqueeze(1)?;
+        let finish = |table: Tensor| -> Result<Tensor> { Ok(table.f_to_kind(Kind::Float)?.f_reshape([-1, self.width / 2])?) };
+        Ok(Angles { cos: finish(angles_btp.f_cos()?)?, sin: finish(angles_btp.f_sin()?)? })
     }
 }
 
@@ -93,5 +158,23 @@ mod tests {
             }
         }
         assert!(rope.range(2046, 3).unwrap_err().to_string().contains("`max_position_embeddings` (2048)"));
+    }
+
+    #[test]
+    fn dynamic_rows_turn_with_their_own_length() {
+        let mut config = Config::llama(10, 32, 1, 4);
+        config.rope_scaling = Some(RopeScaling::Dynamic { factor: 4.0, original_max_position_embeddings: 8 });
+        config.max_position_embeddings = 32;
+        let rope = Rope::new(&config, Device::Cpu).unwrap();
+        let row = |last: i64| Tensor::arange_start(last - 5, last + 1, (Kind::Int64, Device::Cpu));
+        let both = rope.at(&Tensor::stack(&[row(5), row(19)], 0)).unwrap();
+        let (short, long) = (rope.range(0, 6).unwrap(), rope.range(14, 6).unwrap());
+        let alone = Tensor::cat(&[short.cos, long.cos], 0);
+        assert!((both.cos - alone).abs().max().double_value(&[]) < 1e-6);
+        // Continuous at the original length.
+        let (at, table) = (rope.dynamic.unwrap().angles(&row(7).unsqueeze(0)).unwrap(), rope.range(2, 6).unwrap());
+        assert!((at.sin - table.sin).abs().max().double_value(&[]) < 1e-6);
+        assert!(rope.range(30, 3).unwrap_err().to_string().contains("33 tokens is longer than `max_position_embeddings` (32)"));
+        assert!(rope.at(&row(32).unsqueeze(0)).is_err());
     }
 }

@@ -76,7 +76,10 @@ pub(crate) fn read_into(files: &[PathBuf], slots: &[Slot], rename: impl Fn(&str)
             }
             let tensor = Tensor::f_from_data_size(view.data(), &got, kind)?;
             tch::no_grad(|| slot.target.f_narrow(0, slot.start, slot.rows)?.f_copy_(&tensor))?;
-            filled.insert(slot.name);
+            if !filled.insert(slot.name) {
+                // In two shards: which one holds is not ours to say.
+                unexpected.push(format!("{file_name} (again)"));
+            }
         }
     }
     let missing: Vec<String> = slots.iter().filter(|slot| !filled.contains(slot.name)).map(|slot| slot.name.to_owned()).collect();

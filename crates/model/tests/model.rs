@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use model::{Config, Dtype, Error, Grads, Inputs, KvCache, LoraConfig, Model, Options};
+use model::{Config, Dtype, Error, Grads, Inputs, KvCache, LayerType, LoraConfig, Model, ModelType, Options, RopeScaling};
 use tch::{Device, Kind, Tensor};
 
 fn config() -> Config {
@@ -13,6 +13,36 @@ fn config() -> Config {
     config.max_position_embeddings = 64;
     config.eos_token_ids = vec![2];
     config
+}
+
+/// One of each layout, with names. Windows and original lengths are shorter than the sequences below.
+fn family() -> Vec<(&'static str, Config)> {
+    let base = config();
+    let mixed = vec![LayerType::Full, LayerType::Sliding];
+    let dynamic = RopeScaling::Dynamic { factor: 4.0, original_max_position_embeddings: 8 };
+    vec![
+        ("llama", base.clone()),
+        ("biases", Config { attention_bias: true, mlp_bias: true, ..base.clone() }),
+        ("dynamic", Config { rope_scaling: Some(dynamic), max_position_embeddings: 32, ..base.clone() }),
+        ("yarn", Config { rope_scaling: Some(RopeScaling::yarn(8.0, 8)), ..base.clone() }),
+        ("qwen2", Config { model_type: ModelType::Qwen2, sliding_window: Some(4), layer_types: mixed, ..base.clone() }),
+        ("qwen3", Config { model_type: ModelType::Qwen3, head_dim: 12, attention_bias: true, ..base.clone() }),
+        ("mistral", Config { model_type: ModelType::Mistral, sliding_window: Some(5), ..base }),
+    ]
+}
+
+/// A model whose norms and biases are not what they begin as, and whose weights are large enough to tell tokens apart.
+fn model_of(config: Config) -> Model {
+    let model = Model::new(config, 3, &Options::cpu()).unwrap();
+    for param in model.params() {
+        let wave = (Tensor::arange(param.numel(), (Kind::Float, Device::Cpu)) * 1.7).sin().view(param.master.size().as_slice());
+        if param.decay {
+            let _ = tch::no_grad(|| param.master.shallow_clone().g_mul_scalar_(6.0));
+        } else {
+            torch_ext::foreach_add(&[&param.master], &[&wave], 0.2).unwrap();
+        }
+    }
+    model
 }
 
 fn ids(rows: i64, time: i64) -> Tensor {
@@ -230,15 +260,198 @@ fn a_cache_gives_the_same_logits_in_any_pieces() {
 
 #[test]
 fn training_repeats_bit_for_bit() {
-    for compute in [Kind::Float, Kind::BFloat16] {
-        let run = || {
-            let model = Model::new(config(), 3, &Options { compute, ..Options::cpu() }).unwrap();
-            for _ in 0..3 {
-                nudge(&model, 0.05);
+    for (name, config) in family() {
+        for compute in [Kind::Float, Kind::BFloat16] {
+            let run = || {
+                let model = Model::new(config.clone(), 3, &Options { compute, ..Options::cpu() }).unwrap();
+                for _ in 0..3 {
+                    nudge(&model, 0.05);
+                }
+                model
+            };
+            let (a, b) = (run(), run());
+            assert!(a.params().iter().zip(b.params()).all(|(a, b)| a.master == b.master), "{name}");
+            let fresh = Model::new(config.clone(), 3, &Options { compute, ..Options::cpu() }).unwrap();
+            for (a, fresh) in a.params().iter().zip(fresh.params()) {
+                assert_ne!(a.master, fresh.master, "{name}: {} was not trained", a.name);
+                assert_eq!(a.decay, a.master.dim() == 2, "{name}: {}", a.name);
             }
-            model
-        };
-        let (a, b) = (run(), run());
-        assert!(a.params().iter().zip(b.params()).all(|(a, b)| a.master == b.master));
+        }
+    }
+}
+
+#[test]
+fn every_layout_reads_back_in_every_type_and_in_shards() {
+    for (name, config) in family() {
+        let dir = tempfile::tempdir().unwrap();
+        let model = model_of(config);
+        model.save(dir.path()).unwrap();
+        let single = dir.path().join("model.safetensors");
+        let exact = Tensor::read_safetensors(&single).unwrap();
+        for kind in [Kind::Float, Kind::Half, Kind::BFloat16] {
+            let tensors: Vec<(String, Tensor)> = exact.iter().map(|(name, tensor)| (name.clone(), tensor.to_kind(kind))).collect();
+            let (first, second) = tensors.split_at(tensors.len() / 3);
+            let mut map = String::new();
+            for (part, file) in [(first, "model-00001-of-00002.safetensors"), (second, "model-00002-of-00002.safetensors")] {
+                Tensor::write_safetensors(part, dir.path().join(file)).unwrap();
+                for (name, _) in part {
+                    map += &format!("{}\"{name}\": \"{file}\"", if map.is_empty() { "" } else { ", " });
+                }
+            }
+            let _ = std::fs::remove_file(&single);
+            std::fs::write(dir.path().join("model.safetensors.index.json"), format!("{{\"weight_map\": {{{map}}}}}")).unwrap();
+            let back = Model::load(dir.path(), &Options::cpu()).unwrap();
+            for (a, b) in back.params().iter().zip(model.params()) {
+                assert_eq!(a.master, b.master.to_kind(kind).to_kind(Kind::Float), "{name}: {} from {kind:?}", a.name);
+            }
+        }
+        // A tensor that both shards have.
+        let twice = Tensor::read_safetensors(dir.path().join("model-00002-of-00002.safetensors")).unwrap().swap_remove(0);
+        let path = dir.path().join("model-00001-of-00002.safetensors");
+        let mut tensors = Tensor::read_safetensors(&path).unwrap();
+        tensors.push(twice);
+        Tensor::write_safetensors(&tensors, &path).unwrap();
+        assert!(Model::load(dir.path(), &Options::cpu()).unwrap_err().to_string().contains("(again)"));
+    }
+}
+
+#[test]
+fn missing_biases_and_norms_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let qwen3 = Config { model_type: ModelType::Qwen3, ..config() };
+    Model::new(qwen3.clone(), 3, &Options::cpu()).unwrap().save(dir.path()).unwrap();
+    std::fs::write(dir.path().join("config.json"), config().to_json()).unwrap();
+    let text = Model::load(dir.path(), &Options::cpu()).unwrap_err().to_string();
+    assert!(
+        text.contains(r#"missing [], unexpected ["model.layers.0.self_attn.k_norm.weight", "model.layers.0.self_attn.q_norm.weight""#),
+        "{text}"
+    );
+    let qwen2 = Config { model_type: ModelType::Qwen2, ..config() };
+    std::fs::write(dir.path().join("config.json"), qwen2.to_json()).unwrap();
+    let text = Model::load(dir.path(), &Options::cpu()).unwrap_err().to_string();
+    assert!(text.contains(r#"missing ["model.layers.0.self_attn.q_proj.bias", "#), "{text}");
+}
+
+#[test]
+fn a_replica_gives_the_same_gradients() {
+    for (name, config) in family() {
+        let mut model = model_of(config);
+        for with_adapter in [false, true] {
+            if with_adapter {
+                model.attach_lora(&LoraConfig::all_linear(2, 4.0), 1).unwrap();
+            }
+            let other = model.replica().unwrap();
+            let gradients = |model: &Model| {
+                let all = ids(2, 14);
+                let loss = model.loss(&all.narrow(1, 0, 13), &all.narrow(1, 1, 13), &Inputs::default()).unwrap();
+                let mut grads = Grads::new();
+                grads.add_backward(model, &loss.sum).unwrap();
+                grads
+            };
+            let (own, others) = (gradients(&model), gradients(&other));
+            assert_eq!(own.tensors().len(), model.trainable().len());
+            assert!(own.tensors().iter().zip(others.tensors()).all(|(a, b)| **a == *b), "{name}");
+            nudge(&model, 0.01);
+            assert_eq!(max_diff(&logits(&model, &ids(1, 9)), &logits(&other, &ids(1, 9))), 0.0, "{name}: one memory");
+        }
+    }
+}
+
+#[test]
+fn adapters_train_and_merge_on_every_layout() {
+    for (name, config) in family() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut model = model_of(config.clone());
+        let before = logits(&model, &ids(2, 12));
+        model.attach_lora(&LoraConfig::all_linear(3, 6.0), 4).unwrap();
+        assert_eq!(max_diff(&logits(&model, &ids(2, 12)), &before), 0.0, "{name}");
+        for _ in 0..2 {
+            nudge(&model, 0.02);
+        }
+        let trained = logits(&model, &ids(2, 12));
+        assert!(max_diff(&trained, &before) > 1e-3, "{name}");
+        model.save_adapter(dir.path(), "base").unwrap();
+        let mut other = model_of(config);
+        other.load_adapter(dir.path()).unwrap();
+        assert!(other.merge_lora(&ids(2, 12)).unwrap() < 1e-4, "{name}");
+        assert!(max_diff(&logits(&other, &ids(2, 12)), &trained) < 1e-4, "{name}");
+    }
+}
+
+#[test]
+fn generation_with_a_cache_is_as_without() {
+    for (name, config) in family() {
+        let model = model_of(config);
+        let all = ids(2, 20);
+        let mut cache = KvCache::new(model.config(), 2, 20, Device::Cpu, Kind::Float).unwrap();
+        let mut end = 0;
+        for length in [3, 1, 2, 1, 6, 1, 1, 4, 1] {
+            let part = all.narrow(1, end, length);
+            let hidden = tch::no_grad(|| model.hidden_cached(&part, &Inputs::default(), &mut cache)).unwrap();
+            end += length;
+            let got = model.logits(&hidden).unwrap();
+            // With dynamic scaling a sequence's logits depend on how long it is by now.
+            let want = logits(&model, &all.narrow(1, 0, end)).narrow(1, end - length, length);
+            assert!(max_diff(&got, &want) < 1e-4, "{name} up to {end}: {}", max_diff(&got, &want));
+        }
+        assert_eq!((cache.len(), end), (20, 20));
+        assert!(model.hidden_cached(&all.narrow(1, 0, 1), &Inputs::default(), &mut cache).is_err(), "{name}: the cache is full");
+    }
+}
+
+/// Positions and mask of columns `start..end` when rows are padded on the left by `pads`, as the infer crate makes them.
+fn padded(pads: &[i64], start: i64, end: i64) -> Inputs {
+    let pads = Tensor::from_slice(pads).view([-1, 1]);
+    let columns = |from, to| Tensor::arange_start(from, to, (Kind::Int64, Device::Cpu));
+    let (queries, keys) = (columns(start, end), columns(0, end));
+    let positions = (&queries - &pads).clamp_min(0);
+    let causal = queries.view([-1, 1]).ge_tensor(&keys);
+    let itself = queries.view([-1, 1]).eq_tensor(&keys);
+    let real = keys.ge_tensor(&pads).view([-1, 1, 1, end]);
+    Inputs { positions: Some(positions), mask: Some(real.logical_and(&causal).logical_or(&itself)) }
+}
+
+#[test]
+fn padded_batches_are_as_each_row_alone() {
+    for (name, config) in family() {
+        let model = model_of(config);
+        let (all, pads) = (ids(3, 18), [0, 3, 11]);
+        let mut cache = KvCache::new(model.config(), 3, 18, Device::Cpu, Kind::Float).unwrap();
+        let mut rows = vec![0i64, 1, 2];
+        let mut end = 0;
+        for length in [12, 1, 1, 2, 1, 1] {
+            let here: Vec<i64> = rows.iter().map(|row| pads[*row as usize]).collect();
+            let index = Tensor::from_slice(&rows);
+            let part = all.index_select(0, &index).narrow(1, end, length);
+            let inputs = padded(&here, end, end + length);
+            let hidden = tch::no_grad(|| model.hidden_cached(&part, &inputs, &mut cache)).unwrap();
+            end += length;
+            let got = model.logits(&hidden).unwrap().select(1, length - 1);
+            for (i, row) in rows.iter().enumerate() {
+                let pad = pads[*row as usize];
+                let alone = all.narrow(0, *row, 1).narrow(1, pad, end - pad);
+                let want = logits(&model, &alone).select(1, end - pad - 1);
+                let difference = max_diff(&got.narrow(0, i as i64, 1), &want);
+                assert!(difference < 1e-4, "{name}, row {row} up to {end}: {difference}");
+            }
+            if end == 14 {
+                rows = vec![2, 0];
+                cache.select_rows(&Tensor::from_slice(&[2i64, 0])).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn packed_documents_are_as_if_alone_in_every_layout() {
+    for (name, config) in family() {
+        let model = model_of(config);
+        // Up to 8 tokens: with dynamic scaling, documents of a row would share the length of the longest.
+        let (first, second) = (ids(1, 6), ids(1, 8).flip([1]));
+        let segments = Tensor::from_slice(&[[0i64; 6].as_slice(), &[1; 8]].concat()).view([1, 14]);
+        let inputs = Inputs::documents(&segments).unwrap();
+        let together = tch::no_grad(|| model.forward(&Tensor::cat(&[&first, &second], 1), &inputs)).unwrap();
+        assert!(max_diff(&together.narrow(1, 0, 6), &logits(&model, &first)) < 1e-4, "{name}");
+        assert!(max_diff(&together.narrow(1, 6, 8), &logits(&model, &second)) < 1e-4, "{name}");
     }
 }

@@ -130,7 +130,7 @@ impl Config {
 
     /// The keys that change the weights, as they stand.
     pub fn recipe(&self) -> serde_json::Map<String, serde_json::Value> {
-        recipe(self, &NOT_RECIPE)
+        recipe(self, NOT_RECIPE)
     }
 }
 

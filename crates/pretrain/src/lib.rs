@@ -233,7 +233,7 @@ fn summary(task: &Pretraining, session: &Session, outcome: &Outcome) -> String {
         text += &format!(", training loss {loss:.3}");
     }
     for (name, value) in &outcome.scores {
-        text += &format!(", {} {value:.3}", name.replace('/', " ").replace('_', " "));
+        text += &format!(", {} {value:.3}", name.replace(['/', '_'], " "));
     }
     text
 }

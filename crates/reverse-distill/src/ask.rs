@@ -27,7 +27,7 @@ pub enum Asker {
         /// The client.
         client: Box<OpenAi>,
         /// What it is asked.
-        prompt: Prompt,
+        prompt: Box<Prompt>,
         /// What it may cost.
         budget: Budget,
     },
@@ -96,7 +96,7 @@ impl Asker {
             max_requests: share(config.budget.max_requests, spent.requests),
             max_tokens: share(config.budget.max_tokens, spent.tokens),
         };
-        Ok(Asker::OpenAi { client: Box::new(client), prompt: prompt(ctx, config)?, budget: Budget::new(caps, spent) })
+        Ok(Asker::OpenAi { client: Box::new(client), prompt: Box::new(prompt(ctx, config)?), budget: Budget::new(caps, spent) })
     }
 
     /// What was charged over all runs.

@@ -195,7 +195,7 @@ pub fn run(ctx: &StageContext, config: &Config, env: &dyn Fn(&str) -> Option<Str
         let result = match why(&manifest, &shard.unit, &key, ctx.force) {
             None => work.remember(&manifest, &shard.unit).map(|()| skipped += 1),
             Some(_) if ctx.limit.is_some_and(|limit| done >= limit) => break,
-            Some(why) => work.unit(&mut manifest, shard, key.clone(), (batch, index), why).map(|()| done += 1),
+            Some(why) => work.unit(&mut manifest, shard, key, (batch, index), why).map(|()| done += 1),
         };
         match result {
             Ok(()) => chain = key.input_digest,

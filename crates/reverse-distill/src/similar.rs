@@ -19,11 +19,8 @@ pub fn content_key(question: &str) -> String {
     let mut han = String::new();
     for unit in corpus::units(&folded) {
         match unit.kind {
-            UnitKind::Cjk => {
-                if !unit.text.chars().all(|c| FUNCTION_CHARS.contains(c)) {
-                    han.push_str(unit.text);
-                }
-            }
+            UnitKind::Cjk if unit.text.chars().all(|c| FUNCTION_CHARS.contains(c)) => {}
+            UnitKind::Cjk => han.push_str(unit.text),
             _ if !FUNCTION_WORDS.contains(&unit.text) => words.push(unit.text),
             _ => {}
         }

@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn definitions_keep_to_their_share() {
         let make = |i: usize| Candidate {
-            rule: if i % 2 == 0 { "en-definition".into() } else { "en-relation".into() },
+            rule: if i.is_multiple_of(2) { "en-definition".into() } else { "en-relation".into() },
             ..Candidate::for_tests(&i.to_string(), "q", "a")
         };
         let kept: Vec<Candidate> = (0..40).map(make).collect();

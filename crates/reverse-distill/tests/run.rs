@@ -1,4 +1,5 @@
 //! The stage in a temporary run: what it writes, what it keeps out, what it skips, what it asks.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};

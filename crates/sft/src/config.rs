@@ -155,7 +155,7 @@ impl Config {
 
     /// The keys that change the weights, as they stand.
     pub fn recipe(&self) -> serde_json::Map<String, serde_json::Value> {
-        let mut map = recipe(self, &NOT_RECIPE);
+        let mut map = recipe(self, NOT_RECIPE);
         if self.method == Method::Full {
             map.remove("lora");
         }

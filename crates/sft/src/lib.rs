@@ -41,7 +41,7 @@ use stage::{ConfigProblem, DryRun, DryUnit, Report, Stage, StageContext, StageEr
 use text::Tokenizer;
 use train::batch::BatchPlan;
 use train::compute::Compute;
-use train::session::{ADAPTER_SCHEMA, MODEL_SCHEMA, Request, Session};
+use train::session::{ADAPTER_SCHEMA, FinishedDir, MODEL_SCHEMA, Request, Session};
 use train::source::{BaseModel, tokenizer_dir};
 use train::trainer::{LoopSettings, Outcome, Task};
 
@@ -234,7 +234,7 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, Error> {
             Ok(())
         }
     };
-    let model_output: (&str, PathBuf, &dyn Fn(&Path) -> train::Result<()>) = (MODEL_SCHEMA, ctx.stage_dir.model(), &write_model);
+    let model_output: FinishedDir<'_> = (MODEL_SCHEMA, ctx.stage_dir.model(), &write_model);
     let outputs = match config.method {
         Method::Full => vec![model_output],
         Method::Lora => vec![(ADAPTER_SCHEMA, adapter_dir.clone(), &write_adapter as _), model_output],

@@ -109,7 +109,7 @@ struct Plain {
 impl Plain {
     fn print(&self, position: u64) {
         let secs = self.start.elapsed().as_secs_f64();
-        eprint_line(&format!("{} {position}/{} {} {secs:.0}s {}", self.prefix, self.total, self.unit, self.message).trim_end().to_owned());
+        eprint_line(format!("{} {position}/{} {} {secs:.0}s {}", self.prefix, self.total, self.unit, self.message).trim_end());
     }
 }
 

@@ -54,6 +54,7 @@ pub fn install(token: &CancelToken) -> std::io::Result<()> {
         for _ in signals.forever() {
             token.cancel();
             if first.get_or_insert_with(Instant::now).elapsed() >= SAME_REQUEST {
+                #[expect(clippy::exit, reason = "the person asked a second time: not even the work in hand is finished")]
                 std::process::exit(130);
             }
         }

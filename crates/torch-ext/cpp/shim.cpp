@@ -13,6 +13,9 @@
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
 #include <dlfcn.h>
+#ifdef __linux__
+#include <malloc.h>
+#endif
 
 namespace {
 
@@ -106,6 +109,13 @@ char* jl_set_deterministic(int on) {
 }
 
 int jl_set_flush_denormal(int on) { return at::Context::setFlushDenormal(on != 0); }
+
+void jl_keep_memory() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);  // the most that glibc takes
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+#endif
+}
 
 int jl_load_cuda(char** message) {
   // From this object, so that the executable's RUNPATH and LD_LIBRARY_PATH are searched.

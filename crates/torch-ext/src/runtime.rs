@@ -66,6 +66,13 @@ pub fn set_flush_denormal(on: bool) -> bool {
     unsafe { ffi::jl_set_flush_denormal(on.into()) != 0 }
 }
 
+/// Tells glibc's allocator to keep freed memory for the next tensors, instead of giving large blocks back to the system and
+/// getting them again, zeroed page by page, at every step. The process then holds what it needed at most.
+pub fn keep_memory() {
+    // SAFETY: a plain call.
+    unsafe { ffi::jl_keep_memory() }
+}
+
 /// The state of libtorch's CPU random generator: a tensor of bytes.
 ///
 /// # Errors

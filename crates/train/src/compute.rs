@@ -47,6 +47,9 @@ impl Compute {
         };
         let threads = if threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { threads };
         torch_ext::set_num_threads(threads);
+        if device == Device::Cpu {
+            torch_ext::keep_memory();
+        }
         Ok(Self { device, kind, threads })
     }
 

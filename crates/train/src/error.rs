@@ -113,6 +113,15 @@ pub enum Error {
         /// Steps done.
         step: u64,
     },
+    /// A thread for part of the rows could not be started.
+    #[error("cannot start a thread for training")]
+    Thread {
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// A thread for part of the rows ended, which it never should; its last words are on stderr.
+    #[error("a training thread ended early")]
+    ThreadEnded,
     /// A device that this machine does not have.
     #[error("`device` is `{wanted}`, but {problem}")]
     Device {

@@ -6,6 +6,7 @@
 //! - [`samples`]: the training rows of a split, in memory.
 //! - [`optimizer`]: master weights, gradients, AdamW moments.
 //! - [`trainer`]: the loop.
+//! - `replicas`: gradients of a step on several CPU threads.
 //! - [`checkpoint`]: directories to resume from, written whole or not at all.
 //! - [`lineage`]: what was trained on what, and what to do when the data or the recipe changed.
 //! - [`settings`]: hyperparameters that all training stages share; [`source`]: where models and batches come from.
@@ -29,6 +30,7 @@ pub mod muon;
 pub mod observe;
 pub mod optimizer;
 pub mod order;
+mod replicas;
 pub mod samples;
 pub mod schedule;
 pub mod session;

@@ -14,6 +14,7 @@ use model::Param;
 use tch::Tensor;
 
 use crate::Result;
+use crate::replicas::Work;
 
 /// Coefficients of the quintic, chosen for fast growth of small singular values.
 const QUINTIC: [f64; 3] = [3.4445, -4.7750, 2.0315];
@@ -53,38 +54,61 @@ pub fn orthogonalize(g_nrc: &Tensor) -> Result<Tensor> {
     if tall { Ok(x_nrc.f_transpose(1, 2)?) } else { Ok(x_nrc) }
 }
 
-/// One step on the masters of `params`, which are those that [`applies`] to.
+/// A matrix and what its update needs; the tensors share memory with those of the model and the optimizer.
+struct Matrix {
+    master: Tensor,
+    grad: Tensor,
+    buffer: Tensor,
+}
+
+/// One step on the masters of `params`, which are those that [`applies`] to, as at most `parts` pieces of work that do not
+/// depend on each other and are about equally large.
 ///
 /// `grads` and `buffers` (the running means of gradients) are in the order of `params`. Joined projections are taken apart,
 /// since each is a matrix of its own. The update of a matrix is scaled by `sqrt(max(1, rows / columns))`.
 ///
 /// # Errors
 /// What libtorch refuses.
-pub fn step(params: &[&Param], grads: &[&Tensor], buffers: &[&Tensor], step: u64, lr: f64) -> Result<()> {
+pub(crate) fn updates(params: &[&Param], grads: &[&Tensor], buffers: &[&Tensor], step: u64, lr: f64, parts: usize) -> Result<Vec<Work>> {
+    let mut by_shape: BTreeMap<[i64; 2], Vec<Matrix>> = BTreeMap::new();
+    for ((param, grad), buffer) in params.iter().zip(grads).zip(buffers) {
+        for part in &param.parts {
+            let cut = |tensor: &Tensor| tensor.f_narrow(0, part.start, part.rows);
+            let matrix = Matrix { master: cut(&param.master)?, grad: cut(grad)?, buffer: cut(buffer)? };
+            by_shape.entry([part.rows, param.master.size()[1]]).or_default().push(matrix);
+        }
+    }
+    let mut pieces: Vec<Vec<([i64; 2], Vec<Matrix>)>> = (0..parts.max(1)).map(|_| Vec::new()).collect();
+    for (shape, mut matrices) in by_shape {
+        for (i, piece) in pieces.iter_mut().enumerate() {
+            let left = parts.max(1) - i;
+            let own = matrices.drain(..matrices.len().div_ceil(left)).collect();
+            piece.push((shape, own));
+        }
+    }
     let beta = momentum(step);
-    tch::no_grad(|| {
-        let mut by_shape: BTreeMap<[i64; 2], (Vec<Tensor>, Vec<Tensor>)> = BTreeMap::new();
-        for ((param, grad), buffer) in params.iter().zip(grads).zip(buffers) {
-            let mut buffer = buffer.shallow_clone();
-            let _ = buffer.f_lerp_(grad, 1.0 - beta)?;
-            // Nesterov: look one step ahead.
-            let ahead = grad.f_lerp(&buffer, beta)?;
-            let columns = param.master.size()[1];
-            for part in &param.parts {
-                let entry = by_shape.entry([part.rows, columns]).or_default();
-                entry.0.push(ahead.f_narrow(0, part.start, part.rows)?);
-                entry.1.push(param.master.f_narrow(0, part.start, part.rows)?);
-            }
-        }
-        for ([rows, columns], (updates, masters)) in by_shape {
-            let update_nrc = orthogonalize(&Tensor::f_stack(&updates, 0)?)?;
-            let scale = lr * (rows as f64 / columns as f64).max(1.0).sqrt();
-            let deltas: Vec<Tensor> = update_nrc.f_unbind(0)?;
-            let (masters, deltas): (Vec<&Tensor>, Vec<&Tensor>) = (masters.iter().collect(), deltas.iter().collect());
-            torch_ext::foreach_add(&masters, &deltas, -scale)?;
-        }
-        Ok(())
-    })
+    let work = |piece: Vec<([i64; 2], Vec<Matrix>)>| -> Work {
+        Box::new(move || tch::no_grad(|| piece.into_iter().try_for_each(|(shape, matrices)| update(shape, matrices, beta, lr))))
+    };
+    Ok(pieces.into_iter().map(work).collect())
+}
+
+/// Updates matrices of one shape.
+fn update([rows, columns]: [i64; 2], matrices: Vec<Matrix>, beta: f64, lr: f64) -> Result<()> {
+    let mut ahead = Vec::new();
+    for matrix in &matrices {
+        let mut buffer = matrix.buffer.shallow_clone();
+        let _ = buffer.f_lerp_(&matrix.grad, 1.0 - beta)?;
+        // Nesterov: look one step ahead.
+        ahead.push(matrix.grad.f_lerp(&buffer, beta)?);
+    }
+    if ahead.is_empty() {
+        return Ok(());
+    }
+    let deltas: Vec<Tensor> = orthogonalize(&Tensor::f_stack(&ahead, 0)?)?.f_unbind(0)?;
+    let masters: Vec<&Tensor> = matrices.iter().map(|matrix| &matrix.master).collect();
+    let scale = lr * (rows as f64 / columns as f64).max(1.0).sqrt();
+    Ok(torch_ext::foreach_add(&masters, &deltas.iter().collect::<Vec<_>>(), -scale)?)
 }
 
 #[cfg(test)]
@@ -116,7 +140,9 @@ mod tests {
         let grads: Vec<Tensor> = params.iter().map(|p| Tensor::randn_like(&p.master)).collect();
         let buffers: Vec<Tensor> = params.iter().map(|p| p.master.zeros_like()).collect();
         let before: Vec<Tensor> = params.iter().map(|p| p.master.detach().copy()).collect();
-        step(&params, &grads.iter().collect::<Vec<_>>(), &buffers.iter().collect::<Vec<_>>(), 1, 0.1).unwrap();
+        let work = updates(&params, &grads.iter().collect::<Vec<_>>(), &buffers.iter().collect::<Vec<_>>(), 1, 0.1, 3).unwrap();
+        assert_eq!(work.len(), 3);
+        work.into_iter().for_each(|piece| piece().unwrap());
         for ((param, before), grad) in params.iter().zip(&before).zip(&grads) {
             for part in &param.parts {
                 let cut = |t: &Tensor| t.narrow(0, part.start, part.rows);

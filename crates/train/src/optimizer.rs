@@ -13,6 +13,7 @@ use safetensors::{SafeTensors, serialize};
 use tch::{Kind, Tensor};
 use torch_ext::AdamW;
 
+use crate::replicas::Replicas;
 use crate::{Error, Result, muon};
 
 /// AdamW settings that stay the same over all steps.
@@ -77,7 +78,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// What libtorch refuses.
-    pub fn step(&mut self, model: &Model, grads: &Grads, norm: &Tensor, step: u64, lr: f64) -> Result<()> {
+    pub(crate) fn step(&mut self, model: &Model, grads: &Grads, norm: &Tensor, step: u64, lr: f64, replicas: &Replicas) -> Result<()> {
         let (params, grads) = (model.trainable(), grads.tensors());
         let count = torch_ext::step_tensor(step as i64, model.device());
         let scale = match self.config.clip_norm {
@@ -99,7 +100,7 @@ impl Optimizer {
             let matrices: Vec<_> = self.muon.iter().map(|&i| &params[i]).collect();
             let grads: Vec<&Tensor> = self.muon.iter().map(|&i| grads[i]).collect();
             let buffers: Vec<&Tensor> = self.muon.iter().map(|&i| &self.exp_avgs[i]).collect();
-            muon::step(&matrices, &grads, &buffers, step, lr * ratio)?;
+            replicas.run(muon::updates(&matrices, &grads, &buffers, step, lr * ratio, replicas.parts())?)?;
         }
         Ok(model.refresh()?)
     }
@@ -206,7 +207,7 @@ mod tests {
             let before: Vec<Vec<f32>> = model.trainable().iter().map(|p| values(&p.master)).collect();
             let grads = grads(&model);
             let mut optimizer = Optimizer::new(&model, OptimizerConfig { clip_norm: None, ..CONFIG });
-            optimizer.step(&model, &grads, &grads.norm().unwrap(), 1, 0.01).unwrap();
+            optimizer.step(&model, &grads, &grads.norm().unwrap(), 1, 0.01, &Replicas::start(&model, 1).unwrap()).unwrap();
             for ((param, old), grad) in model.trainable().iter().zip(&before).zip(grads.tensors()) {
                 let shrink = if param.decay { 1.0 - 0.01 * 0.1 } else { 1.0 };
                 for ((new, old), g) in values(&param.master).iter().zip(old).zip(values(grad)) {
@@ -225,7 +226,7 @@ mod tests {
             let grads = grads(&model);
             let norm = grads.norm().unwrap();
             let mut optimizer = Optimizer::new(&model, OptimizerConfig { clip_norm: Some(limit), ..CONFIG });
-            optimizer.step(&model, &grads, &norm, 1, 0.0).unwrap();
+            optimizer.step(&model, &grads, &norm, 1, 0.0, &Replicas::start(&model, 1).unwrap()).unwrap();
             // The first moment is (1 - beta1) times the clipped gradient.
             let refs: Vec<&Tensor> = optimizer.exp_avgs.iter().collect();
             let kept = f64::try_from(torch_ext::foreach_norm(&refs).unwrap()).unwrap() / 0.1;
@@ -248,7 +249,7 @@ mod tests {
         let (mut oa, mut ob) = (Optimizer::new(&a, config), Optimizer::new(&b, config));
         let train = |model: &Model, optimizer: &mut Optimizer, step| {
             let grads = grads(model);
-            optimizer.step(model, &grads, &grads.norm().unwrap(), step, 0.01).unwrap();
+            optimizer.step(model, &grads, &grads.norm().unwrap(), step, 0.01, &Replicas::start(model, 1).unwrap()).unwrap();
         };
         train(&a, &mut oa, 1);
         oa.save(&a, &path).unwrap();

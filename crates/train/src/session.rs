@@ -26,6 +26,9 @@ pub const MODEL_SCHEMA: &str = "hf-model";
 /// Schema name of adapter files in a manifest.
 pub const ADAPTER_SCHEMA: &str = "peft-adapter";
 
+/// A directory to be put in place: schema name, final path, and what fills a staged directory.
+pub type FinishedDir<'a> = (&'a str, PathBuf, &'a dyn Fn(&Path) -> Result<()>);
+
 /// What a stage wants trained, in final types.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -198,7 +201,7 @@ impl Session {
     pub fn commit(
         &self,
         dir: &StageDir,
-        outputs: &[(&str, PathBuf, &dyn Fn(&Path) -> Result<()>)],
+        outputs: &[FinishedDir<'_>],
         counts: BTreeMap<String, u64>,
         rejected: Vec<OutputFile>,
         wall_secs: f64,

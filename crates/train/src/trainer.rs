@@ -12,6 +12,7 @@ use tch::{Kind, Tensor};
 use crate::checkpoint::{Checkpoints, State, tensors_path};
 use crate::lineage::{Lineage, Phase};
 use crate::optimizer::{Optimizer, zero_gradients};
+use crate::replicas::Replicas;
 use crate::schedule::Schedule;
 use crate::{Error, Result};
 
@@ -24,6 +25,17 @@ pub struct Micro {
     pub targets: Tensor,
     /// Positions and mask.
     pub inputs: Inputs,
+}
+
+impl Micro {
+    /// `count` of its rows, from row `start` on.
+    ///
+    /// # Errors
+    /// Rows that are not there.
+    pub fn rows(&self, start: i64, count: i64) -> Result<Self> {
+        let cut = |tensor: &Tensor| tensor.f_narrow(0, start, count);
+        Ok(Self { ids: cut(&self.ids)?, targets: cut(&self.targets)?, inputs: self.inputs.rows(start, count)? })
+    }
 }
 
 /// The rows of one optimizer step.
@@ -154,13 +166,14 @@ impl<T: Task> Trainer<'_, T> {
     pub fn run(&mut self) -> Result<Outcome> {
         let total = self.state.lineage.total_steps();
         let first = self.state.step;
+        let replicas = Replicas::start(self.task.model(), self.state.threads)?;
         let (mut window, mut whole) = (Window::default(), Window::default());
         let mut outcome = Outcome { complete: true, steps: 0, targets: 0, tokens_per_sec: 0.0, last_loss: None, scores: Vec::new() };
         let mut without_gradient: Option<Vec<usize>> = None;
         while self.state.step < total {
             let started = Instant::now();
             let step = self.state.step;
-            let result = self.step(step, &mut without_gradient)?;
+            let result = self.step(step, &replicas, &mut without_gradient)?;
             self.state.step += 1;
             outcome.targets += result.targets;
             for w in [&mut window, &mut whole] {
@@ -190,18 +203,18 @@ impl<T: Task> Trainer<'_, T> {
                 break;
             }
             if !last && self.settings.eval_every.is_some_and(|every| done.is_multiple_of(every)) {
-                self.evaluate()?;
+                self.evaluate(&replicas)?;
             }
         }
         outcome.steps = self.state.step - first;
         outcome.tokens_per_sec = rate(&whole);
         if outcome.complete {
-            outcome.scores = self.evaluate()?;
+            outcome.scores = self.evaluate(&replicas)?;
         }
         Ok(outcome)
     }
 
-    fn step(&mut self, step: u64, without_gradient: &mut Option<Vec<usize>>) -> Result<StepResult> {
+    fn step(&mut self, step: u64, replicas: &Replicas, without_gradient: &mut Option<Vec<usize>>) -> Result<StepResult> {
         let lineage = &self.state.lineage;
         let phase = &lineage.phases[lineage.phase_of(step)];
         let step_in_phase = step - phase.first_step;
@@ -209,11 +222,8 @@ impl<T: Task> Trainer<'_, T> {
         let model = self.task.model();
         let mut grads = Grads::new();
         let mut loss = Tensor::zeros([], (Kind::Float, model.device()));
-        for micro in &batch.micro {
-            // Divided by the targets of the whole step, so that accumulation changes nothing but rounding.
-            let part = model.loss(&micro.ids, &micro.targets, &micro.inputs)?.sum / batch.targets.max(1) as f64;
-            grads.add_backward(model, &part)?;
-            loss += part.detach();
+        for micro in batch.micro {
+            loss += replicas.add_gradients(model, micro, batch.targets, &mut grads)?;
         }
         let norm = grads.norm()?;
         // The one place where the host waits for a GPU.
@@ -228,7 +238,7 @@ impl<T: Task> Trainer<'_, T> {
         }
         let schedule = self.settings.schedule.scaled(phase.steps, lineage.phases[0].steps);
         let lr = self.settings.learning_rate * schedule.multiplier(step_in_phase, phase.steps);
-        self.optimizer.step(model, &grads, &norm, step + 1, lr)?;
+        self.optimizer.step(model, &grads, &norm, step + 1, lr, replicas)?;
         self.state.rows_seen += batch.rows.len() as u64;
         Ok(StepResult { loss: values[0], grad_norm: values[1], lr, targets: batch.targets, tokens: batch.tokens })
     }
@@ -278,8 +288,8 @@ impl<T: Task> Trainer<'_, T> {
         Ok(())
     }
 
-    fn evaluate(&mut self) -> Result<Vec<(&'static str, f64)>> {
-        let scores = tch::no_grad(|| self.task.evaluate())?;
+    fn evaluate(&mut self, replicas: &Replicas) -> Result<Vec<(&'static str, f64)>> {
+        let scores = replicas.alone(|| tch::no_grad(|| self.task.evaluate()))?;
         if !scores.is_empty() {
             self.observer.scalars(self.state.step, &scores)?;
         }

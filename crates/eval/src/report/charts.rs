@@ -152,9 +152,9 @@ pub fn curves(title: &str, x_label: &str, y_label: &str, lines: &[Line]) -> Stri
         }
         let _ = write!(svg, "<path class=\"line c{}{}\" d=\"{d}\"/>", line.series % COLOURS, if line.dashed { " dashed" } else { "" });
     }
-    let _ = write!(
+    let _ = writeln!(
         svg,
-        "<text class=\"label\" x=\"{LEFT}\" y=\"14\">{}</text><text class=\"label\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text></svg>\n",
+        "<text class=\"label\" x=\"{LEFT}\" y=\"14\">{}</text><text class=\"label\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text></svg>",
         escape(y_label),
         WIDTH - RIGHT,
         HEIGHT - 6.0,

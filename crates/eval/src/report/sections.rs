@@ -302,9 +302,9 @@ pub(super) fn losses(facts: &Facts<'_>) -> String {
                 );
             }
         }
-        let _ = write!(
+        let _ = writeln!(
             body,
-            "<h3>{title}</h3><p>{}</p><div class=\"legend\">{names}<span><i class=\"drawn\"></i>training</span><span><i class=\"dashed\"></i>validation</span></div><div class=\"chart\">{}</div>\n",
+            "<h3>{title}</h3><p>{}</p><div class=\"legend\">{names}<span><i class=\"drawn\"></i>training</span><span><i class=\"dashed\"></i>validation</span></div><div class=\"chart\">{}</div>",
             said.trim_end(),
             curves(&format!("{title} loss over steps"), "optimizer steps", "loss in nats a token", &lines)
         );

@@ -10,7 +10,7 @@ use tch::{Kind, Tensor};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::params::{self, Param, Part, index};
+use crate::params::{self, Extra, Param, Part, index};
 
 /// The Hugging Face projections that can be adapted, in the order of computation.
 pub const PROJECTIONS: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
@@ -84,6 +84,16 @@ impl Target {
         }
     }
 
+    /// Its bias, which layouts may have.
+    pub(crate) fn bias(self) -> Extra {
+        match self {
+            Self::Qkv => Extra::QkvBias,
+            Self::Output => Extra::OutputBias,
+            Self::GateUp => Extra::GateUpBias,
+            Self::Down => Extra::DownBias,
+        }
+    }
+
     /// Its parts: positions in [`PROJECTIONS`].
     fn projections(self) -> std::ops::Range<usize> {
         match self {
@@ -108,7 +118,7 @@ impl Target {
 /// Width of the input and output of each of [`PROJECTIONS`].
 fn widths(config: &Config, projection: usize) -> (i64, i64) {
     let (d, i) = (config.hidden_size, config.intermediate_size);
-    let (q, kv) = (config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim);
+    let (q, kv) = config.widths();
     [(d, q), (d, kv), (d, kv), (q, d), (d, i), (d, i), (i, d)][projection]
 }
 
@@ -155,6 +165,12 @@ impl Adapter {
         }
         let outputs = std::array::from_fn(|projection| widths(&model.config, projection).1);
         Ok(Self { config, params: all, slots, outputs })
+    }
+
+    /// The same memory, with gradients of its own.
+    pub(crate) fn replica(&self) -> Result<Self> {
+        let params = self.params.iter().map(Param::replica).collect::<Result<_>>()?;
+        Ok(Self { config: self.config.clone(), params, slots: self.slots.clone(), outputs: self.outputs })
     }
 
     /// `base` plus the adapter's share of one matrix product of `x`.

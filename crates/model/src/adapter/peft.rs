@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tch::Kind;
 
 use super::{LoraConfig, PROJECTIONS};
-use crate::config::pretty;
 use crate::error::{Error, Result};
+use crate::hf::pretty;
 use crate::model::Model;
 use crate::weights::{self, Outgoing, Slot};
 

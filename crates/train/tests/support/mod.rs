@@ -16,13 +16,13 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer as Inner};
 
 /// A temporary directory with a pipeline file and a run.
-pub struct Bench {
+pub(crate) struct Bench {
     pub dir: tempfile::TempDir,
     pub binary: &'static str,
 }
 
 /// A finished command.
-pub struct Ran {
+pub(crate) struct Ran {
     pub code: i32,
     pub stderr: String,
     pub stdout: String,
@@ -30,13 +30,13 @@ pub struct Ran {
 
 impl Ran {
     #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
+    pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "exit code\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
         self
     }
 
     #[track_caller]
-    pub fn says(self, text: &str) -> Self {
+    pub(crate) fn says(self, text: &str) -> Self {
         assert!(self.stderr.contains(text) || self.stdout.contains(text), "no `{text}` in\n{}\n{}", self.stdout, self.stderr);
         self
     }
@@ -44,7 +44,7 @@ impl Ran {
 
 impl Bench {
     /// `stages` is the body of the pipeline file after `run` and `seed`.
-    pub fn new(binary: &'static str, stages: &str) -> Self {
+    pub(crate) fn new(binary: &'static str, stages: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("p.toml"), format!("run = \"t\"\nseed = 7\n{stages}")).unwrap();
         let bench = Self { dir, binary };
@@ -52,23 +52,23 @@ impl Bench {
         bench
     }
 
-    pub fn run(&self, name: &str) -> RunDir {
+    pub(crate) fn run(&self, name: &str) -> RunDir {
         RunDir::new(self.dir.path().join(name))
     }
 
-    pub fn command(&self, run: &str, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, run: &str, args: &[&str]) -> Command {
         let mut command = Command::new(self.binary);
         command.arg("--config").arg("p.toml").arg("--run").arg(run).args(args).current_dir(self.dir.path());
         command.env("OMP_NUM_THREADS", "1").stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
-    pub fn go(&self, run: &str, args: &[&str]) -> Ran {
+    pub(crate) fn go(&self, run: &str, args: &[&str]) -> Ran {
         finish(self.command(run, args).spawn().unwrap())
     }
 
     /// Starts, waits until `metrics` reports `step`, sends `signal`, and waits for the end. `None` where it ended by itself first.
-    pub fn interrupt(&self, run: &str, metrics: &Path, step: u64, signal: &str) -> (Option<u64>, Ran) {
+    pub(crate) fn interrupt(&self, run: &str, metrics: &Path, step: u64, signal: &str) -> (Option<u64>, Ran) {
         // Metrics of the run before may already be past `step`: only what this run writes counts.
         let stamp = || std::fs::metadata(metrics).and_then(|m| Ok((m.len(), m.modified()?))).ok();
         let before = stamp();
@@ -97,13 +97,13 @@ fn finish(child: Child) -> Ran {
 }
 
 /// The last step in `metrics.jsonl`; 0 without one.
-pub fn last_step(metrics: &Path) -> u64 {
+pub(crate) fn last_step(metrics: &Path) -> u64 {
     let text = std::fs::read_to_string(metrics).unwrap_or_default();
     text.lines().filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok()?["step"].as_u64()).next_back().unwrap_or(0)
 }
 
 /// All values of a metric by step.
-pub fn metric(metrics: &Path, name: &str) -> BTreeMap<u64, f64> {
+pub(crate) fn metric(metrics: &Path, name: &str) -> BTreeMap<u64, f64> {
     let text = std::fs::read_to_string(metrics).unwrap();
     let of_line = |l: &str| {
         let value: serde_json::Value = serde_json::from_str(l).unwrap();
@@ -113,14 +113,14 @@ pub fn metric(metrics: &Path, name: &str) -> BTreeMap<u64, f64> {
 }
 
 /// Digests of the finished model and of the final optimizer state.
-pub fn result_digests(stage: &StageDir, step: u64) -> (Digest, Digest) {
+pub(crate) fn result_digests(stage: &StageDir, step: u64) -> (Digest, Digest) {
     let model = Digest::of_file(&stage.model().join("model.safetensors")).unwrap();
     let state = Digest::of_file(&train::checkpoint::tensors_path(&stage.checkpoint(step))).unwrap();
     (model, state)
 }
 
 /// A byte-level tokenizer without merges: 264 ids.
-pub fn write_tokenizer(dir: &Path) -> Tokenizer {
+pub(crate) fn write_tokenizer(dir: &Path) -> Tokenizer {
     let mut alphabet: Vec<char> = ByteLevel::alphabet().into_iter().collect();
     alphabet.sort_unstable();
     let names = special::ALL.iter().map(|s| s.to_string()).chain(alphabet.iter().map(char::to_string));
@@ -138,13 +138,13 @@ pub fn write_tokenizer(dir: &Path) -> Tokenizer {
 }
 
 /// Sentences with something to learn in them.
-pub fn sentences(from: usize, count: usize) -> Vec<String> {
+pub(crate) fn sentences(from: usize, count: usize) -> Vec<String> {
     let names = ["Lima", "巴黎", "Oslo", "北京", "Cairo"];
     (from..from + count).map(|i| format!("The number {i} lives in {}, 第{i}号。", names[i % names.len()])).collect()
 }
 
 /// Writes one batch of a stage `shard` (training and validation rows of `seq_len + 1` tokens), committed in its manifest.
-pub fn write_shard(run: &RunDir, tokenizer: &Tokenizer, batch: u32, seq_len: usize, texts: &[String]) {
+pub(crate) fn write_shard(run: &RunDir, tokenizer: &Tokenizer, batch: u32, seq_len: usize, texts: &[String]) {
     let stage = run.stage("shard");
     let mut stream = vec![0_u32];
     for text in texts {
@@ -182,7 +182,7 @@ fn write_rows(stage: &StageDir, split: &str, batch: u32, tokenizer: &Tokenizer, 
 }
 
 /// The first step directory under `checkpoints/`, newest last.
-pub fn checkpoints(stage: &StageDir) -> Vec<PathBuf> {
+pub(crate) fn checkpoints(stage: &StageDir) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = std::fs::read_dir(stage.checkpoints()).unwrap().map(|e| e.unwrap().path()).collect();
     paths.sort();
     paths
