@@ -214,7 +214,11 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
         rejected: 0,
         notes,
         look: vec![
-            format!("shard trace --config {} --run {} train-00000-000000 --pairs", ctx.run.effective_toml().display(), ctx.run.path().display()),
+            format!(
+                "shard trace --config {} --run {} train-00000-000000 --pairs",
+                ctx.run.effective_toml().display(),
+                ctx.run.path().display()
+            ),
             format!("duckdb -c \"select sample_id, len(document_ids), num_bytes from '{}/train-*.parquet' limit 5\"", data.display()),
         ],
         watch: inputs.watch,
