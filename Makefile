@@ -33,7 +33,7 @@ lint: libtorch ## formatting and clippy, warnings are errors
 	cargo clippy --release --workspace --all-targets -- -D warnings
 
 bench: libtorch ## benchmarks
-	cargo bench --workspace
+	cargo bench --workspace --bench '*'
 
 fixtures: ## make the embedded crawl again (needs Python packages; see fixtures/README.md)
 	python3 scripts/make_fixtures.py
