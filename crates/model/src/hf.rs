@@ -592,4 +592,43 @@ mod tests {
         assert_eq!(of(r#""model_type":"mistral""#).num_key_value_heads, 8);
         assert_eq!(of(r#""model_type":"mistral","num_key_value_heads":null"#).num_key_value_heads, 32);
     }
+
+    #[test]
+    fn public_models_have_the_known_number_of_weights() {
+        let llama3 =
+            r#"{"factor":32.0,"high_freq_factor":4.0,"low_freq_factor":1.0,"original_max_position_embeddings":8192,"rope_type":"llama3"}"#;
+        let window = r#""sliding_window":32768,"max_window_layers":24,"use_sliding_window":false"#;
+        let shape = |vocab: i64, width: i64, inner: i64, layers: i64, heads: i64, groups: i64| {
+            format!(
+                r#""vocab_size":{vocab},"hidden_size":{width},"intermediate_size":{inner},"num_hidden_layers":{layers},"num_attention_heads":{heads},"num_key_value_heads":{groups}"#
+            )
+        };
+        for (name, keys, weights) in [
+            (
+                "Llama 3.2 1B",
+                format!(
+                    r#""model_type":"llama","tie_word_embeddings":true,"rope_scaling":{llama3},{}"#,
+                    shape(128_256, 2048, 8192, 16, 32, 8)
+                ),
+                1_235_814_400,
+            ),
+            (
+                "Qwen2.5 0.5B",
+                format!(r#""model_type":"qwen2","tie_word_embeddings":true,{window},{}"#, shape(151_936, 896, 4864, 24, 14, 2)),
+                494_032_768,
+            ),
+            (
+                "Qwen3 0.6B",
+                format!(r#""model_type":"qwen3","tie_word_embeddings":true,"head_dim":128,{}"#, shape(151_936, 1024, 3072, 28, 16, 8)),
+                596_049_920,
+            ),
+            (
+                "Mistral 7B",
+                format!(r#""model_type":"mistral","sliding_window":4096,{}"#, shape(32_000, 4096, 14_336, 32, 32, 8)),
+                7_241_732_096,
+            ),
+        ] {
+            assert_eq!(Config::from_json(&format!("{{{keys}}}")).unwrap().num_params(), weights, "{name}");
+        }
+    }
 }

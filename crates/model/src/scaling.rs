@@ -17,7 +17,9 @@ pub enum RopeScaling {
     },
     /// A larger base for sequences of L > `original_max_position_embeddings` (= o) tokens:
     /// `rope_theta · (factor · L / o - factor + 1)^(e / (e - 2))` ("dynamic NTK", Peng et al., arXiv 2309.00071, appendix B).
-    /// All positions of a sequence turn with its whole length, so a longer sequence changes what earlier tokens give.
+    /// All positions of a row turn with its whole length, so a longer row changes what its earlier tokens give. The length
+    /// is one more than the largest position, as in transformers: padding on the right counts, unless positions are given
+    /// that do not go on there.
     Dynamic {
         /// At least 1.
         factor: f64,
