@@ -24,6 +24,7 @@
 mod config;
 mod error;
 mod inputs;
+mod plan;
 mod task;
 
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use serde_json::json;
-use stage::{ConfigProblem, DryRun, DryUnit, Report, Stage, StageContext, StageError};
+use stage::{Command, ConfigProblem, DryRun, DryUnit, Report, Stage, StageContext, StageError};
 use train::batch::BatchPlan;
 use train::compute::Compute;
 use train::samples::Samples;
@@ -75,6 +76,10 @@ impl Stage for Pretrain {
 
     fn run(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
         Ok(run(ctx, config)?)
+    }
+
+    fn commands() -> Vec<Command<Self>> {
+        plan::commands()
     }
 }
 

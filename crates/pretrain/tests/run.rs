@@ -23,7 +23,7 @@ warmup_steps = 4
 save_every = 7
 eval_every = 10
 log_every = 1
-threads = 1
+threads = 2
 device = "cpu"
 precision = "fp32"
 "#;
@@ -92,6 +92,23 @@ fn it_learns_and_a_second_run_does_nothing() {
     // Housekeeping keys do not make a finished training stale.
     bench.go("a", &["--set", "stage.pretrain.save_every=9"]).expect(0).says("nothing to do");
     bench.go("a", &["--set", "stage.pretrain.learning_rate=1e-3", "--dry-run"]).expect(0).says("`learning_rate`: 0.003 → 0.001");
+}
+
+#[test]
+fn plan_and_doctor_tell_what_it_takes_and_train_nothing() {
+    let bench = bench(&["a"]);
+    let plan = bench.go("a", &["plan"]).expect(0);
+    for part in
+        ["model: ", "horizon: 40 steps", "optimizer state", "in all at the peak", "tokens/s", "for the 40 step(s) to do", "checkpoint: "]
+    {
+        assert!(plan.stdout.contains(part), "`{part}` in {}", plan.stdout);
+    }
+    assert!(!bench.run("a").stage("pretrain").metrics_jsonl().exists(), "nothing was trained");
+    let doctor = bench.go("a", &["doctor"]).expect(0);
+    for part in ["libtorch: 2.", "usable thread(s)", "GPU: ", "fp32 on cpu, 2 thread(s)"] {
+        assert!(doctor.stdout.contains(part), "`{part}` in {}", doctor.stdout);
+    }
+    bench.go("a", &["doctor", "--set", "stage.pretrain.device=\"cuda:99\""]).expect(2).says("cuda:99");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Runs the offline teacher over a text and prints its pairs, for a person to read and judge.
 //!
-//! `cargo run --release -p teacher --example offline_sample -- FILE [--sample N] [--rules]`
+//! `cargo run --release -p teacher --example offline_sample -- FILE [--sample N] [--seed S] [--rules]`
 //!
 //! FILE is plain text, or JSON in the layout of SQuAD, whose contexts are taken as documents.
-//! Each line is: rule, question, answer, sentence, separated by tabs; `--sample N` prints N of them, evenly spread by a hash.
+//! Each line is: rule, question, answer, sentence, separated by tabs; `--sample N` prints N of them,
+//! evenly spread by a hash that `--seed` changes.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -25,10 +26,12 @@ fn documents(path: &str) -> Result<Vec<String>, String> {
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let option = |name: &str| arguments.iter().position(|a| a == name);
-    let sample: Option<usize> = option("--sample").and_then(|i| arguments.get(i + 1)).and_then(|n| n.parse().ok());
+    let number = |name: &str| option(name).and_then(|i| arguments.get(i + 1)).and_then(|n| n.parse::<u64>().ok());
+    let sample = number("--sample").and_then(|n| usize::try_from(n).ok());
+    let seed = number("--seed").unwrap_or(7);
     let mut out = std::io::stdout().lock();
     let Some(path) = arguments.first() else {
-        let _ = writeln!(std::io::stderr(), "usage: offline_sample FILE [--sample N] [--rules]");
+        let _ = writeln!(std::io::stderr(), "usage: offline_sample FILE [--sample N] [--seed S] [--rules]");
         return ExitCode::from(2);
     };
     let documents = match documents(path) {
@@ -51,7 +54,7 @@ fn main() -> ExitCode {
     }
     let total = lines.len();
     if let Some(count) = sample {
-        lines.sort_by_key(|l| corpus::hash64(l.as_bytes(), 7));
+        lines.sort_by_key(|l| corpus::hash64(l.as_bytes(), seed));
         lines.truncate(count);
     }
     for line in &lines {

@@ -1,4 +1,5 @@
 //! The client, the log and the budget against a server that misbehaves, on 127.0.0.1.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -13,6 +13,7 @@
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
 #include <dlfcn.h>
+#include <torch/version.h>
 #ifdef __linux__
 #include <malloc.h>
 #endif
@@ -109,6 +110,8 @@ char* jl_set_deterministic(int on) {
 }
 
 int jl_set_flush_denormal(int on) { return at::Context::setFlushDenormal(on != 0); }
+
+const char* jl_version() { return TORCH_VERSION; }
 
 void jl_keep_memory() {
 #ifdef __GLIBC__

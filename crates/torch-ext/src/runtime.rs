@@ -1,5 +1,7 @@
 //! Switches and facts of the whole process: threads, determinism, CPU abilities, random state, the GPU half of libtorch.
 
+use std::ffi::CStr;
+
 use tch::Tensor;
 
 use crate::Result;
@@ -64,6 +66,12 @@ pub fn set_deterministic(on: bool) -> Result<()> {
 pub fn set_flush_denormal(on: bool) -> bool {
     // SAFETY: a plain call.
     unsafe { ffi::jl_set_flush_denormal(on.into()) != 0 }
+}
+
+/// Version of the libtorch that this was compiled with, such as `2.11.0`.
+pub fn version() -> &'static str {
+    // SAFETY: the shim returns a string constant.
+    unsafe { CStr::from_ptr(ffi::jl_version()) }.to_str().unwrap_or_default()
 }
 
 /// Tells glibc's allocator to keep freed memory for the next tensors, instead of giving large blocks back to the system and

@@ -66,6 +66,11 @@ impl Optimizer {
         (self.groups[0].len(), self.groups[1].len() + self.muon.len())
     }
 
+    /// Memory of the moments in bytes.
+    pub fn num_bytes(&self) -> u64 {
+        self.exp_avgs.iter().chain(&self.exp_avg_sqs).map(|moment| 4 * moment.numel() as u64).sum()
+    }
+
     /// Name of the tensor at a position.
     pub fn name(&self, index: usize) -> &str {
         &self.names[index]

@@ -297,6 +297,57 @@ impl<T: Task> Trainer<'_, T> {
     }
 }
 
+/// What [`calibrate`] measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Calibration {
+    /// Steps that were measured.
+    pub steps: u64,
+    /// Tokens per second over them.
+    pub tokens_per_sec: f64,
+    /// Copies of the gradients that are held at a time.
+    pub replicas: usize,
+}
+
+/// Times steps at learning rate 0 for about `duration`, after one step that does not count. Weights stay as they are, moments do not.
+///
+/// # Errors
+/// What libtorch refuses.
+pub fn calibrate(
+    task: &impl Task,
+    optimizer: &mut Optimizer,
+    lineage: &Lineage,
+    threads: usize,
+    duration: Duration,
+) -> Result<Calibration> {
+    let model = task.model();
+    let replicas = Replicas::start(model, threads)?;
+    let phase = &lineage.phases[0];
+    let mut measured = Window::default();
+    let mut started = Instant::now();
+    for step in 0.. {
+        let batch = task.batch(lineage, phase, step % phase.steps.max(1))?;
+        let mut grads = Grads::new();
+        for micro in batch.micro {
+            let _ = replicas.add_gradients(model, micro, batch.targets, &mut grads)?;
+        }
+        let norm = grads.norm()?;
+        optimizer.step(model, &grads, &norm, step + 1, 0.0, &replicas)?;
+        // Waits for a GPU.
+        f64::try_from(&norm)?;
+        if step == 0 {
+            started = Instant::now();
+            continue;
+        }
+        measured.steps += 1;
+        measured.tokens += batch.tokens;
+        measured.time = started.elapsed();
+        if measured.time >= duration {
+            break;
+        }
+    }
+    Ok(Calibration { steps: measured.steps, tokens_per_sec: rate(&measured), replicas: replicas.parts() })
+}
+
 fn rate(window: &Window) -> f64 {
     if window.steps == 0 { 0.0 } else { window.tokens as f64 / window.time.as_secs_f64().max(1e-9) }
 }

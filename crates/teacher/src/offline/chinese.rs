@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
+use super::chinese_names::{is_common, is_known};
 use super::chinese_words::*;
 use super::pattern::{Grammar, Kind, Span};
 use super::token::{Token, TokenKind};
@@ -29,7 +30,7 @@ pub(crate) fn keys(tokens: &[Token<'_>], from: usize, to: usize) -> String {
     tokens[from.min(tokens.len())..to.min(tokens.len())].iter().map(|t| &*t.key).collect()
 }
 
-fn key<'t>(tokens: &'t [Token<'_>], at: usize) -> &'t str {
+pub(super) fn key<'t>(tokens: &'t [Token<'_>], at: usize) -> &'t str {
     tokens.get(at).map_or("", |t| &*t.key)
 }
 
@@ -46,11 +47,11 @@ pub(crate) fn spells(tokens: &[Token<'_>], at: usize, word: &str) -> bool {
     true
 }
 
-fn longest<'w>(tokens: &[Token<'_>], at: usize, words: &[&'w str]) -> Option<&'w str> {
+pub(super) fn longest<'w>(tokens: &[Token<'_>], at: usize, words: &[&'w str]) -> Option<&'w str> {
     words.iter().copied().filter(|w| spells(tokens, at, w)).max_by_key(|w| w.chars().count())
 }
 
-fn single(token: &Token<'_>) -> Option<char> {
+pub(super) fn single(token: &Token<'_>) -> Option<char> {
     (token.kind == TokenKind::Han).then(|| token.key.chars().next()).flatten()
 }
 
@@ -75,7 +76,7 @@ fn sheltered(tokens: &[Token<'_>], from: usize, to: usize) -> Vec<bool> {
 const MAX_PHRASE: usize = 16;
 
 /// End of the longest phrase at `at`: letters, digits and characters that neither end a phrase nor stand outside of names.
-fn phrase_end(tokens: &[Token<'_>], at: usize) -> usize {
+pub(super) fn phrase_end(tokens: &[Token<'_>], at: usize) -> usize {
     let to = tokens.len().min(at + MAX_PHRASE);
     (at..to).find(|&i| !tokens[i].inside).unwrap_or(to.max(at))
 }
@@ -138,7 +139,9 @@ fn relation(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
 
 /// "最高的山", "第二长的河流", "最高峰", "第一大城市".
 fn superlative(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
-    let mut i = at;
+    // "面积最大的国家", "人口最多的城市"
+    let property = longest(tokens, at, &["面积", "人口", "海拔", "产量", "销量", "消费量", "流量", "水量", "规模"]);
+    let mut i = at + property.map_or(0, |w| w.chars().count());
     if key(tokens, i) == "最" {
         i += 1;
         let adjective = longest(
@@ -163,15 +166,12 @@ fn superlative(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
     let end = phrase_end(tokens, i).min(i + 6);
     for to in (i + 1..=end).rev() {
         let noun = keys(tokens, i, to);
-        if !noun.starts_with('一')
-            && !noun.ends_with("之一")
-            && !VERBAL.iter().any(|v| noun.contains(v))
-            && !(noun.chars().count() > 1 && BAD_ENDS.iter().any(|e| noun.ends_with(e)))
-            && !VAGUE.contains(&noun.as_str())
-            && !matches!(noun.as_str(), "特点" | "优点" | "缺点" | "问题" | "原因" | "变化" | "不同")
-        {
-            out.push(Span { from: at, to, next: to });
+        let clause = VERBAL.iter().any(|v| noun.contains(v)) || noun.ends_with("之一");
+        let cut = noun.starts_with(|c: char| DIGITS.contains(c)) || (to > i + 1 && BAD_ENDS.iter().any(|e| noun.ends_with(e)));
+        if clause || cut || VAGUE.contains(&noun.as_str()) {
+            continue;
         }
+        out.push(Span { from: at, to, next: to });
     }
 }
 
@@ -184,7 +184,10 @@ fn number_end(tokens: &[Token<'_>], at: usize) -> Option<usize> {
         {
             end += 1;
         }
-        return Some(end);
+        return Some(range_end(tokens, end));
+    }
+    if matches!(key(tokens, end), "万" | "亿" | "点") {
+        return None;
     }
     if matches!(key(tokens, end), "零下" | "负") {
         end += 1;
@@ -195,7 +198,22 @@ fn number_end(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     {
         end += 1;
     }
-    (end > at).then_some(end)
+    (end > at).then(|| range_end(tokens, end))
+}
+
+/// End of what may stand between a number and its unit: "多", or the upper end of a range.
+fn range_end(tokens: &[Token<'_>], at: usize) -> usize {
+    let number = |i: usize| tokens.get(i).is_some_and(|t| t.kind == TokenKind::Number);
+    let mut end = at;
+    if matches!(key(tokens, end), "~" | "∼" | "～" | "-" | "–" | "—" | "至" | "到") && number(end + 1) {
+        end += 2;
+    } else if tokens.get(end).is_some_and(|t| t.kind == TokenKind::Number && t.text.starts_with(['-', '–', '−'])) {
+        end += 1;
+    }
+    while matches!(key(tokens, end), "多" | "余" | "几" | "万" | "亿") {
+        end += 1;
+    }
+    end
 }
 
 fn skip_about(tokens: &[Token<'_>], mut at: usize) -> usize {
@@ -207,7 +225,7 @@ fn skip_about(tokens: &[Token<'_>], mut at: usize) -> usize {
     at
 }
 
-fn quantity(tokens: &[Token<'_>], at: usize, want: Kind) -> Option<Span> {
+pub(super) fn quantity(tokens: &[Token<'_>], at: usize, want: Kind) -> Option<Span> {
     let from = skip_about(tokens, at);
     let end = number_end(tokens, from)?;
     if matches!(key(tokens, end), "°c" | "℃" | "°f") || (key(tokens, end) == "°" && matches!(key(tokens, end + 1), "c" | "f")) {
@@ -232,7 +250,11 @@ fn quantity(tokens: &[Token<'_>], at: usize, want: Kind) -> Option<Span> {
         _ => Kind::Quantity,
     };
     let to = end + unit.map_or(0, |u| u.0.chars().count());
-    (want == Kind::Quantity || (unit.is_some() && measured == want)).then_some(Span { from, to, next: to })
+    // "26米至31米" is no single value, and a number before an unknown word is not a whole answer.
+    let more = matches!(key(tokens, to), "/" | "至" | "到" | "~" | "∼" | "～" | "-" | "–")
+        || (unit.is_some() && matches!(key(tokens, to), "多" | "余"));
+    let cut = unit.is_none() && tokens.get(to).is_some_and(|t| t.kind == TokenKind::Han);
+    (!more && !cut && (want == Kind::Quantity || (unit.is_some() && measured == want))).then_some(Span { from, to, next: to })
 }
 
 /// "1949年", "公元前221年", "1949年10月1日".
@@ -434,7 +456,9 @@ fn person(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
     }
     for end in (from + 2..=to).rev() {
         let text = keys(tokens, from, end);
-        if is_person_name(&text) && !text.ends_with(['等', '们', '年', '国', '人', '首', '先']) && is_subject(tokens, from, end) {
+        let verb = text
+            .ends_with(['等', '们', '年', '国', '人', '首', '先', '来', '去', '时', '亲', '率', '领', '共', '主', '再', '所', '等', '乃']);
+        if is_person_name(&text) && !verb && !is_common(&text) && !is_known(&text) && is_subject(tokens, from, end) {
             out.push(Span { from, to: end, next: end });
         }
     }
@@ -497,7 +521,9 @@ impl Grammar for Chinese {
             }
             Kind::Counted => {
                 let end = phrase_end(tokens, at).min(at + 8);
-                if end > at + 1 && single(&tokens[at]).is_some_and(|c| COUNTERS.contains(c)) && Chinese.is_end(tokens, end) {
+                let listed = matches!(key(tokens, end), "、" | "和" | "与" | "及")
+                    || tokens.get(at + 1).and_then(single).is_some_and(|c| DIGITS.contains(c));
+                if end > at + 1 && single(&tokens[at]).is_some_and(|c| COUNTERS.contains(c)) && Chinese.is_end(tokens, end) && !listed {
                     out.push(Span { from: at, to: end, next: end });
                 }
             }
@@ -528,6 +554,30 @@ impl Grammar for Chinese {
                     out.push(Span { from: at, to: end, next: end });
                 }
             }
+            Kind::Latin => {
+                let mut end = at;
+                while tokens.get(end).is_some_and(|t| t.kind == TokenKind::Word || (end > at && matches!(t.text, "'" | "’" | "&" | "-")))
+                {
+                    end += 1;
+                }
+                if end > at && tokens[at].text.chars().any(|c| c.is_ascii_alphabetic()) {
+                    out.push(Span { from: at, to: end, next: end });
+                }
+            }
+            Kind::Tool | Kind::Units | Kind::Day | Kind::Water | Kind::Code => {}
+            Kind::Peak => {
+                let mut spans = Vec::new();
+                superlative(tokens, at, &mut spans);
+                let fits = |s: &Span| {
+                    let text = keys(tokens, s.from, s.to);
+                    let rest = text.strip_prefix('最').or_else(|| text.strip_prefix('第'));
+                    let noun = rest.map(|r| {
+                        r.trim_start_matches(|c: char| "高长大深小低古老".contains(c) || DIGITS.contains(c) || c.is_ascii_digit())
+                    });
+                    noun.is_some_and(|n| PEAK_NOUNS.contains(&n.trim_start_matches('的')))
+                };
+                out.extend(spans.into_iter().filter(fits));
+            }
             Kind::Gap => {
                 let end = (at..tokens.len().min(at + 12))
                     .find(|&i| tokens[i].kind == TokenKind::Mark && !matches!(tokens[i].text, "·" | "・" | "-"))
@@ -550,7 +600,10 @@ fn definition(tokens: &[Token<'_>], at: usize) -> Option<Span> {
         && text.starts_with('一')
         && text.chars().nth(1).is_some_and(|c| COUNTERS.contains(c))
         && !text.contains(['它', '他', '她', '这', '该', '了', '被'])
-        && !text.ends_with("之一");
+        // "一种通过算法来保护信息" breaks off before its noun.
+        && (text.contains('的') || !["通过", "用于", "用来", "基于", "来保", "能够", "可以"].iter().any(|w| text.contains(w)))
+        && !PRAISES.iter().any(|w| text.contains(w))
+        && !VAGUE_ENDS.iter().any(|e| text.ends_with(e));
     fits.then_some(Span { from: at, to: end, next: end })
 }
 
@@ -577,113 +630,4 @@ pub(crate) fn prepare(tokens: &mut [Token<'_>]) {
         let ends = word || (token.kind == TokenKind::Mark && !matches!(token.text, "·" | "・" | "-" | "•" | "‧" | "%" | "“" | "「" | "《"));
         (tokens[i].inside, tokens[i].ends) = (inside, ends);
     }
-}
-
-/// Where a clause begins: at the start, behind a mark, and behind phrases that say nothing.
-pub(crate) fn clause_starts(tokens: &[Token<'_>]) -> Vec<bool> {
-    let mut starts: Vec<bool> = (0..tokens.len())
-        .map(|i| {
-            i == 0
-                || (tokens[i - 1].kind == TokenKind::Mark
-                    && matches!(&*tokens[i - 1].key, "," | ";" | ":" | "“" | "「" | "(" | "。" | "——" | "—"))
-        })
-        .collect();
-    for i in 0..tokens.len() {
-        if starts[i]
-            && let Some(lead) = longest(tokens, i, LEADS)
-            && let Some(next) = starts.get_mut(i + lead.chars().count())
-        {
-            *next = true;
-        }
-    }
-    starts
-}
-
-/// Verbs behind a sentence's subject.
-const VERBS: &[&str] = &[
-    "是", "位于", "地处", "属于", "有", "坐落", "使用", "以", "处于", "横跨", "的", "又称", "又名", "简称", "成立", "建于", "在", ",",
-    "拥有", "海拔", "全长",
-];
-
-/// What a sentence is about: the phrase before its first verb.
-pub(crate) fn topic<'a>(tokens: &[Token<'a>]) -> Option<Vec<Token<'a>>> {
-    let mut from = 0;
-    while let Some(lead) = longest(tokens, from, LEADS) {
-        from += lead.chars().count() + usize::from(key(tokens, from + lead.chars().count()) == ",");
-    }
-    let end = phrase_end(tokens, from);
-    let to = (from + 1..=end).find(|&to| {
-        is_subject(tokens, from, to) && longest(tokens, to, VERBS).is_some() && (to - from > 1 || tokens[from].kind == TokenKind::Han)
-    })?;
-    Some(tokens[from..to].to_vec())
-}
-
-/// Words that stand for the topic.
-const PRONOUNS: &[&str] = &[
-    "它",
-    "该国",
-    "这个国家",
-    "该元素",
-    "这种元素",
-    "该山",
-    "这座山",
-    "该河",
-    "这条河",
-    "这颗行星",
-    "该行星",
-    "这座城市",
-    "该市",
-    "这种金属",
-    "该岛",
-];
-
-/// The tokens with the pronoun, or the missing subject, at the head of a clause replaced by the topic.
-pub(crate) fn resolve<'a>(tokens: &[Token<'a>], topic_before: Option<&[Token<'a>]>) -> Option<Vec<Token<'a>>> {
-    let own = topic(tokens);
-    let starts = clause_starts(tokens);
-    let first_pronoun = longest(tokens, 0, PRONOUNS).is_some() || key(tokens, 0) == "其";
-    let de = |token: &Token<'a>| Token { text: "的", key: "的".into(), kind: TokenKind::Han, ..token.clone() };
-    let mut out = Vec::with_capacity(tokens.len() + 8);
-    let mut changed = false;
-    let mut i = 0;
-    while i < tokens.len() {
-        let referent = if i == 0 { topic_before } else { own.as_deref().or(topic_before.filter(|_| first_pronoun)) };
-        if let (true, Some(name)) = (starts[i], referent) {
-            let word = longest(tokens, i, PRONOUNS);
-            let sure = SURE.iter().any(|w| spells(tokens, i, w));
-            if let Some(word) = word {
-                out.extend(name.iter().cloned());
-                changed = true;
-                i += word.chars().count();
-                continue;
-            }
-            if key(tokens, i) == "其" && !spells(tokens, i, "其中") {
-                out.extend(name.iter().cloned());
-                out.push(de(&tokens[i]));
-                changed = true;
-                i += 1;
-                continue;
-            }
-            if sure || key(tokens, i) == "最" {
-                out.extend(name.iter().cloned());
-                if sure {
-                    out.push(de(&tokens[i]));
-                }
-                changed = true;
-            } else if i > 0
-                && longest(
-                    tokens,
-                    i,
-                    &["位于", "地处", "海拔", "全长", "高", "长", "成立于", "以", "使用", "由", "有", "属于", "沸点", "在"],
-                )
-                .is_some()
-            {
-                out.extend(name.iter().cloned());
-                changed = true;
-            }
-        }
-        out.push(tokens[i].clone());
-        i += 1;
-    }
-    changed.then_some(out)
 }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::Match;
 use super::chinese::{is_subject, keys};
+use super::chinese_names::{is_common, is_named};
 use super::chinese_words::*;
 use super::pattern::Span;
 use super::token::{Token, TokenKind};
@@ -26,6 +27,23 @@ pub(crate) fn ask(m: &Match<'_>) -> Option<(String, Range<usize>)> {
         "where" => located(m, span)?,
         template => fill(m, template)?,
     };
+    let key = keys(m.tokens, span.from, span.to);
+    let unfit = match m.name {
+        // "1788年赫顿出版其著作" says when he did so.
+        "zh-begun" => span.to < m.covered.end && m.tokens.get(m.covered.end).is_some_and(|t| t.kind != TokenKind::Mark),
+        "zh-currency" => !ends_with_any(&key, CURRENCIES),
+        "zh-flows-into" | "zh-tributary" => is_common(&key) || !flows(m, &key),
+        "zh-rises-in" | "zh-where" | "zh-capital" => is_common(&key) || key.starts_with('第'),
+        "zh-author" => m.slot('Y').is_some_and(|y| !y.starts_with('《')),
+        // "有一个好国王" tells a story and counts nothing.
+        "zh-count" if matches!(key.as_str(), "一" | "1") => true,
+        "zh-count" => m.captures.get('N').is_some_and(|n| ends_with_any(&keys(m.tokens, n.from, n.to), VAGUE_COUNTED)),
+        "zh-alias" | "zh-short" | "zh-made-who" | "zh-named-after" => is_common(&key) || ends_with_any(&key, CLASS_ENDS),
+        _ => false,
+    };
+    if unfit {
+        return None;
+    }
     let text = m.text.get(answer.clone())?;
     let y = m.slot('Y')?;
     if text.contains(y) && m.ask != "definition" || y.contains(text) || text.chars().count() > 36 || text.trim() != text {
@@ -73,6 +91,16 @@ fn in_script(m: &Match<'_>, question: &str) -> String {
         ("发行", "發行"),
         ("独立", "獨立"),
         ("诞生", "誕生"),
+        ("开通", "開通"),
+        ("爆发", "爆發"),
+        ("灭亡", "滅亡"),
+        ("颁布", "頒布"),
+        ("开幕", "開幕"),
+        ("执导", "執導"),
+        ("撰写", "撰寫"),
+        ("编写", "編寫"),
+        ("用来测量", "用來測量"),
+        ("哪条河", "哪條河"),
         ("启用", "啟用"),
         ("通车", "通車"),
         ("开业", "開業"),
@@ -109,7 +137,13 @@ fn subject(m: &Match<'_>) -> Option<String> {
     if m.tokens[span.from..span.to].iter().any(|t| t.kind == TokenKind::Number) && text.chars().count() > 8 {
         return None;
     }
-    m.text.get(m.bytes(span)?).map(|t| t.trim().to_owned())
+    let code = text.len() <= 3 && text.chars().all(|c| c.is_ascii_alphabetic());
+    let written = m.text.get(m.bytes(span)?)?.trim();
+    let shown = matches!(m.name, "zh-born" | "zh-born-in" | "zh-english" | "zh-measures");
+    if code && matches!(m.ask, "relation" | "superlative") || !shown && !is_named(&text, written, m.text) {
+        return None;
+    }
+    Some(written.to_owned())
 }
 
 /// Puts captures into a template.
@@ -155,8 +189,8 @@ fn relation(m: &Match<'_>, value: Span) -> Option<String> {
     let key = keys(m.tokens, x_span.from, x_span.to);
     let x = m.slot('X')?;
     let y = subject(m)?;
-    let measured = ends_with_any(&key, MEASURES);
     let quantity = is_quantity(m.tokens, value);
+    let measured = ends_with_any(&key, MEASURES) || (quantity && ends_with_any(&key, &["代码", "代号", "区号"]));
     if measured != quantity || key.ends_with("符号") {
         return None;
     }
@@ -169,6 +203,15 @@ fn relation(m: &Match<'_>, value: Span) -> Option<String> {
     let sure = SURE.contains(&key.as_str());
     if !quantity && (!named || (!sure && (v.chars().count() > 10 || v.chars().count() < 2))) {
         return None;
+    }
+    // "首都尼阿美": without a copula the value has to be a name.
+    let adjacent = value.from == x_span.to;
+    let money = ends_with_any(&key, &["货币", "通货"]);
+    if adjacent && !quantity {
+        let named = is_named(&v, &m.text[m.bytes(value)?], m.text) || ends_with_any(&key, PLACES) || key.ends_with("称");
+        if is_common(&v) || v.starts_with(['称', '之', '及', '中', '里']) || !named || (money && !ends_with_any(&v, CURRENCIES)) {
+            return None;
+        }
     }
     if ["人", "物", "者", "方", "法", "性", "事", "话", "时", "度"].contains(&v.as_str()) {
         return None;
@@ -221,7 +264,16 @@ fn superlative(m: &Match<'_>, value: Span) -> Option<String> {
     let x_span = m.captures.get('X')?;
     let key = keys(m.tokens, x_span.from, x_span.to);
     let v = keys(m.tokens, value.from, value.to);
-    if is_quantity(m.tokens, value) || v.chars().count() < 2 || v.chars().count() > 14 || key.chars().count() < 3 {
+    let place_like = is_named(&v, &m.text[m.bytes(value)?], m.text) || v.chars().count() > 2;
+    let counted = m.tokens[value.from..value.to].iter().any(|t| t.kind == TokenKind::Number);
+    if is_common(&v)
+        || !place_like
+        || counted
+        || is_quantity(m.tokens, value)
+        || v.chars().count() < 2
+        || v.chars().count() > 14
+        || key.chars().count() < 3
+    {
         return None;
     }
     let x = m.slot('X')?;
@@ -239,12 +291,23 @@ fn superlative(m: &Match<'_>, value: Span) -> Option<String> {
     };
     let wh = if ends_with_any(&key, &["城市", "国家", "都市", "地方", "地区", "港口", "省", "市", "县"]) {
         "哪里"
-    } else if ends_with_any(&key, PERSONS) || key.ends_with('人') {
+    } else if ends_with_any(&key, PERSONS)
+        || key.ends_with('人')
+        || (key.ends_with('家') && !ends_with_any(&key, &["国家", "世家", "商家"]))
+    {
         "谁"
     } else {
         "什么"
     };
     Some(format!("{y}{x}是{wh}？"))
+}
+
+/// True if a river, or something that runs into a water, is spoken of.
+fn flows(m: &Match<'_>, into: &str) -> bool {
+    const RIVERS: &[&str] = &["河", "江", "溪", "川", "水", "渠", "运河", "涧"];
+    const WATERS: &[&str] = &["海", "洋", "湖", "湾", "河", "江", "海峡", "泊", "潟湖"];
+    let named = m.captures.get('Y').is_some_and(|s| ends_with_any(&keys(m.tokens, s.from, s.to), RIVERS));
+    named || ends_with_any(into, WATERS)
 }
 
 fn symbol(m: &Match<'_>, value: Span) -> Option<String> {

@@ -11,6 +11,9 @@ pub(crate) const MACROS: &[(&str, &str)] = &[
     ("于", "于|在"),
     ("使", "使用|采用|通用|流通|用|以"),
     ("作", "作为|作|当作|为|当|充当|做"),
+    ("最终", "最终|最后|最终于|并|再|然后|终|,"),
+    ("流入", "注入|流入|汇入|流进|倾入"),
+    ("向", "向东|向西|向南|向北|向东北|向西北|向东南|向西南|自西向东|自北向南|自南向北|自东向西"),
     ("货币", "货币|法定货币|官方货币|通用货币|货币单位|流通货币|钱"),
 ];
 
@@ -30,6 +33,9 @@ const MADE: &[(&str, &str)] = &[
     ("分离出来", ""),
     ("创作", ""),
     ("发起", ""),
+    ("执导", ""),
+    ("撰写", ""),
+    ("编写", ""),
 ];
 
 /// Verbs of beginning, with a date behind them.
@@ -51,6 +57,17 @@ const BEGUN: &[(&str, &str)] = &[
     ("独立", ""),
     ("上映", ""),
     ("发行", ""),
+    ("完工", ""),
+    ("开通", ""),
+    ("爆发", ""),
+    ("灭亡", ""),
+    ("解散", ""),
+    ("逝世", ""),
+    ("去世", ""),
+    ("上市", ""),
+    ("首播", ""),
+    ("颁布", ""),
+    ("开幕", ""),
 ];
 
 /// Comparatives and their superlatives.
@@ -114,13 +131,14 @@ pub(crate) const RULES: &[Rule] = &[
         ask: "superlative",
         each: NOTHING,
         patterns: &[
-            "{Y:place-of} (的)? (<内>)? (的)? (海拔|面积)? {X:superlative} (<是>) {V:value} $",
+            "{Y:place-of} (的)? (<内>)? (的)? {X:superlative} (<是>) {V:value} $",
             "(在)? {Y:place-of} (<内>)? ,? {X:superlative} (<是>) {V:value} $",
-            "{V:subject} (<是>|可称|堪称|被称为|被誉为|公认为|是公认的|属于) (整个|全)? {Y:place-of} (<内>)? (的)? (海拔|面积)? {X:superlative} $",
+            "{V:subject} (<是>|可称|堪称|被称为|被誉为|公认为|是公认的|属于) (整个|全)? {Y:place-of} (<内>)? (的)? {X:superlative} $",
             "{V:subject} , (是|即|也是)? {Y:place-of} (<内>)? (的)? {X:superlative} ,",
-            "{Y:place-of} (的)? {X:superlative} {V:subject} (海拔|全长|位于|坐落|高|长|耸立|流经|,)",
+            "{Y:place-of} (的)? {X:peak} {V:subject} (海拔|全长|位于|坐落|高|长|耸立|流经|,)",
+            "(全长|长|海拔|高|长达|高达) {G:gap} 的 {V:subject} (<是>) (整个|全)? {Y:place-of} (<内>)? (的)? {X:superlative} $",
             "{Y:place-of} (以|将|把) {V:subject} (为|作为|列为) (其)? {X:superlative} $",
-            "{Y:place-of} (拥有|有) (着)? {X:superlative} {V:subject} $",
+            "{Y:place-of} (拥有|有) (着)? {X:peak} {V:subject} $",
             "要说 {Y:place-of} (<内>)? (的)? {X:superlative} , (那)? (当然|自然|无疑|必然)? (就)? (是|数|要数|非) {V:value} $",
             "{Y:place-of} (<内>)? (的)? {X:superlative} (当属|当数|要数|首推|非|莫过于|无疑是|当然是) {V:value} $",
         ],
@@ -308,6 +326,34 @@ pub(crate) const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        name: "zh-unit-of",
+        ask: "{Y}是什么的单位？",
+        each: NOTHING,
+        patterns: &[
+            "{Y:subject} (<是>) {V:value-of} 的 (国际|国际制|常用|基本|计量|公制|英制|导出|主要)? 单位 $",
+            "{Y:subject} (<是>) (国际单位制中|国际单位制) 的? {V:value-of} 的? (基本|导出|计量)? 单位 $",
+            "{V:subject} 的 (国际|国际制|常用|基本|计量|公制|导出|主要)? 单位 (<是>) {Y:unit} $",
+            "{V:subject} (以|用) {Y:unit} (为|作|作为) 单位 $",
+            "(人们|科学家|物理学家)? (用|以) {Y:unit} (来)? (表示|度量|衡量|测量|计量) {V:value-of} (的大小)? $",
+        ],
+    },
+    Rule {
+        name: "zh-measures",
+        ask: "{Y}用来测量什么？",
+        each: NOTHING,
+        patterns: &[
+            "{Y:subject} (是|是一种|是一个)? (用来|用于|用以|用作|可以|可以用来|可用来|可用于|专门) (测量|量度|衡量|计量|测定) {V:value-of} (的)? (仪器|工具|仪表|装置|设备|器具|单位)? $",
+            "(测量|量度|测定) {V:value-of} 的 (仪器|工具|仪表|装置|器具) (<是>) {Y:subject} $",
+            "(人们)? (用|使用) {Y:subject} (来)? (测量|测定|量) {V:value-of} $",
+        ],
+    },
+    Rule {
+        name: "zh-english",
+        ask: "{Y}的英文名是什么？",
+        each: NOTHING,
+        patterns: &["{Y:subject} \\( (英语|英文|英文名|英文名称|英文全称|英) : {V:latin} (,|;|\\)|、)"],
+    },
+    Rule {
         name: "zh-made-who",
         ask: "{Y}是谁%1的？",
         each: MADE,
@@ -354,7 +400,11 @@ pub(crate) const RULES: &[Rule] = &[
         name: "zh-born",
         ask: "{Y}出生于哪一年？",
         each: NOTHING,
-        patterns: &["{Y:person} (,)? (出生于|生于) {V:year}", "{Y:person} {V:year} ({G:date-rest})? (出生|生) (于|在|,)"],
+        patterns: &[
+            "{Y:person} \\( {V:year} ({G:date-rest})? (-|–|—|~) {N:date} \\)",
+            "{Y:person} (,)? (出生于|生于) {V:year}",
+            "{Y:person} {V:year} ({G:date-rest})? (出生|生) (于|在|,)",
+        ],
     },
     Rule {
         name: "zh-born-in", ask: "{Y}出生在哪里？", each: NOTHING, patterns: &["{Y:person} (,)? (出生于|出生在|生于) {V:place} $"]
@@ -386,7 +436,7 @@ pub(crate) const RULES: &[Rule] = &[
         each: NOTHING,
         patterns: &[
             "{Y:subject} ,? (也)? (又称|又名|也称|亦称|又称为|也称为|别称|俗称|又叫|也叫|又称作|别名) (为|叫|是)? {V:value} (,|$)",
-            "{Y:subject} (被称为|被誉为|有|素有) (“|「) {V:value} (”|」)",
+            "{Y:subject} (被称为|被誉为|素有) (“|「) {V:value} (”|」)",
         ],
     },
     Rule {
@@ -414,7 +464,22 @@ pub(crate) const RULES: &[Rule] = &[
         name: "zh-flows-into",
         ask: "{Y}流入哪里？",
         each: NOTHING,
-        patterns: &["{Y:subject} (最终|最后|,)? (注入|流入|汇入) {V:value} $"],
+        patterns: &[
+            "{Y:subject} (<最终>)? (<流入>) (了)? {V:place} $",
+            "{Y:subject} (<向>|在 {G:gap}) (<最终>)? (<流入>) {V:place} $",
+            "{Y:subject} (发源于|源于|起源于|源出) {G:gap} ,? (向东|向西|向南|向北|向东北|向西北|向东南|向西南)? (流经 {G:gap} ,?)? (<最终>)? (在 {G:gap})? (<流入>) {V:place} $",
+            "{Y:subject} (流经|穿过|经过) {G:gap} ,? (<最终>)? (在 {G:gap})? (<流入>) {V:place} $",
+            "{Y:subject} 的 (河口|入海口|出海口|终点) (<是>|在|位于) {V:place} $",
+            "{Y:subject} (<最终>)? 流向 {V:place} $",
+        ],
+    },
+    Rule {
+        name: "zh-tributary",
+        ask: "{Y}是哪条河的支流？",
+        each: NOTHING,
+        patterns: &[
+            "{Y:subject} (<是>) {V:subject} (左岸|右岸|上游|中游|下游)? 的? (一条|一级|主要|最大|最大的|重要|最长的|最长)? (的)? 支流 $",
+        ],
     },
     Rule {
         name: "zh-rises-in",

@@ -176,9 +176,7 @@ fn date(tokens: &[Token<'_>], at: usize) -> Option<Span> {
         from += 2;
     }
     let mut i = from;
-    if is_day(i) && month(i + 1) {
-        i += 2;
-    } else if month(i) && is_day(i + 1) && !is_year(i + 1) {
+    if (is_day(i) && month(i + 1)) || (month(i) && is_day(i + 1) && !is_year(i + 1)) {
         i += 2;
     } else if month(i) {
         i += 1;
@@ -243,7 +241,7 @@ fn subject(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
         let end = name_end(tokens, next);
         if end > next {
             out.push(Span { from: next, to: end, next: end });
-        } else if term && is_open(tokens, next) {
+        } else if term && is_term(key(tokens, next)) {
             out.push(Span { from: next, to: next + 1, next: next + 1 });
         }
     }
@@ -358,8 +356,12 @@ fn goes_on(tokens: &[Token<'_>], at: usize) -> bool {
         return true;
     }
     if k == "," {
-        // "Paris, Lyon and Nice": a name or a word, then a comma or "and" soon.
-        let end = name_end(tokens, at + 1).max(at + 1);
+        // "Paris, Lyon and Nice", "Paris, Lyon, Nice, and Lille": names, then "and" and another.
+        let mut end = name_end(tokens, at + 1);
+        while end > at + 1 && key(tokens, end) == "," && name_end(tokens, end + 1) > end + 1 {
+            end = name_end(tokens, end + 1);
+        }
+        end += usize::from(end > at + 1 && key(tokens, end) == ",");
         return end > at + 1
             && matches!(key(tokens, end), "and" | "or")
             && !clause_follows(tokens, end + 1)
@@ -454,7 +456,9 @@ fn value(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
     if !named {
         let first = key(tokens, start);
         let last = key(tokens, end - 1);
-        let verbal = |k: &str| k.ends_with("ed") || k.ends_with("ing") || k.ends_with("ly") || k.ends_with("able");
+        let verbal = |k: &str| {
+            (k.ends_with("ed") && !k.ends_with("eed") && k.len() > 4) || k.ends_with("ing") || k.ends_with("ly") || k.ends_with("able")
+        };
         if verbal(first)
             || verbal(last)
             || is_vague(last)
@@ -576,8 +580,9 @@ fn symbol(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
     let short =
         token.kind == TokenKind::Word && chars.len() <= 3 && chars.iter().all(|c| c.is_alphabetic() || matches!(c, '°' | '²' | '³'));
     let chemical = short && chars[0].is_uppercase() && chars[1..].iter().all(|c| c.is_lowercase());
-    let other = short && (chars.len() <= 3) && !is_closed(&token.key) && (quoted || chars.len() <= 3);
-    if !(chemical && !matches!(token.text, "The" | "A" | "It" | "An")) && !other {
+    // "As" and "I" are words too, so a chemical symbol only has to differ from how sentences begin.
+    let opener = matches!(token.text, "The" | "A" | "It" | "An");
+    if !short || opener || (!chemical && is_closed(&token.key)) {
         return;
     }
     let mut next = from + 1;
@@ -588,6 +593,17 @@ fn symbol(tokens: &[Token<'_>], at: usize, out: &mut Vec<Span>) {
         next += 1;
     }
     out.push(Span { from, to: from + 1, next });
+}
+
+/// The singular of a unit's plural.
+pub(crate) fn singular_unit(k: &str) -> Option<&str> {
+    let singular = match k {
+        "feet" => "foot",
+        "inches" => "inch",
+        "hertz" | "siemens" | "lux" => k,
+        _ => k.strip_suffix('s')?,
+    };
+    UNIT_NOUNS.contains(&singular).then_some(singular)
 }
 
 impl Grammar for English {
@@ -640,7 +656,50 @@ impl Grammar for English {
                     out.push(Span { from, to, next: to });
                 }
             }
-            Kind::Measure | Kind::Counted | Kind::One | Kind::DateRest | Kind::Continent => {}
+            Kind::Tool => {
+                let from = at + usize::from(matches!(key(tokens, at), "a" | "an" | "the"));
+                let mut end = from;
+                while end < from + 3 && is_open(tokens, end) {
+                    end += 1;
+                }
+                // "The newton", "a thermometer"; without an article only a plural.
+                for to in (from + 1..=end).rev() {
+                    let head = key(tokens, to - 1);
+                    let plural = head.ends_with('s') && !head.ends_with("ss");
+                    if !GENERIC_SET.contains(head) && plural != (from > at) && head.len() > 2 {
+                        out.push(Span { from: at, to, next: to });
+                    }
+                }
+                if out.is_empty() && from == at {
+                    let head = key(tokens, at);
+                    if tokens[at].is_capital() && head.ends_with('s') && !is_closed(head) {
+                        out.push(Span { from: at, to: at + 1, next: at + 1 });
+                    }
+                }
+            }
+            Kind::Units => {
+                let end = at + 1;
+                if singular_unit(key(tokens, at)).is_some() && !is_open(tokens, end) {
+                    out.push(Span { from: at, to: end, next: end });
+                }
+            }
+            Kind::Day => out.extend(date(tokens, at).filter(|s| tokens[s.from..s.to].iter().any(Token::is_capital))),
+            Kind::Water => {
+                let mut names = Vec::new();
+                name(tokens, at, &mut names);
+                let water = |t: &Token<'_>| matches!(&*t.key, "sea" | "ocean" | "lake" | "gulf" | "bay" | "river" | "lagoon" | "strait");
+                out.extend(names.into_iter().filter(|s| tokens[s.from..s.to].iter().any(water)));
+            }
+            Kind::Code => {
+                let mut end = at;
+                while end < at + 4 && (is_open(tokens, end) || tokens.get(end).is_some_and(|t| matches!(t.text, "ISO" | "IATA" | "IOC"))) {
+                    end += 1;
+                }
+                if end > at && matches!(key(tokens, end - 1), "code" | "abbreviation") {
+                    out.push(Span { from: at, to: end, next: end });
+                }
+            }
+            Kind::Measure | Kind::Counted | Kind::Latin | Kind::Peak | Kind::One | Kind::DateRest | Kind::Continent => {}
             Kind::Year => out.extend(date(tokens, at)),
             Kind::Sure => out.extend(sure(tokens, at)),
             Kind::Adjective => {
@@ -694,6 +753,11 @@ impl Grammar for English {
     }
 }
 
+/// True for a verb before which "and" begins another predicate.
+fn is_auxiliary(k: &str) -> bool {
+    matches!(k, "can" | "could" | "may" | "might" | "will" | "would" | "should" | "must" | "is" | "was" | "has" | "had" | "does" | "also")
+}
+
 /// The noun phrase behind "is a", to the end of the clause, without relative clauses.
 fn definition(tokens: &[Token<'_>], at: usize) -> Option<Span> {
     let mut end = at;
@@ -701,6 +765,7 @@ fn definition(tokens: &[Token<'_>], at: usize) -> Option<Span> {
         let token = &tokens[end];
         let k = &*token.key;
         if token.kind == TokenKind::Mark && k != "-" && k != "%"
+            || (k == "and" && is_auxiliary(key(tokens, end + 1)))
             || matches!(k, "that" | "which" | "who" | "where" | "whose" | "but" | "because" | "while" | "when" | "although")
         {
             break;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::Match;
-use super::english::{is_closed, is_superlative, is_term, is_vague};
+use super::english::{is_closed, is_superlative, is_term, is_vague, singular_unit};
 use super::english_words::*;
 use super::pattern::Span;
 use super::token::{Token, TokenKind};
@@ -19,6 +19,8 @@ pub(crate) fn ask(m: &Match<'_>) -> Option<(String, Range<usize>)> {
         "definition" => return definition(m, answer),
         "continent" => return continent(m, answer),
         "where" => place(m, &answer)?,
+        "measures" => measures(m, &answer)?,
+        "stands" => stands(m, &answer)?,
         template => fill(m, template)?,
     };
     (!repeats(m, &answer)).then_some((question, answer))
@@ -28,7 +30,9 @@ pub(crate) fn ask(m: &Match<'_>) -> Option<(String, Range<usize>)> {
 fn answer(m: &Match<'_>) -> Option<Range<usize>> {
     let range = m.bytes(m.captures.get('V')?)?;
     let text = m.text.get(range.clone())?;
-    let short = text.strip_prefix("the ").unwrap_or(text);
+    let from = m.captures.get('V')?.from;
+    let opening = text.strip_prefix("The ").filter(|rest| begins_sentence(m, from) && !m.text.contains(&format!(" The {rest}")));
+    let short = text.strip_prefix("the ").or(opening).unwrap_or(text);
     let start = range.end - short.len();
     let short = short.trim_end_matches([',', '.', ';', ':', ' ']);
     let words = short.split_whitespace().count();
@@ -54,6 +58,19 @@ fn subject(m: &Match<'_>) -> Option<String> {
     if m.tokens[span.from..span.to].iter().any(|t| t.kind == TokenKind::Mark && !matches!(&*t.key, "-" | "." | "&")) {
         return None;
     }
+    let opens = begins_sentence(m, span.from);
+    if opens && matches!(key, "no." | "yes") {
+        return None;
+    }
+    // One capital at the start of a sentence shows no name: "Construction began in 2013."
+    let one = span.to == span.from + 1 && opens && !is_term(key);
+    if one && (m.name == "en-began" || (NAMED_ONLY.contains(&m.name) && m.lower_words.contains(key))) {
+        return None;
+    }
+    // A line that ran into the next one: "Statistics Page Unbound Unbound".
+    if span.to - span.from > 7 || m.tokens[span.from..span.to].windows(2).any(|w| w[0].key == w[1].key) {
+        return None;
+    }
     if DIRECTIONS.contains(&key) && m.tokens.get(span.from + 1).is_some_and(|t| &*t.key == "of") {
         return None;
     }
@@ -73,12 +90,27 @@ fn subject(m: &Match<'_>) -> Option<String> {
     if key == "the" && span.to > span.from + 1 {
         return Some(format!("the {}", m.text.get(m.bytes(Span { from: span.from + 1, ..span })?)?));
     }
-    let common = is_term(key) || (m.lower_words.contains(key) && span.to == span.from + 1);
+    let named = matches!(m.name, "en-born" | "en-born-in" | "en-died" | "en-where" | "en-based" | "en-superlative");
+    let common = is_term(key) || (m.lower_words.contains(key) && span.to == span.from + 1 && !named);
     if first.is_capital() && common && first.text.chars().skip(1).all(char::is_lowercase) && begins_sentence(m, span.from) {
         return Some(format!("{key}{}", &text[first.text.len()..]));
     }
     Some(text.to_owned())
 }
+
+/// Rules that speak of a name and never of a common noun.
+const NAMED_ONLY: &[&str] = &[
+    "en-count",
+    "en-based",
+    "en-won",
+    "en-studied",
+    "en-married",
+    "en-flows-into",
+    "en-rises-in",
+    "en-where",
+    "en-nickname",
+    "en-contains",
+];
 
 fn is_pronoun(key: &str) -> bool {
     matches!(
@@ -101,6 +133,11 @@ fn is_pronoun(key: &str) -> bool {
             | "who"
             | "which"
             | "what"
+            | "ours"
+            | "mine"
+            | "yours"
+            | "theirs"
+            | "hers"
     )
 }
 
@@ -167,7 +204,15 @@ fn canonical_adjective(adjective: &str) -> String {
     .to_owned()
 }
 
-fn head<'a>(x: &'a str) -> &'a str {
+/// Relations that only a place has.
+const OF_PLACE_HEADS: &[&str] = &["capital", "currency", "language"];
+
+/// True for a code in capitals that is no well-known short name of a state.
+fn is_code(y: &str) -> bool {
+    y.len() <= 3 && y.chars().all(|c| c.is_ascii_uppercase()) && !matches!(y, "US" | "USA" | "UK" | "UAE" | "EU" | "DRC" | "GDR" | "PRC")
+}
+
+fn head(x: &str) -> &str {
     x.rsplit(' ').next().unwrap_or(x)
 }
 
@@ -211,20 +256,25 @@ fn relation(m: &Match<'_>, inverse: bool) -> Option<String> {
         return None;
     }
     let y = subject(m)?;
+    let single = y.chars().count() == 1 || y.rsplit(' ').next().is_some_and(|w| w.len() == 1);
+    if single || matches!(h, "parent" | "child" | "neighbour" | "neighbor") {
+        return None;
+    }
     let lower_subject = m.tokens[m.captures.get('Y')?.from].is_lower();
     if lower_subject && named && !BARE_HEADS.contains(&h) {
         return None;
     }
     let x = canonical_relation(x);
+    if OF_PLACE_HEADS.contains(&h) && is_code(&y) {
+        return None;
+    }
     let plural = m.tokens[m.covered.clone()].iter().any(|t| &*t.key == "are") && h.ends_with('s') && !h.ends_with("ss");
+    if plural {
+        return None;
+    }
     let was = past(m);
-    let (who, be) = match (person, was, plural) {
-        (true, false, _) => ("Who", "is"),
-        (true, true, _) => ("Who", "was"),
-        (false, _, true) => ("What", "are"),
-        (false, true, _) => ("What", "was"),
-        _ => ("What", "is"),
-    };
+    let who = if person { "Who" } else { "What" };
+    let be = if was { "was" } else { "is" };
     Some(format!("{who} {be} the {x} of {y}?"))
 }
 
@@ -249,11 +299,17 @@ fn superlative(m: &Match<'_>) -> Option<String> {
     let h = head(x).to_lowercase();
     let mut words: Vec<String> = x.split(' ').map(|w| canonical_adjective(&w.to_lowercase())).collect();
     let y = subject(m)?;
+    if is_code(&y) {
+        return None;
+    }
     let mountainous = ["Mount", "Alps", "Mountains", "Range", "Himalaya"].iter().any(|w| y.contains(w));
     if let Some(last) = words.last_mut()
         && !(mountainous && matches!(last.as_str(), "peak" | "summit"))
     {
         *last = canonical_noun(last);
+    }
+    if h.ends_with('s') && !h.ends_with("ss") && !h.ends_with("us") && !PLURALS.contains(&h.as_str()) {
+        return None;
     }
     let geographic = GEOGRAPHIC.contains(&h.as_str());
     let before = |w: &str| m.captures.get('Y').is_some_and(|s| s.from > 0 && &*m.tokens[s.from - 1].key == w);
@@ -276,7 +332,8 @@ fn symbol(m: &Match<'_>) -> Option<String> {
     let element = m.tokens[span.from..span.to].iter().any(|t| is_term(&t.key));
     let chemical = element || m.tokens.iter().any(|t| matches!(&*t.key, "chemical" | "chemists" | "periodic" | "element" | "atomic"));
     let v = m.tokens[m.captures.get('V')?.from].text;
-    if chemical && !v.chars().next().is_some_and(char::is_uppercase) {
+    let initials = !chemical && v.len() >= 3 && v.chars().all(char::is_uppercase);
+    if initials || chemical && !v.chars().next().is_some_and(char::is_uppercase) {
         return None;
     }
     Some(format!("What is the {} of {y}?", if chemical { "chemical symbol" } else { "symbol" }))
@@ -301,6 +358,14 @@ const TRADES: &[&str] = &[
     "emperor",
     "scholar",
     "politician",
+    "expert",
+    "specialist",
+    "coach",
+    "nurse",
+    "actress",
+    "athlete",
+    "judge",
+    "entrepreneur",
     "man",
     "woman",
 ];
@@ -367,6 +432,58 @@ const NO_TRADE: &[&str] = &[
     "summer",
     "winter",
     "user-friendly",
+    "provider",
+    "server",
+    "maker",
+    "manufacturer",
+    "retailer",
+    "publisher",
+    "browser",
+    "compiler",
+    "router",
+    "scanner",
+    "printer",
+    "converter",
+    "tracker",
+    "editor",
+    "processor",
+    "monitor",
+    "sensor",
+    "adapter",
+    "manager",
+    "launcher",
+    "supplier",
+    "operator",
+    "carrier",
+    "distributor",
+    "helper",
+    "builder",
+    "wrapper",
+    "container",
+    "simulator",
+    "generator",
+    "inhibitor",
+    "tokenizer",
+    "newsletter",
+    "shooter",
+    "thriller",
+    "counter",
+    "laser",
+    "reactor",
+    "crater",
+    "transformer",
+    "accelerator",
+    "calculator",
+    "indicator",
+    "precursor",
+    "planner",
+    "timer",
+    "helicopter",
+    "controller",
+    "charger",
+    "speaker",
+    "dinosaur",
+    "polyester",
     "human",
     "list",
     "language",
@@ -403,13 +520,19 @@ fn definition(m: &Match<'_>, answer: Range<usize>) -> Option<(String, Range<usiz
     ) {
         return None;
     }
+    // A common noun without an article is asked for only if it names something uncountable.
+    let lower = y.chars().next().is_some_and(char::is_lowercase) && !y.starts_with("the ");
+    if lower && !is_term(&y) && !UNCOUNTABLE.iter().any(|e| y.ends_with(e)) {
+        return None;
+    }
     let noun_phrase: Vec<&str> = m.tokens[span.from..span.to].iter().map(|t| &*t.key).take_while(|k| !is_closed(k)).collect();
     let trade = noun_phrase.last().is_some_and(|k| TRADES.iter().any(|t| k.ends_with(t)) && !NO_TRADE.contains(k));
     let name = m.tokens[m.captures.get('Y')?.from].is_capital();
-    if noun_phrase.is_empty() || noun_phrase.last().is_some_and(|h| is_vague(h)) {
+    let praise = noun_phrase.iter().any(|w| PRAISE.contains(w) || w.ends_with("-friendly") || w.ends_with("-quality"));
+    if praise || noun_phrase.is_empty() || noun_phrase.last().is_some_and(|h| is_vague(h) || OPINIONS.contains(h)) {
         return None;
     }
-    let who = if trade && name && !y.starts_with("the ") && !is_term(&y) { "Who" } else { "What" };
+    let who = if trade && name && !lower && !y.starts_with("the ") && !is_term(&y) { "Who" } else { "What" };
     Some((format!("{who} is {y}?"), answer))
 }
 
@@ -428,6 +551,70 @@ fn continent(m: &Match<'_>, answer: Range<usize>) -> Option<(String, Range<usize
     let length = continent_part(&m.text[answer.clone()])?;
     let y = subject(m)?;
     Some((format!("On which continent is {y}?"), answer.end - length..answer.end))
+}
+
+/// "What does WHO stand for?"
+fn stands(m: &Match<'_>, answer: &Range<usize>) -> Option<String> {
+    let letters = m.slot('Y')?;
+    let words = m.text[answer.clone()].split([' ', '-']).filter(|w| w.chars().next().is_some_and(char::is_alphabetic)).count();
+    let fits = (2..=6).contains(&letters.len()) && letters.chars().all(|c| c.is_ascii_uppercase());
+    (fits && words >= 2 && words <= letters.len() + 2).then(|| format!("What does {letters} stand for?"))
+}
+
+/// "What does the newton measure?"
+fn measures(m: &Match<'_>, answer: &Range<usize>) -> Option<String> {
+    let span = m.captures.get('Y')?;
+    let value = m.captures.get('V')?;
+    let text = m.text.get(m.bytes(span)?)?;
+    if m.tokens[value.from].kind == TokenKind::Number || NUMBER_WORDS.contains(&&*m.tokens[value.from].key) || answer.len() < 3 {
+        return None;
+    }
+    let key = &*m.tokens[span.from].key;
+    if let (true, Some(unit)) = (span.to == span.from + 1, singular_unit(key)) {
+        return Some(format!("What does the {unit} measure?"));
+    }
+    let rest = text.strip_prefix(m.tokens[span.from].text)?;
+    Some(match key {
+        "a" | "an" | "the" => format!("What does {key}{rest} measure?"),
+        _ => format!("What do {key}{rest} measure?"),
+    })
+}
+
+/// Pairs of "a long name (ALN)": what the letters stand for.
+pub(crate) fn abbreviations(text: &str, tokens: &[Token<'_>]) -> Vec<(String, Range<usize>)> {
+    let mut out = Vec::new();
+    for i in 2..tokens.len().saturating_sub(1) {
+        let (letters, close) = (tokens[i].text, &*tokens[i + 1].key);
+        let fits = (3..=6).contains(&letters.len()) && letters.chars().all(|c| c.is_ascii_uppercase());
+        if !fits || &*tokens[i - 1].key != "(" || !matches!(close, ")" | "," | ";") {
+            continue;
+        }
+        let mut at = i - 1;
+        let mut left = letters.to_lowercase();
+        while at > 0 && !left.is_empty() {
+            let token = &tokens[at - 1];
+            // "data-driven" may stand for two letters or for one.
+            let parts: String = token.key.split('-').filter_map(|p| p.chars().next()).collect();
+            let first: String = parts.chars().take(1).collect();
+            let small = matches!(&*token.key, "of" | "the" | "and" | "for" | "in" | "on" | "to" | "de" | "&");
+            match left.strip_suffix(&*parts).or_else(|| left.strip_suffix(&*first)) {
+                Some(rest) if token.kind == TokenKind::Word => left = rest.to_owned(),
+                _ if small && at < i - 1 => {}
+                _ => break,
+            }
+            at -= 1;
+        }
+        let found = left.is_empty();
+        let together = tokens[i - 1].index.checked_sub(tokens[at].index) == Some(i - 1 - at);
+        let plain = tokens[at..i - 1].iter().all(|t| t.kind == TokenKind::Word) && !is_closed(&tokens[at].key);
+        if found && together && plain && i - 1 - at >= 2 {
+            let range = tokens[at].start..tokens[i - 2].end;
+            if text.get(range.clone()).is_some_and(|t| !t.contains('\n')) {
+                out.push((format!("What does {letters} stand for?"), range));
+            }
+        }
+    }
+    out
 }
 
 fn place(m: &Match<'_>, answer: &Range<usize>) -> Option<String> {

@@ -4,6 +4,7 @@
 //! The questions `relation`, `superlative`, `symbol`, `definition`, `where` and `continent` are put together in code.
 
 use super::Rule;
+use super::english_tables::{BEGAN, BY, CHANGE, CHANGES, COMPARED, FINDING, FINDS, MADE, MAKES, NOTHING, ONCE, SIZES, WORKS};
 
 pub(crate) const MACROS: &[(&str, &str)] = &[
     (
@@ -16,65 +17,14 @@ pub(crate) const MACROS: &[(&str, &str)] = &[
     ("SEA", "above sea level|above the sea|above mean sea level|above the level of the sea"),
     ("USED", "used in|of|in use in|used throughout|used across|in circulation in|accepted in|that circulates in|circulating in|for"),
     ("CHEM", "chemical|atomic|standard|official|usual|international"),
+    (
+        "SITE",
+        "city|town|village|municipality|commune|district|county|province|region|river|lake|mountain|island|park|museum|university|college|school|church|cathedral|castle|building|skyscraper|tower|bridge|airport|station|stadium|hospital|library|theatre|theater|hotel|square|street|neighbourhood|neighborhood|suburb|borough|settlement|hamlet|port|harbour|harbor|peninsula|valley|volcano|peak|hill|reservoir|dam|canal|desert|forest|monument|palace|temple|mosque|cemetery|zoo|garden|gallery|prison|fort|fortress|resort|ghost town|archipelago|glacier|waterfall|bay",
+    ),
+    ("FLOWS", "flows|empties|drains|discharges|runs|pours|spills|opens"),
+    ("BY", ",|in|near|at|by|off|after|via|through|$"),
     ("AS", "as its|as the|as their|for its|as its own|as the country's|as their own"),
 ];
-
-const NOTHING: &[(&str, &str)] = &[("", "")];
-
-/// Adjective in the comparative, and the superlative it comes to.
-const COMPARED: &[(&str, &str)] = &[
-    ("higher", "highest"),
-    ("taller", "highest"),
-    ("longer", "longest"),
-    ("larger", "largest"),
-    ("bigger", "largest"),
-    ("deeper", "deepest"),
-    ("older", "oldest"),
-    ("smaller", "smallest"),
-    ("hotter", "hottest"),
-];
-
-/// Participles that say how something came to be.
-const MADE: &[(&str, &str)] = &[
-    ("founded", "found"),
-    ("established", "establish"),
-    ("discovered", "discover"),
-    ("invented", "invent"),
-    ("built", "build"),
-    ("created", "create"),
-    ("written", "write"),
-    ("composed", "compose"),
-    ("designed", "design"),
-    ("developed", "develop"),
-    ("painted", "paint"),
-    ("isolated", "isolate"),
-    ("introduced", "introduce"),
-    ("published", "publish"),
-    ("launched", "launch"),
-    ("identified", "identify"),
-];
-
-/// Past tense of [`MADE`] where a person is the subject, and the question's verb.
-const MAKES: &[(&str, &str)] = &[
-    ("founded", "founded"),
-    ("discovered", "discovered"),
-    ("invented", "invented"),
-    ("wrote", "wrote"),
-    ("composed", "composed"),
-    ("designed", "designed"),
-    ("painted", "painted"),
-    ("isolated", "isolated"),
-    ("built", "built"),
-];
-
-const FINDING: &[(&str, &str)] =
-    &[("discovery", "discovered"), ("invention", "invented"), ("foundation", "founded"), ("isolation", "isolated")];
-const FINDS: &[(&str, &str)] =
-    &[("discovering", "discovered"), ("inventing", "invented"), ("founding", "founded"), ("isolating", "isolated"), ("writing", "wrote")];
-const CHANGES: &[(&str, &str)] = &[("boils", "boiling"), ("melts", "melting"), ("freezes", "freezing")];
-const CHANGE: &[(&str, &str)] = &[("boil", "boiling"), ("melt", "melting"), ("freeze", "freezing")];
-const SIZES: &[(&str, &str)] =
-    &[("high", "high"), ("tall", "high"), ("long", "long"), ("wide", "wide"), ("deep", "deep"), ("thick", "thick"), ("across", "wide")];
 
 /// All rules, surer ones first.
 pub(crate) const RULES: &[Rule] = &[
@@ -90,13 +40,21 @@ pub(crate) const RULES: &[Rule] = &[
             "{Y:subject} (has|bears|carries|uses) {V:symbol} as its <CHEM>? symbol",
             "{Y:subject} <BE> (a|an|the) {G:gap} (with|whose|of|bearing|carrying|that has) (the|a|an)? <CHEM>? symbol (is)? {V:symbol} (,|and|with|$)",
             "{V:symbol} <BE> the <CHEM>? (symbol|abbreviation) (of|for|used for) {Y:subject} $",
-            "{V:symbol} stands for {Y:subject} (in|on|$)",
+            "{V:symbol} <BE> {Y:subject} 's <CHEM>? (symbol|abbreviation) $",
+            "{Y:subject} , with (the|a|an)? <CHEM>? symbol {V:symbol} (,|and)",
+            "{V:symbol} (stands for|is short for) {Y:subject} (in|on|$)",
             "{Y:subject} (is|are) (usually|commonly|normally|always)? (represented|denoted|written|abbreviated|symbolised|symbolized|designated|marked|shown|listed) (in formulas|in formulae|in the periodic table|on the periodic table|by chemists)? (by|as|with|under|to) (the)? <CHEM>? (symbol|letters|letter|abbreviation)? {V:symbol} (in|on|,|$)",
             "(chemists|scientists|physicists) (write|abbreviate|denote|represent|mark|shorten) {Y:subject} (as|by|with|to) (the)? (symbol|letters|letter)? {V:symbol} (in|,|$)",
             "the (symbol|letters|letter|abbreviation) {V:symbol} (stands for|stand for|represents|represent|denotes|denote|means|mean|belongs to|refers to) {Y:subject} (in|on|,|$)",
             "{Y:subject} (appears|is found|stands|is listed) (in|on) (the)? (periodic table|formulas) (as|under|with) (the)? (symbol|letters)? {V:symbol}",
             "the (element|metal|gas) with (the)? <CHEM>? symbol {V:symbol} (is|is called|is named) {Y:subject} $",
         ],
+    },
+    Rule {
+        name: "en-stands-for",
+        ask: "stands",
+        each: NOTHING,
+        patterns: &["{Y:name} (stands for|is short for|is an abbreviation of|is an abbreviation for|is an acronym for) {V:value} $"],
     },
     Rule {
         name: "en-atomic-number",
@@ -107,6 +65,9 @@ pub(crate) const RULES: &[Rule] = &[
             "{Y:subject} 's atomic number <BE> {V:number} $",
             "the atomic number of {Y:subject} <BE> {V:number} $",
             "{V:number} <BE> the atomic number of {Y:subject} $",
+            "{V:number} <BE> {Y:subject} 's atomic number $",
+            "with (the|an)? atomic number (of)? {V:number} , {Y:subject} <BE>",
+            "{Y:subject} , with (the|an)? atomic number (of)? {V:number} ,",
             "{Y:subject} ,? (\\()? atomic number :? {V:number}",
             "{Y:subject} <BE> (a|an|the) {G:gap} (with|whose|of|and) (the|an|its)? atomic number (is|of)? {V:number} (,|and|$)",
             "{Y:subject} <BE> element (number|no .|no|#)? {V:number} (in|on|of|,|$)",
@@ -166,7 +127,10 @@ pub(crate) const RULES: &[Rule] = &[
             "{V:name} (holds|has|bears|carries|takes) the (title|record|rank|name|honour|honor) (of|as|for|of being) (the)? {X:superlative} <IN> {Y:place}",
             "{V:name} <BE> (by far)? {Y:name} 's {X:superlative} (,|and|with|at|$)",
             "{V:name} , (which is|being|as)? the {X:superlative} <IN> {Y:place} (,|$)",
+            "{V:name} (stands|ranks|counts|serves|stands out|is recorded|is listed|is known) as {Y:name} 's {X:superlative} $",
             "{V:name} , {Y:name} 's {X:superlative} (,|$)",
+            "(at|with|measuring|standing|rising|stretching|flowing|running|covering) {G:gap} , {V:name} <BE> (by far)? {Y:name} 's {X:superlative} (,|and|$)",
+            "(at|with|measuring|standing|rising|stretching|flowing|running|covering) {G:gap} , {V:name} <BE> (by far)? the {X:superlative} <IN> {Y:place} (,|and|$)",
             "the title of {X:superlative} <IN> {Y:place} (belongs to|goes to|is held by) {V:name} $",
             "{Y:name} (is home to|contains|has|boasts|includes) {V:name} , (its|the country's) (very)? {X:superlative} (,|$)",
             "{Y:name} (has|counts) {V:name} as its {X:superlative}",
@@ -187,6 +151,7 @@ pub(crate) const RULES: &[Rule] = &[
             "(the)? {X:adjective} (of|among) (all)? (the)? {N:noun} (in|of|on) {Y:place} is {V:name} $",
             "(of|among) (all)? {Y:name} 's {N:noun} ,? (it is)? {V:name} (is|which is|that is) (the)? {X:adjective} (,|at|with|and|$)",
             "{V:name} is (the)? {X:adjective} (of|among) (all)? {Y:name} 's {N:noun} $",
+            "(the)? {X:adjective} (of|among) (all)? {Y:name} 's {N:noun} <BE> {V:name} $",
         ],
     },
     Rule {
@@ -255,7 +220,23 @@ pub(crate) const RULES: &[Rule] = &[
         name: "en-relation-inverse",
         ask: "relation-inverse",
         each: NOTHING,
-        patterns: &["{V:name} <BE> the {X:relation} of {Y:name} $", "{V:name} , the {X:relation} of {Y:name} ,"],
+        patterns: &[
+            "{V:name} <BE> the {X:relation} (of|for) {Y:name} $",
+            "{V:name} , the {X:relation} (of|for) {Y:name} ,",
+            "{V:name} <BE> {Y:name} 's {X:relation} $",
+        ],
+    },
+    Rule {
+        name: "en-code",
+        ask: "What is the {X} of {Y}?",
+        each: NOTHING,
+        patterns: &[
+            "{Y:name} (has|uses|bears|carries|is assigned|is given|goes by) (the|an|a)? {X:code} {V:symbol} $",
+            "{Y:name} 's {X:code} <BE> {V:symbol} $",
+            "the {X:code} (of|for|assigned to|used for) {Y:name} <BE> {V:symbol} $",
+            "{V:symbol} <BE> the {X:code} (of|for|assigned to|used for) {Y:name} $",
+            "{V:symbol} <BE> {Y:name} 's {X:code} $",
+        ],
     },
     Rule {
         name: "en-currency",
@@ -326,7 +307,8 @@ pub(crate) const RULES: &[Rule] = &[
         ask: "How long is {Y}?",
         each: NOTHING,
         patterns: &[
-            "{Y:name} (flows|runs|stretches|extends|winds|meanders|travels|snakes|is) (for|over|along)? (a distance of|a length of|a total of|a course of)? {V:length} (in length|from|through|across|before|until|to|on its way|,|and|in total|$)",
+            "{Y:name} (flows|runs|stretches|extends|winds|meanders|travels|snakes) (for|over|along)? (a distance of|a length of|a total of|a course of)? {V:length} (in length|from|through|across|before|until|to|on its way|,|and|in total|$)",
+            "{Y:name} (is|measures) {V:length} in (total)? length",
             "{Y:name} (has|covers) (a|its) (total|full|overall)? (length|course) (of|that measures) {V:length}",
             "the (total|full|overall)? length of {Y:name} <BE> {V:length} $",
             "{Y:name} 's (total|full)? length <BE> {V:length} $",
@@ -403,7 +385,22 @@ pub(crate) const RULES: &[Rule] = &[
         each: NOTHING,
         patterns: &[
             "{Y:subject} is (usually|commonly|normally|generally|always)? (measured|given|expressed|stated) in (the unit)? {V:value} $",
-            "scientists measure {Y:subject} in {V:value} $",
+            "(scientists|physicists|engineers|chemists|people) measure {Y:subject} in {V:value} $",
+            "the (usual|standard|common|basic|base|derived)? (SI)? unit (of|for) (measuring)? {Y:subject} <BE> {V:value} $",
+        ],
+    },
+    Rule {
+        name: "en-measures",
+        ask: "measures",
+        each: NOTHING,
+        patterns: &[
+            "{Y:tool} (<BE>)? (a|an|the) (SI|international|metric|imperial|standard|basic|base|derived|common|usual|main)? (SI|base|derived)? (unit|measure) (of|for|used for|used to measure) (measuring)? {V:value} $",
+            "{Y:tool} (is|are|was) (used|designed|made|a device used|an instrument used|a tool used|the instrument used|the device used) (to measure|for measuring) {V:value} $",
+            "{Y:tool} <BE> (a|an|the) (instrument|device|tool|meter|gauge|sensor) (for measuring|that measures|which measures|to measure) {V:value} $",
+            "{Y:tool} (measures|measure) {V:value} $",
+            "the (SI|international|standard|usual|basic|base|derived)? unit (of|for) {V:value} <BE> {Y:tool} $",
+            "in (the SI system|the international system|SI units|the metric system) ,? {V:value} is measured in {Y:units} $",
+            "{V:value} is (usually|commonly|normally|generally|always)? (measured|given|expressed|stated) in (the unit)? {Y:units} $",
         ],
     },
     Rule {
@@ -412,7 +409,8 @@ pub(crate) const RULES: &[Rule] = &[
         each: NOTHING,
         patterns: &[
             "the SI unit (of|for) {Y:subject} <BE> (called)? {V:value} $",
-            "{V:value} <BE> the (SI|international) unit (of|for|used for) {Y:subject} $",
+            "{V:value} <BE> the (SI|international) (base|derived)? unit (of|for|used for) {Y:subject} $",
+            "{V:value} <BE> {Y:subject} 's SI unit $",
             "in the (SI|international) system (of units)? ,? {Y:subject} is measured in {V:value} $",
         ],
     },
@@ -421,6 +419,82 @@ pub(crate) const RULES: &[Rule] = &[
         ask: "When was {Y} born?",
         each: NOTHING,
         patterns: &["{Y:name} was born (in|on) {V:date}", "{Y:name} was born (in|at) {G:gap} (in|on) {V:date}"],
+    },
+    Rule {
+        name: "en-born",
+        ask: "When was {Y} born?",
+        each: NOTHING,
+        patterns: &["{Y:name} \\( (;|,|:)? born (on)? {V:day}", "{Y:name} \\( {V:day} (–|-|—) (c)? {N:day} \\) (was|is) (a|an|the)"],
+    },
+    Rule {
+        name: "en-died",
+        ask: "When did {Y} die?",
+        each: NOTHING,
+        patterns: &["{Y:name} \\( {N:day} (–|-|—) {V:day} \\) was (a|an|the)"],
+    },
+    Rule {
+        name: "en-work",
+        ask: "Who %2 {Y}?",
+        each: WORKS,
+        patterns: &[
+            "{Y:name} <BE> (a|an|the) (%1) (written|directed|composed|painted)? by (the)? {V:person} (,|in|that|which|about|from|for|first|and|$)",
+            "{Y:name} <BE> (a|an|the) {G:gap} (%1) (written|directed|composed|painted)? by (the)? {V:person} (,|in|that|which|about|from|for|first|and|$)",
+        ],
+    },
+    Rule {
+        name: "en-made-who",
+        ask: "Who %1 {Y}?",
+        each: BY,
+        patterns: &[
+            "{Y:name} (was|is) <ONCE>? %1 (in|on) {N:date} by {V:person} (,|in|at|while|who|and|$)",
+            "{Y:name} (was|is) <ONCE>? %1 by {V:person} (,|in|on|at|while|who|and|$)",
+        ],
+    },
+    Rule {
+        name: "en-made-when",
+        ask: "When was {Y} %1?",
+        each: ONCE,
+        patterns: &[
+            "{Y:name} was <ONCE>? %1 (in|on) {V:date}",
+            "{Y:name} was <ONCE>? %1 (by|in|at|to|into) {G:gap} (in|on) {V:date} $",
+            "(in|on) {V:date} ,? {Y:name} was <ONCE>? %1 (by|in|at|$)",
+        ],
+    },
+    Rule {
+        name: "en-began",
+        ask: "When did {Y} %2?",
+        each: BEGAN,
+        patterns: &[
+            "{Y:name} (officially|first|finally)? %1 (in|on) {V:date}",
+            "(in|on) {V:date} ,? {Y:name} (officially|first|finally)? %1 $",
+        ],
+    },
+    Rule {
+        name: "en-won",
+        ask: "When did {Y} receive the {N}?",
+        each: NOTHING,
+        patterns: &["{Y:name} (won|received|was awarded) the {N:name} in {V:date}"],
+    },
+    Rule {
+        name: "en-studied",
+        ask: "Where did {Y} study?",
+        each: NOTHING,
+        patterns: &["{Y:name} (graduated from|studied at|attended|was educated at) {V:name} (,|in|and|where|with|from|$)"],
+    },
+    Rule {
+        name: "en-married",
+        ask: "Who did {Y} marry?",
+        each: NOTHING,
+        patterns: &["{Y:name} married {V:name} (,|in|on|and|$)", "(in|on) {N:date} ,? {Y:name} married {V:name} (,|in|on|and|$)"],
+    },
+    Rule {
+        name: "en-based",
+        ask: "Where is {Y} based?",
+        each: NOTHING,
+        patterns: &[
+            "{Y:name} is (based|headquartered) in {V:place} (,|and|with|$)",
+            "{Y:name} is (a|an|the) {G:gap} (based|headquartered) in {V:place} (,|and|that|which|with|$)",
+        ],
     },
     Rule {
         name: "en-born-in",
@@ -442,6 +516,8 @@ pub(crate) const RULES: &[Rule] = &[
             "{Y:subject} was <ONCE>? %1 (in|on) {V:date}",
             "{Y:subject} was <ONCE>? %1 by {G:gap} (in|on) {V:date} $",
             "in {V:date} ,? {Y:name} was <ONCE>? %1 (by|in|$)",
+            "<ONCE>? %1 in {V:date} (by {G:gap})? , {Y:name} (is|was|has|became)",
+            "{Y:name} (is|was) (a|an|the) {G:gap} <ONCE>? %1 in {V:date}",
         ],
     },
     Rule {
@@ -554,6 +630,7 @@ pub(crate) const RULES: &[Rule] = &[
         ask: "What is {Y} also known as?",
         each: NOTHING,
         patterns: &[
+            "{Y:name} , (also|also commonly|commonly|popularly|better|formally) (known as|called) {V:name} ,",
             "{Y:name} is (also|popularly|sometimes|often|affectionately)? (nicknamed|also known as|also called|popularly known as|popularly called) {V:value} $",
         ],
     },
@@ -570,7 +647,24 @@ pub(crate) const RULES: &[Rule] = &[
         name: "en-flows-into",
         ask: "What does {Y} flow into?",
         each: NOTHING,
-        patterns: &["{Y:name} (flows|empties|drains|discharges|runs) into {V:name} (,|in|near|at|$)"],
+        patterns: &[
+            "{Y:name} (finally|eventually|then|ultimately)? <FLOWS> (itself|its water|its waters|out|down)? into {V:name} <BY>",
+            "{Y:name} (flows|runs|winds|meanders|drains) {G:gap} (and <FLOWS>)? into {V:name} <BY>",
+            "{Y:name} (flows|runs) (for)? {N:length} (to|into) {V:name} <BY>",
+            "{Y:name} (rises|originates|begins|starts|springs) {G:gap} (and|before it|before) (finally|eventually)? (<FLOWS>|flowing|emptying|draining) into {V:name} <BY>",
+            "the mouth of {Y:name} (is|lies) (in|on|at)? {V:name} <BY>",
+            "{Y:name} 's mouth (is|lies) (in|on|at)? {V:name} <BY>",
+            "{Y:name} has its mouth (in|on|at) {V:name} <BY>",
+            "{Y:name} (reaches|joins|meets|ends in|falls into) {V:water} <BY>",
+            "it is {V:name} (that|into which) {Y:name} (flows into|empties into|flows|empties) $",
+            "{V:name} is where {Y:name} (ends|flows to|empties) $",
+        ],
+    },
+    Rule {
+        name: "en-tributary",
+        ask: "What is {Y} a tributary of?",
+        each: NOTHING,
+        patterns: &["{Y:name} <BE> (a|the) (left|right|major|main|principal|large|largest|small)? (bank)? tributary of {V:name} <BY>"],
     },
     Rule {
         name: "en-rises-in",
@@ -596,8 +690,10 @@ pub(crate) const RULES: &[Rule] = &[
         patterns: &[
             "{Y:name} (is|lies|stands|sits) (located|situated|found)? (in|on|at) {V:place} (,|and|$)",
             "{Y:name} can be found in {V:place} $",
-            "{Y:name} <BE> (a|an) {G:gap} (located|situated|lying|found)? (in|on) {V:place} (,|and|with|that|$)",
+            "{Y:name} <BE> (a|an) {G:gap} (located|situated|lying) (in|on) {V:place} (,|and|with|that|$)",
+            "{Y:name} <BE> (a|an) (<SITE>) (in|on) {V:place} (,|and|with|that|$)",
+            "{Y:name} <BE> (a|an) {G:gap} (<SITE>) (in|on) {V:place} (,|and|with|that|$)",
         ],
     },
-    Rule { name: "en-definition", ask: "definition", each: NOTHING, patterns: &["{Y:subject} (is|are) (a|an) {V:definition} (,|.|;|$)"] },
+    Rule { name: "en-definition", ask: "definition", each: NOTHING, patterns: &["{Y:subject} is (a|an) {V:definition} (,|.|;|$)"] },
 ];

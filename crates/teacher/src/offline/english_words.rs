@@ -22,7 +22,10 @@ pub(crate) const CLOSED: &[&str] = &[
     "'s", "let", "see", "says", "said", "say", "please", "yes", "overall", "additionally", "finally", "first", "second", "third",
     "next", "last", "well", "later", "earlier", "nowadays", "recently", "originally", "historically", "traditionally",
     "similarly", "conversely", "consequently", "nevertheless", "nonetheless", "otherwise", "elsewhere", "likewise", "accordingly",
-    "eventually", "initially", "especially", "particularly",
+    "eventually", "initially", "especially", "particularly", "subsequently", "previously", "typically", "unfortunately",
+    "fortunately", "interestingly", "notably", "ultimately", "presently", "normally", "frequently", "occasionally", "basically",
+    "essentially", "apparently", "obviously", "clearly", "certainly", "surprisingly", "sadly", "luckily", "poorly", "newly",
+    "firstly", "secondly", "lastly", "shortly", "simultaneously", "alternatively", "together", "afterwards", "ours", "theirs",
 ];
 
 /// A statement with one of these is not the writer's own claim, or not a plain one.
@@ -66,7 +69,7 @@ pub(crate) const GENERIC: &[&str] = &[
     "kilometers", "miles", "studies", "study", "results", "example", "examples", "interest", "order", "addition", "contrast",
     "general", "particular", "scientists", "researchers", "chemists", "astronomers", "physicists", "visitors", "travellers",
     "tourists", "locals", "residents", "students", "experts", "critics", "scholars", "historians", "research", "data", "today",
-    "money", "power", "war", "peace", "production", "number", "numbers", "north", "south", "east", "west",
+    "money", "cash", "card", "cards", "power", "war", "peace", "production", "number", "numbers", "north", "south", "east", "west",
 ];
 
 /// Common nouns before a name or a term that say what it is: "the planet Mars", "the element gold".
@@ -201,7 +204,7 @@ pub(crate) const SURE_HEADS: &[&str] = &["capital", "currency", "language", "uni
 pub(crate) const INVERSE_HEADS: &[&str] = &[
     "capital", "currency", "language", "symbol", "unit", "airline", "airport", "anthem", "flag", "port", "bank", "newspaper",
     "parliament", "legislature", "emblem", "motto", "headquarters", "religion", "animal", "bird", "flower", "tree", "sport",
-    "dish", "river", "formula",
+    "dish", "river", "formula", "code", "domain", "nickname", "abbreviation", "prefix", "name",
 ];
 
 /// Geographic nouns: what is highest "of" a place is highest "in" it.
@@ -221,4 +224,43 @@ pub(crate) const UNIT_NOUNS: &[&str] = &[
     "tesla", "weber", "lumen", "lux", "becquerel", "gray", "sievert", "byte", "bit", "kilobyte", "megabyte", "hectare", "acre",
     "dozen", "kilowatt", "megawatt", "kilojoule", "calorie", "radian", "steradian", "siemens", "knot", "fathom", "furlong",
     "stone", "fortnight", "light-year", "league", "carat", "bar", "atmosphere", "quart", "barrel",
+];
+
+/// Adjectives of praise and weight: a noun phrase with one is an opinion and no definition.
+pub(crate) const PRAISE: &[&str] = &[
+    "great", "good", "best", "better", "excellent", "perfect", "amazing", "brilliant", "striking", "trusted", "important",
+    "strong", "solid", "chart-topping", "top-tier", "leading", "popular", "powerful", "reliable", "affordable", "fantastic",
+    "wonderful", "awesome", "ideal", "incredible", "nice", "superb", "beautiful", "stunning", "essential", "crucial", "vital",
+    "key", "critical", "valuable", "useful", "helpful", "handy", "fun", "easy", "simple", "quick", "cheap", "favourite",
+    "favorite", "talented", "true", "real", "huge", "massive", "major", "significant", "interesting", "effective", "efficient",
+    "versatile", "robust", "premium", "award-winning", "well-known", "world-class", "must-see", "must-have", "safe", "smart",
+    "viable", "decent", "promising", "passionate", "proud", "go-to", "game-changing", "lightweight", "bad", "terrible", "rather",
+    "pretty", "truly", "well-rounded", "impressive", "outstanding", "exceptional", "remarkable", "fascinating", "common",
+    "typical", "new", "recent", "bigger", "larger", "smaller", "prime", "clear", "classic", "delicious", "little", "big",
+    "pro", "different", "similar", "necessary", "serious", "certain",
+    "lovely", "gorgeous", "terrific", "unique", "top", "renowned", "world-renowned", "brave", "honest", "kind", "luxurious", "charming", "trustworthy", "reputable", "capable", "highly", "most", "more", "locally", "long-time",
+];
+
+/// Nouns of opinion and comparison that define nothing.
+pub(crate) const OPINIONS: &[&str] = &[
+    "option", "options", "choice", "alternative", "factor", "favourite", "favorite", "showcase", "must-have", "bet", "pick",
+    "subset", "deal", "reminder", "addition", "upgrade", "companion", "blessing", "challenge", "failure", "fan", "mistake",
+    "requirement", "concern", "priority", "opportunity", "threat", "sign", "symbol", "difference", "exception", "destination",
+    "contender", "winner", "hit", "classic", "leader", "pioneer", "innovator", "legend", "testament", "improvement", "increase",
+    "bargain", "investment", "resource", "asset", "advantage", "disadvantage", "no-brainer", "treat", "delight", "joy",
+    "pleasure", "breeze", "nightmare", "dream", "mystery", "solution", "mix", "step", "start", "tip",
+    "component", "instance", "fraction", "contributor", "candidate", "partner",
+    "individual", "guide", "gift", "lover", "enthusiast", "one", "bit", "pain", "must", "waste",
+    "response", "reaction", "decision", "strategy", "consideration", "benefit", "experience", "journey", "signal",
+    "marvel", "man", "woman", "boy", "girl", "guy", "person", "kid", "progression", "trademark", "mess", "monster", "wonder", "culture", "fixture", "masterpiece", "beast", "workhorse", "powerhouse",
+    "playground", "paradise", "haven", "feat", "achievement", "matter", "disaster", "tragedy", "joke", "shame", "surprise",
+    "risk", "danger", "luxury", "necessity", "predecessor", "successor", "neighbour", "neighbor", "friend", "enemy", "rival",
+    "precursor", "descendant", "generalization", "generalisation", "reference", "description", "metaphor",
+    "allusion", "pun", "homage", "tribute", "response", "reworking", "hallmark", "staple", "mainstay", "cornerstone",
+];
+
+/// Ends of nouns that stand without an article.
+pub(crate) const UNCOUNTABLE: &[&str] = &[
+    "ism", "logy", "graphy", "ics", "ness", "istry", "onomy", "sophy", "osis", "itis", "ware", "culture", "metry", "pathy",
+    "therapy", "education", "engineering", "programming", "learning", "computing", "insurance", "music", "law", "theory",
 ];

@@ -6,6 +6,8 @@
 //! Pairs that the page asks and answers itself are taken first, and short definitions last.
 
 mod chinese;
+mod chinese_clauses;
+mod chinese_names;
 mod chinese_questions;
 mod chinese_rules;
 #[rustfmt::skip] // lists of words, a paragraph each
@@ -14,6 +16,7 @@ mod english;
 mod english_clauses;
 mod english_questions;
 mod english_rules;
+mod english_tables;
 #[rustfmt::skip]
 mod english_words;
 mod faq;
@@ -34,7 +37,7 @@ use token::Token;
 pub use teacher::OfflineTeacher;
 
 /// Version of the rules; part of every request to the offline teacher, so that better rules ask again.
-pub const RULES_VERSION: u32 = 1;
+pub const RULES_VERSION: u32 = 2;
 
 /// The language whose rules apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +139,9 @@ impl<'a> Match<'a> {
     }
 }
 
+/// Ways to match a pattern at one place that are looked at.
+const MAX_WAYS: usize = 6;
+
 /// Finds pairs in a document: at most one for each question, those of the page's own questions first, then by position.
 pub fn find(text: &str, language: RuleLanguage) -> Vec<Found> {
     let mut out = faq::find(text, language);
@@ -150,26 +156,38 @@ pub fn find(text: &str, language: RuleLanguage) -> Vec<Found> {
         for Sentence { tokens, starts, certain } in sentence.variants {
             let words: HashSet<&str> = tokens.iter().map(|t| &*t.key).collect();
             let joined: String = tokens.iter().map(|t| &*t.key).collect();
+            if language == RuleLanguage::English {
+                for (question, answer) in english_questions::abbreviations(text, &tokens[..certain.min(tokens.len())]) {
+                    if seen.insert(corpus::normalize(&question)) {
+                        out.push(Found { question, answer, rule: "en-stands-for" });
+                    }
+                }
+            }
             let spans = Spans::new(grammar, &tokens);
             for rule in rules.iter().filter(|r| r.pattern.may_match(&words, &joined)) {
                 for at in (0..certain).filter(|&at| rule.pattern.floating || starts[at]) {
-                    let Some((end, captures)) = rule.pattern.match_at(&spans, at) else { continue };
-                    if end > certain {
-                        continue;
-                    }
-                    let found = Match {
-                        text,
-                        tokens: &tokens,
-                        captures,
-                        covered: at..end,
-                        name: rule.name,
-                        ask: &rule.ask,
-                        lower_words: &lower_words,
-                    };
-                    let made = match language {
-                        RuleLanguage::English => english_questions::ask(&found),
-                        RuleLanguage::Chinese => chinese_questions::ask(&found),
-                    };
+                    let mut made = None;
+                    let mut ways = 0;
+                    rule.pattern.match_at(&spans, at, &mut |end, captures| {
+                        ways += 1;
+                        let found = Match {
+                            text,
+                            tokens: &tokens,
+                            captures,
+                            covered: at..end,
+                            name: rule.name,
+                            ask: &rule.ask,
+                            lower_words: &lower_words,
+                        };
+                        if end <= certain {
+                            made = match language {
+                                RuleLanguage::English => english_questions::ask(&found),
+                                RuleLanguage::Chinese => chinese_questions::ask(&found),
+                            };
+                        }
+                        // Where a word ends is a guess in Chinese, so another way to match may be the right one.
+                        made.is_some() || ways >= if language == RuleLanguage::English { 1 } else { MAX_WAYS }
+                    });
                     let Some((question, answer)) = made else { continue };
                     if seen.insert(corpus::normalize(&question)) {
                         out.push(Found { question, answer, rule: rule.name });

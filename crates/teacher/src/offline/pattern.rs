@@ -56,6 +56,20 @@ pub(crate) enum Kind {
     Unit,
     /// A unit noun behind "a" or "one".
     AUnit,
+    /// What measures: "the newton", "a thermometer", "barometers".
+    Tool,
+    /// A unit noun in the plural.
+    Units,
+    /// A superlative with one of a few nouns of geography: "最高峰".
+    Peak,
+    /// Words in Latin letters.
+    Latin,
+    /// A date with its month.
+    Day,
+    /// A name of a sea, a lake or another river.
+    Water,
+    /// "country code", "calling code".
+    Code,
     /// A relational noun phrase that needs no further check: "capital", "official language".
     Sure,
     /// A superlative adjective alone.
@@ -101,9 +115,16 @@ impl Kind {
             "noun" => Kind::Noun,
             "unit" => Kind::Unit,
             "a-unit" => Kind::AUnit,
+            "tool" => Kind::Tool,
+            "units" => Kind::Units,
+            "latin" => Kind::Latin,
+            "peak" => Kind::Peak,
+            "day" => Kind::Day,
+            "water" => Kind::Water,
+            "code" => Kind::Code,
             "sure" => Kind::Sure,
             "adjective" => Kind::Adjective,
-            "place-of" => Kind::Subject,
+            "place-of" | "value-of" => Kind::Subject,
             "measure" => Kind::Measure,
             "counted" => Kind::Counted,
             "one" => Kind::One,
@@ -199,10 +220,10 @@ impl Pattern {
         self.needs.iter().all(|any| any.iter().any(|w| if w.is_ascii() { words.contains(&**w) } else { joined.contains(&**w) }))
     }
 
-    /// Matches at token `at`; the index behind the match and the captures.
-    pub(crate) fn match_at(&self, spans: &Spans<'_>, at: usize) -> Option<(usize, Captures)> {
-        let mut matcher = Matcher { spans, captures: Captures::default(), end: at };
-        matcher.run(&self.nodes, None, at).then_some((matcher.end, matcher.captures))
+    /// Matches at token `at`, the likeliest way first, until `accept` takes the index behind the match and the captures.
+    pub(crate) fn match_at(&self, spans: &Spans<'_>, at: usize, accept: &mut dyn FnMut(usize, Captures) -> bool) {
+        let mut matcher = Matcher { spans, captures: Captures::default(), accept };
+        matcher.run(&self.nodes, None, at);
     }
 }
 
@@ -253,7 +274,7 @@ fn parse_branches(chars: &[char], at: &mut usize) -> Result<Vec<Vec<Node>>, Stri
                 while *at < chars.len() && !chars[*at].is_whitespace() && !matches!(chars[*at], '(' | ')' | '|' | '{' | '$' | '\\') {
                     *at += 1;
                 }
-                let word: String = chars[from..*at].iter().collect();
+                let word = chars[from..*at].iter().collect::<String>().to_lowercase();
                 let literal = |w: &str| chars_or_word(w).into_iter().map(|w| Node::Word(w.into()));
                 match word.strip_suffix('?').filter(|w| !w.is_empty()) {
                     Some(word) => nodes.push(Node::Group { branches: vec![literal(word).collect()], optional: true }),
@@ -284,8 +305,7 @@ fn collect_needs(nodes: &[Node], out: &mut Vec<Vec<Box<str>>>) {
 fn run(nodes: &[Node], at: &mut usize) -> Box<str> {
     let mut text = String::new();
     while let Some(Node::Word(word)) = nodes.get(*at) {
-        let chinese = !word.is_ascii();
-        if !text.is_empty() && !(chinese && !text.is_ascii()) {
+        if !text.is_empty() && (word.is_ascii() || text.is_ascii()) {
             break;
         }
         text.push_str(word);
@@ -300,11 +320,14 @@ struct Rest<'a> {
     then: Option<&'a Rest<'a>>,
 }
 
+/// Spans by kind and first token.
+type Known = HashMap<(Kind, usize), Rc<[Span]>>;
+
 /// The spans of one sentence, each list computed once however many patterns ask for it.
 pub(crate) struct Spans<'s> {
     grammar: &'s dyn Grammar,
     tokens: &'s [Token<'s>],
-    known: RefCell<HashMap<(Kind, usize), Rc<[Span]>>>,
+    known: RefCell<Known>,
 }
 
 impl<'s> Spans<'s> {
@@ -325,21 +348,18 @@ impl<'s> Spans<'s> {
     }
 }
 
-struct Matcher<'m, 's> {
+struct Matcher<'m, 's, 'f> {
     spans: &'m Spans<'s>,
     captures: Captures,
-    end: usize,
+    accept: &'f mut dyn FnMut(usize, Captures) -> bool,
 }
 
-impl Matcher<'_, '_> {
+impl Matcher<'_, '_, '_> {
     fn run(&mut self, nodes: &[Node], then: Option<&Rest<'_>>, at: usize) -> bool {
         let Some((first, rest)) = nodes.split_first() else {
             return match then {
                 Some(rest) => self.run(rest.nodes, rest.then, at),
-                None => {
-                    self.end = at;
-                    true
-                }
+                None => (self.accept)(at, self.captures),
             };
         };
         match first {
@@ -388,7 +408,13 @@ mod tests {
         let words: HashSet<&str> = tokens.iter().map(|t| &*t.key).collect();
         let joined: String = tokens.iter().map(|t| &*t.key).collect();
         let spans = Spans::new(&One, &tokens);
-        let got = pattern.may_match(&words, &joined).then(|| pattern.match_at(&spans, 0)).flatten();
+        let mut got = None;
+        if pattern.may_match(&words, &joined) {
+            pattern.match_at(&spans, 0, &mut |end, captures| {
+                got = Some((end, captures));
+                true
+            });
+        }
         assert_eq!(got.is_some(), want.is_some(), "{text}");
         if let (Some((_, captures)), Some(want)) = (got, want) {
             for (slot, text) in want {

@@ -2,6 +2,7 @@
 
 use super::RuleLanguage;
 use super::chinese;
+use super::chinese_clauses;
 use super::english;
 use super::english_clauses;
 use super::token::{self, Token, TokenKind};
@@ -15,6 +16,14 @@ pub(crate) struct Sentence<'a> {
     pub(crate) certain: usize,
 }
 
+/// What a sentence is about, for the pronouns of the next one.
+#[derive(Debug, Clone)]
+pub(crate) struct Topic<'a> {
+    pub(crate) tokens: Vec<Token<'a>>,
+    /// It was called the so-and-so of something else, and that could be meant as well.
+    pub(crate) relative: bool,
+}
+
 /// The readings of one sentence: as it stands, without remarks in brackets, with its pronoun resolved.
 pub(crate) struct Readings<'a> {
     pub(crate) variants: Vec<Sentence<'a>>,
@@ -26,7 +35,7 @@ const MAX_TOKENS: usize = 80;
 /// The sentences of a document that may state a fact.
 pub(crate) fn sentences(text: &str, language: RuleLanguage) -> Vec<Readings<'_>> {
     let mut out = Vec::new();
-    let mut topic: Option<Vec<Token<'_>>> = None;
+    let mut topic: Option<Topic<'_>> = None;
     let mut last_end = 0;
     for range in corpus::sentences(text) {
         if text.get(last_end..range.start).is_none_or(|gap| gap.contains('\n')) {
@@ -41,6 +50,12 @@ pub(crate) fn sentences(text: &str, language: RuleLanguage) -> Vec<Readings<'_>>
         if language == RuleLanguage::Chinese {
             chinese::prepare(&mut tokens);
         }
+        // A line of keys and values, or a row of a table: what belongs to what is not said.
+        let columns = |k: &str| tokens.iter().filter(|t| &*t.key == k).count();
+        if columns(":") >= 3 || columns("|") >= 2 {
+            topic = None;
+            continue;
+        }
         let limit = if language == RuleLanguage::Chinese { MAX_TOKENS * 2 } else { MAX_TOKENS };
         if tokens.len() > limit || tokens.len() < 3 || piece.trim_end().ends_with(['?', '？']) {
             topic = None;
@@ -49,12 +64,13 @@ pub(crate) fn sentences(text: &str, language: RuleLanguage) -> Vec<Readings<'_>>
         let reduced = without_remarks(&tokens);
         let base = if reduced.len() < tokens.len() { reduced } else { tokens.clone() };
         let resolved = match language {
-            RuleLanguage::English => english_clauses::resolve(&base, topic.as_deref()),
-            RuleLanguage::Chinese => chinese::resolve(&base, topic.as_deref()),
+            RuleLanguage::English => english_clauses::resolve(&base, topic.as_ref()),
+            RuleLanguage::Chinese => chinese_clauses::resolve(&base, topic.as_ref()),
         };
         topic = match language {
+            RuleLanguage::English if english_clauses::stays(&base) => topic,
             RuleLanguage::English => english_clauses::topic(resolved.as_deref().unwrap_or(&base)),
-            RuleLanguage::Chinese => chinese::topic(resolved.as_deref().unwrap_or(&base)),
+            RuleLanguage::Chinese => chinese_clauses::topic(resolved.as_deref().unwrap_or(&base)),
         };
         let mut variants = Vec::new();
         let plain = resolved.unwrap_or_else(|| base.clone());
@@ -73,7 +89,7 @@ pub(crate) fn sentences(text: &str, language: RuleLanguage) -> Vec<Readings<'_>>
 fn ready(tokens: Vec<Token<'_>>, language: RuleLanguage) -> Sentence<'_> {
     let starts = match language {
         RuleLanguage::English => english_clauses::clause_starts(&tokens),
-        RuleLanguage::Chinese => chinese::clause_starts(&tokens),
+        RuleLanguage::Chinese => chinese_clauses::clause_starts(&tokens),
     };
     let certain = match language {
         RuleLanguage::English => tokens.iter().position(|t| english::is_doubt(&t.key)),

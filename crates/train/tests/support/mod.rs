@@ -58,7 +58,9 @@ impl Bench {
 
     pub(crate) fn command(&self, run: &str, args: &[&str]) -> Command {
         let mut command = Command::new(self.binary);
-        command.arg("--config").arg("p.toml").arg("--run").arg(run).args(args).current_dir(self.dir.path());
+        // A further command of the binary stands before the options.
+        let (verb, args) = args.split_at(args.first().is_some_and(|arg| !arg.starts_with('-')).into());
+        command.args(verb).arg("--config").arg("p.toml").arg("--run").arg(run).args(args).current_dir(self.dir.path());
         command.env("OMP_NUM_THREADS", "1").stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

@@ -1,0 +1,131 @@
+//! `pretrain plan` and `pretrain doctor`: what a training would take, and what this machine has for it.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use stage::{Command, StageContext, StageError};
+use train::compute::Compute;
+use train::optimizer::Optimizer;
+use train::session::Session;
+use train::trainer::{calibrate, duration_text};
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::inputs::Inputs;
+use crate::{Pretrain, plan_lines, prepare, request};
+
+/// How long the calibration measures, after one step that does not count.
+const CALIBRATION: Duration = Duration::from_secs(2);
+
+/// The commands' arguments and functions.
+pub(crate) fn commands() -> Vec<Command<Pretrain>> {
+    vec![
+        Command {
+            clap: clap::Command::new("plan")
+                .about("Prints size, memory, tokens, steps and expected time, measured in a few seconds; trains nothing"),
+            run: |ctx, config, _| plan(ctx, config).map_err(StageError::from),
+        },
+        Command {
+            clap: clap::Command::new("doctor")
+                .about("Prints libtorch, devices, bf16 and threads, and which of them this configuration would use"),
+            run: |ctx, config, _| doctor(ctx, config).map_err(StageError::from),
+        },
+    ]
+}
+
+/// What would be done, and what it takes.
+fn plan(ctx: &StageContext, config: &Config) -> Result<String, Error> {
+    let inputs = Inputs::open(ctx, config)?;
+    let session = Session::open(&ctx.stage_dir, request(ctx, config, &inputs)?, ctx.force || ctx.fresh)?;
+    let compute = Compute::resolve(&config.device, config.precision, ctx.threads.unwrap_or(config.threads))?;
+    let task = prepare(ctx, config, &inputs, &compute)?;
+    let mut out = String::new();
+    for line in plan_lines(&task, &session, &compute) {
+        let _ = writeln!(out, "{line}");
+    }
+    let mut optimizer = Optimizer::new(&task.model, config.hyper().optimizer());
+    let measured = calibrate(&task, &mut optimizer, &session.lineage, compute.threads, CALIBRATION)?;
+    let params = task.model.config().num_params() as u64;
+    let copies = if compute.precision() == "bf16" { 2 * params } else { 0 };
+    let (masters, moments, gradients) = (4 * params, optimizer.num_bytes(), 4 * params * measured.replicas as u64);
+    let _ = write!(
+        out,
+        "memory: {} master weights, {} optimizer state, {} gradients",
+        megabytes(masters),
+        megabytes(moments),
+        megabytes(gradients)
+    );
+    if copies > 0 {
+        let _ = write!(out, ", {} bf16 copies", megabytes(copies));
+    }
+    let _ = match peak_memory() {
+        Some(peak) if compute.device_name() == "cpu" => {
+            let rest = peak.saturating_sub(masters + moments + gradients + copies);
+            writeln!(out, ", {} samples, activations and libtorch; {} in all at the peak (measured)", megabytes(rest), megabytes(peak))
+        }
+        _ => writeln!(out, "; activations not measured"),
+    };
+    let left = session.lineage.total_steps() - session.first_step().min(session.lineage.total_steps());
+    let secs = (left * task.plan.tokens_per_step()) as f64 / measured.tokens_per_sec;
+    let flops = measured.tokens_per_sec * task.model.config().flops_per_token(task.plan.tokens_per_row as i64);
+    let _ = writeln!(
+        out,
+        "speed: {:.0} tokens/s, {:.1} GFLOP/s (measured over {} step(s))",
+        measured.tokens_per_sec,
+        flops / 1e9,
+        measured.steps
+    );
+    let _ = writeln!(out, "time: {} for the {left} step(s) to do, without evaluating and saving", duration_text(secs));
+    let weights = if config.weights == train::settings::WeightsType::Bf16 { 2 * params } else { masters };
+    let _ = writeln!(out, "checkpoint: {}, of which the last {} are kept", megabytes(weights + masters + moments), config.keep_last);
+    for line in session.describe() {
+        let _ = writeln!(out, "now: {line}");
+    }
+    Ok(out)
+}
+
+/// What the machine has, and what the configuration makes of it.
+fn doctor(ctx: &StageContext, config: &Config) -> Result<String, Error> {
+    let mut out = String::new();
+    let _ = writeln!(out, "libtorch: {}", torch_ext::version());
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let bf16 = if torch_ext::has_fast_bf16() { "in hardware" } else { "emulated, slower than float32" };
+    let _ = writeln!(out, "CPU: {cpus} usable thread(s), bf16 {bf16}");
+    let _ = match torch_ext::load_cuda() {
+        torch_ext::CudaLoad::Loaded { devices: 0 } => writeln!(out, "GPU: libtorch's CUDA half is there, no GPU is visible"),
+        torch_ext::CudaLoad::Loaded { devices } => writeln!(out, "GPU: {devices} visible"),
+        torch_ext::CudaLoad::Absent { reason } => writeln!(out, "GPU: none, libtorch's CUDA half is not installed ({reason})"),
+    };
+    let compute = Compute::resolve(&config.device, config.precision, ctx.threads.unwrap_or(config.threads))?;
+    let _ = writeln!(
+        out,
+        "this configuration: {} on {}, {} thread(s), attention by libtorch's scaled_dot_product_attention",
+        compute.precision(),
+        compute.device_name(),
+        compute.threads
+    );
+    Ok(out)
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+/// The most memory that this process has held, in bytes, where the system tells.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_tells_how_much_memory_was_held() {
+        let peak = peak_memory().unwrap();
+        assert!(peak > 1 << 20, "{peak}");
+        assert_eq!(megabytes(1_550_000), "1.6 MB");
+    }
+}
