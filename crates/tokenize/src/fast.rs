@@ -1,58 +1,52 @@
-//! Encoding with a memory for pieces.
+//! Encoding without the tokenizers library, to the same ids.
 //!
-//! Most pieces of a text have been seen before, and the ids of a piece depend on nothing around it. So text is cut here (see
-//! [`crate::pieces`]), known pieces are looked up, and only new ones go through the tokenizers library. Tokenizers whose
-//! pre-tokenizer is none of ours, or that normalize text, go through the library as a whole. The ids are the same either way.
+//! For byte-level BPE whose pre-tokenizer is one of those in [`crate::pieces`], text is cut by a scanner, pieces seen lately are looked
+//! up, and others are merged here. Everything else goes through the library: other kinds of tokenizers as a whole; of the known kinds,
+//! text that holds an added token which is not special, and under an NFC normalizer, text that is not in form C.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
-use serde_json::Value;
 use text::Tokenizer;
 
 use crate::Error;
-use crate::config::Pattern;
-use crate::pieces::{Splitter, pre_tokenizer};
+use crate::cache::{self, Cache};
+use crate::merge::Scratch;
+use crate::nfc::is_nfc;
+use crate::published::Published;
 
-/// Pieces remembered by each thread; the 64 thousand most frequent cover 98.8 % of English text.
-const MAX_PIECES: usize = 1 << 16;
+/// Tables count bytes of a text in 32 bits.
+const MAX_TEXT: usize = u32::MAX as usize;
 
-/// Longer pieces are not remembered: they seldom come back.
-const MAX_PIECE_BYTES: usize = 48;
-
-/// Ids of the pieces seen so far.
-#[derive(Debug, Default)]
+/// What one thread needs to encode.
+#[derive(Debug)]
 struct Memory {
-    places: HashMap<Box<str>, (u32, u32)>,
-    ids: Vec<u32>,
+    cache: Cache,
+    scratch: Scratch,
 }
 
 /// Encodes plain text with one tokenizer, from any number of threads.
 #[derive(Debug)]
 pub struct Encoder<'t> {
     tokenizer: &'t Tokenizer,
-    splitter: Option<Splitter>,
-    /// One for each thread of the pool, so that a lock is never waited for.
-    memories: Vec<Mutex<Memory>>,
+    published: Option<Published>,
+    /// One for each thread of the pool, made when it is first needed. Locked once for a text.
+    memories: Vec<Mutex<Option<Memory>>>,
 }
 
 impl<'t> Encoder<'t> {
     /// An encoder for `tokenizer`.
     ///
     /// # Errors
-    /// When the tokenizer's own pattern cannot be compiled again.
+    /// When the regex engine of the library cannot be asked for its classes of characters.
     pub fn new(tokenizer: &'t Tokenizer) -> Result<Self, Error> {
-        let splitter = match known_cuts(tokenizer.files().tokenizer_json()) {
-            Some((pattern, split_digits, isolate_han)) => Some(Splitter::new(pattern, split_digits, isolate_han)?),
-            None => None,
-        };
+        let published = Published::of(tokenizer.files().tokenizer_json())?;
         let memories = (0..rayon::current_num_threads().max(1)).map(|_| Mutex::default()).collect();
-        Ok(Self { tokenizer, splitter, memories })
+        Ok(Self { tokenizer, published, memories })
     }
 
-    /// Whether pieces are remembered, or every text goes through the library.
-    pub fn remembers(&self) -> bool {
-        self.splitter.is_some()
+    /// Whether text is encoded here, or every text goes through the library.
+    pub fn is_fast(&self) -> bool {
+        self.published.is_some()
     }
 
     /// Ids of a text, as [`Tokenizer::encode`] gives them.
@@ -60,51 +54,58 @@ impl<'t> Encoder<'t> {
     /// # Errors
     /// When the tokenizers library fails.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, text::Error> {
-        let Some(splitter) = &self.splitter else { return self.tokenizer.encode(text) };
-        let thread = rayon::current_thread_index().unwrap_or(0) % self.memories.len();
-        // A thread that panicked while it held the lock left a memory in which every entry is still true.
-        let mut memory = self.memories[thread].lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(published) = &self.published else { return self.tokenizer.encode(text) };
+        if text.len() >= MAX_TEXT || published.holds_added(text) || published.nfc && !is_nfc(text) {
+            return self.tokenizer.encode(text);
+        }
+        let first = rayon::current_thread_index().unwrap_or(0);
         let mut out = Vec::with_capacity(text.len() / 3 + 1);
-        let mut failed = None;
-        splitter.pieces(text, |piece| {
-            if failed.is_none()
-                && let Err(error) = memory.encode_piece(self.tokenizer, piece, &mut out)
-            {
-                failed = Some(error);
-            }
-        });
-        failed.map_or(Ok(out), Err)
+        // A thread of another pool may be at the same memory. One that a panic left behind is not used again.
+        let free = (0..self.memories.len()).find_map(|n| self.memories[(first + n) % self.memories.len()].try_lock().ok());
+        match free {
+            Some(mut memory) => published.encode(text, memory.get_or_insert_with(Memory::new), &mut out),
+            None => published.encode(text, &mut Memory::new(), &mut out),
+        }
+        Ok(out)
     }
 }
 
 impl Memory {
-    fn encode_piece(&mut self, tokenizer: &Tokenizer, piece: &str, out: &mut Vec<u32>) -> Result<(), text::Error> {
-        if let Some((start, len)) = self.places.get(piece) {
-            out.extend_from_slice(&self.ids[*start as usize..(*start + *len) as usize]);
-            return Ok(());
-        }
-        let ids = tokenizer.encode(piece)?;
-        if piece.len() <= MAX_PIECE_BYTES && self.places.len() < MAX_PIECES {
-            // At most 48 ids for each of 65,536 pieces: far below the range of u32.
-            self.places.insert(piece.into(), (self.ids.len() as u32, ids.len() as u32));
-            self.ids.extend_from_slice(&ids);
-        }
-        out.extend_from_slice(&ids);
-        Ok(())
+    fn new() -> Self {
+        Self { cache: Cache::new(), scratch: Scratch::default() }
     }
 }
 
-/// The cuts of a `tokenizer.json` that was made here: byte-level BPE, no normalizer, one of our pre-tokenizers, and no added token
-/// that plain text could match (special ones it never does).
-fn known_cuts(tokenizer_json: &[u8]) -> Option<(Pattern, bool, bool)> {
-    let json: Value = serde_json::from_slice(tokenizer_json).ok()?;
-    let only_special = json["added_tokens"].as_array()?.iter().all(|token| token["special"] == true);
-    if !only_special || !json["normalizer"].is_null() || json["model"]["type"] != "BPE" {
-        return None;
+impl Published {
+    fn encode(&self, text: &str, memory: &mut Memory, out: &mut Vec<u32>) {
+        let bytes = text.as_bytes();
+        let Memory { cache, scratch } = memory;
+        self.splitter.ranges(text, |start, end| {
+            if end - start > cache::MAX_BYTES {
+                return self.encode_piece(&bytes[start..end], scratch, out);
+            }
+            if end - start == 1 {
+                return out.push(self.merges.byte(bytes[start]));
+            }
+            // A token that its own merges lead to is what `ignore_merges` gives as well.
+            if let Some(id) = self.merges.three_bytes(&bytes[start..end]) {
+                return out.push(id);
+            }
+            let key = cache::key(bytes, start, end);
+            if !cache.append(key, out) {
+                let from = out.len();
+                self.encode_piece(&bytes[start..end], scratch, out);
+                cache.insert(key, &out[from..]);
+            }
+        });
     }
-    let flags = [false, true];
-    let all = [Pattern::Gpt2, Pattern::Gpt4]
-        .into_iter()
-        .flat_map(|pattern| flags.into_iter().flat_map(move |digits| flags.into_iter().map(move |han| (pattern, digits, han))));
-    all.into_iter().find(|(pattern, digits, han)| json["pre_tokenizer"] == pre_tokenizer(*pattern, *digits, *han))
+
+    /// The ids of a piece that is not remembered.
+    #[inline(never)]
+    fn encode_piece(&self, piece: &[u8], scratch: &mut Scratch, out: &mut Vec<u32>) {
+        match self.tokens.as_ref().and_then(|tokens| tokens.get(piece)) {
+            Some(id) => out.push(*id),
+            None => self.merges.encode(piece, scratch, out),
+        }
+    }
 }

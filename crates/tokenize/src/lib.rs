@@ -22,12 +22,17 @@
 #![warn(missing_docs)]
 
 pub mod bpe;
+mod cache;
+mod classes;
 mod config;
 pub mod encode;
 mod error;
 pub mod fast;
 mod freeze;
+mod merge;
+mod nfc;
 pub mod pieces;
+mod published;
 mod train;
 
 use std::collections::BTreeMap;

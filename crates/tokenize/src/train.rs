@@ -164,7 +164,7 @@ fn each_part<'t>(piece: &'t str, mut take: impl FnMut(&'t str)) {
 }
 
 /// GPT-2's alphabet: the character that stands for each byte.
-fn character_of(byte: u8) -> char {
+pub(crate) fn character_of(byte: u8) -> char {
     let code = match byte {
         0x21..=0x7E | 0xA1..=0xAC | 0xAE..=0xFF => u32::from(byte),
         0x00..=0x20 => 0x100 + u32::from(byte),

@@ -349,7 +349,7 @@ fn any_text_survives() {
     go(run.path(), "").expect("runs");
     let tokenizer = Tokenizer::load(&RunDir::new(run.path()).stage("tokenize").tokenizer_dir()).expect("loads");
     let encoder = tokenize::fast::Encoder::new(&tokenizer).expect("compiles");
-    assert!(encoder.remembers());
+    assert!(encoder.is_fast());
     // Characters of all planes from a fixed recurrence, in runs and mixed, with marks, joiners, controls and special tokens.
     let mut state = 99_u64;
     let mut next = |below: u32| {
