@@ -2,11 +2,16 @@
 //!
 //! Reads `$JIELONG_DATA/crawl/<name>.warc.gz` with `<name>.gold.jsonl.gz`. Score of a page: F1 over the bag of words, or of characters
 //! for names that begin with `zh`; a set's score is the mean over its pages.
+//!
+//! `--folds FOLDER` scores every page with the model that was trained without its site, as `scripts/train_extraction.py` leaves them:
+//! `folds.json` (fold by URL) and `0.txt`, `1.txt` and so on. Without it the scores of pages that the model was trained on say little.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
 use crawl_clean::charset::decode;
 use crawl_clean::dom::Limits;
-use crawl_clean::extract::extract;
+use crawl_clean::extract::extract_with;
+use crawl_clean::extract::features;
+use crawl_clean::extract::model::Model;
 use crawl_clean::input::http::Response;
 use crawl_clean::input::warc::WarcReader;
 use crawl_clean::input::{Content, Item};
@@ -22,13 +27,45 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let mut names: Vec<String> = std::env::args().skip(1).collect();
     let worst = names.iter().position(|n| n == "--worst").map(|at| names.remove(at)).is_some();
+    let folds = match names.iter().position(|n| n == "--folds") {
+        Some(at) => {
+            names.remove(at);
+            if at == names.len() {
+                return Err("name the folder of the folds".into());
+            }
+            Some(Folds::read(Path::new(&names.remove(at)))?)
+        }
+        None => None,
+    };
     if names.is_empty() {
         names = ["wcxb-dev", "zh-news", "zh-charset"].map(str::to_owned).to_vec();
     }
     for name in names {
-        score_set(&Path::new(&data).join("crawl"), &name, worst)?;
+        score_set(&Path::new(&data).join("crawl"), &name, folds.as_ref(), worst)?;
     }
     Ok(())
+}
+
+/// Model by fold, and the fold of every page.
+struct Folds {
+    models: Vec<Model>,
+    of: HashMap<String, usize>,
+}
+
+impl Folds {
+    fn read(folder: &Path) -> Result<Self, Box<dyn std::error::Error>> {
+        let of: HashMap<String, usize> = serde_json::from_str(&std::fs::read_to_string(folder.join("folds.json"))?)?;
+        let count = of.values().max().map_or(0, |last| last + 1);
+        let names = features::names();
+        let model = |fold| -> Result<Model, Box<dyn std::error::Error>> {
+            Ok(Model::read(&std::fs::read_to_string(folder.join(format!("{fold}.txt")))?, &names)?)
+        };
+        Ok(Self { models: (0..count).map(model).collect::<Result<_, _>>()?, of })
+    }
+
+    fn model(&self, url: &str) -> Option<&Model> {
+        self.models.get(*self.of.get(url)?)
+    }
 }
 
 struct Gold {
@@ -48,7 +85,7 @@ fn read_gold(path: &Path) -> Result<HashMap<String, Gold>, Box<dyn std::error::E
     Ok(gold)
 }
 
-fn score_set(folder: &Path, name: &str, worst: bool) -> Result<(), Box<dyn std::error::Error>> {
+fn score_set(folder: &Path, name: &str, folds: Option<&Folds>, worst: bool) -> Result<(), Box<dyn std::error::Error>> {
     let gold = read_gold(&folder.join(format!("{name}.gold.jsonl.gz")))?;
     let by_char = name.starts_with("zh");
     let mut scores: BTreeMap<String, Vec<(f64, f64, f64)>> = BTreeMap::new();
@@ -65,8 +102,9 @@ fn score_set(folder: &Path, name: &str, worst: bool) -> Result<(), Box<dyn std::
         let Ok(body) = response.decoded(64 << 20) else {
             continue;
         };
+        let model = folds.map_or_else(|| Some(Model::built_in()), |folds| folds.model(&page.url)).ok_or("a page is in no fold")?;
         let started = Instant::now();
-        let got = extract(&decode(&body, response.charset()).text, Limits { nodes: 1_000_000, depth: 4096 });
+        let got = extract_with(&decode(&body, response.charset()).text, Limits { nodes: 1_000_000, depth: 4096 }, model);
         let took = started.elapsed().as_secs_f64();
         secs += took;
         slowest = slowest.max(took);

@@ -115,8 +115,26 @@ fn mojibake(text: &str) -> bool {
     high > 8 && pairs * 3 > high
 }
 
+/// C1 controls and private characters, counted on the bytes of the UTF-8: every page passes here, and most of it is ASCII.
 fn control_chars(text: &str) -> usize {
-    text.chars().filter(|&c| matches!(c as u32, 0x80..=0x9F | 0xE000..=0xF8FF)).count()
+    let bytes = text.as_bytes();
+    let mut count = 0;
+    for (i, some) in bytes.chunks(128).enumerate() {
+        if some.is_ascii() {
+            continue;
+        }
+        for (at, &first) in some.iter().enumerate() {
+            // C2 80 to C2 9F; EE 80 80 to EF A3 BF. What begins a character has a byte behind it.
+            let second = || bytes.get(i * 128 + at + 1).copied().unwrap_or(u8::MAX);
+            count += usize::from(match first {
+                0xC2 => second() <= 0x9F,
+                0xEE => true,
+                0xEF => second() <= 0xA3,
+                _ => false,
+            });
+        }
+    }
+    count
 }
 
 /// The encoding for a label, with GB 2312 and GBK widened to GB 18030, which holds both.
@@ -252,6 +270,13 @@ mod tests {
         check(&encode(encoding_rs::BIG5, big5), None, "Big5", CharsetSource::Detector, big5);
         check(b"plain", None, "UTF-8", CharsetSource::Detector, "plain");
         check(b"", Some("nonsense"), "UTF-8", CharsetSource::Detector, "");
+    }
+
+    #[test]
+    fn control_characters_are_counted() {
+        for (text, count) in [("\u{80}a\u{9f}", 2), ("\u{a0}é山", 0), ("\u{e000}\u{f8ff}", 2), ("\u{f900}\u{dfff0}", 0), ("", 0)] {
+            assert_eq!(control_chars(text), count, "{text:?}");
+        }
     }
 
     #[test]

@@ -3,8 +3,11 @@
 //! Nodes are indexes, text is a slice of the page, and nothing recurses, so depth costs no stack.
 //! Caps count nodes and depth; beyond them the rest of the page is not parsed.
 
+use crate::extract::tags::Tag;
+use crate::reduce::reduce;
 use html5ever::interface::{ElemName, ElementFlags, NodeOrText, QuirksMode, TreeSink};
 use html5ever::tendril::{StrTendril, TendrilSink};
+use html5ever::tree_builder::TreeBuilderOpts;
 use html5ever::{Attribute, LocalName, Namespace, ParseOpts, QualName, parse_document};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -17,7 +20,7 @@ pub const NONE: NodeId = u32::MAX;
 pub const ROOT: NodeId = 0;
 
 /// Bytes handed to the parser between two looks at the caps.
-const STEP_BYTES: usize = 8 << 10;
+const STEP_BYTES: usize = 4 << 10;
 
 /// What a node is.
 #[derive(Debug)]
@@ -51,6 +54,8 @@ pub struct Node {
     /// Next sibling.
     pub next: NodeId,
     depth: u32,
+    /// Its name, as far as extraction tells names apart.
+    pub tag: Tag,
     /// What it is.
     pub data: Data,
 }
@@ -74,12 +79,20 @@ pub struct Limits {
 }
 
 impl Dom {
-    /// Parses a page.
+    /// Parses a page without what no reader sees (see [`reduce`]).
     #[must_use]
     pub fn parse(html: &str, limits: Limits) -> Self {
+        Self::parse_all(&reduce(html), limits)
+    }
+
+    /// Parses a page with everything in it.
+    #[must_use]
+    pub fn parse_all(html: &str, limits: Limits) -> Self {
         let sink = Sink { nodes: RefCell::new(Vec::with_capacity(html.len() / 40 + 16)), deepest: Cell::new(0) };
         sink.create(Data::Document);
-        let mut parser = parse_document(sink, ParseOpts::default());
+        // As a browser without scripts: what a page puts into `noscript` is often its text.
+        let tree_builder = TreeBuilderOpts { scripting_enabled: false, ..TreeBuilderOpts::default() };
+        let mut parser = parse_document(sink, ParseOpts { tree_builder, ..ParseOpts::default() });
         let mut rest = html;
         let mut cut = false;
         while !rest.is_empty() {
@@ -97,6 +110,30 @@ impl Dom {
         }
         let nodes = parser.finish();
         Self { nodes, cut }
+    }
+
+    /// Attributes of an element, name and value; none for anything else.
+    pub fn attributes(&self, id: NodeId) -> impl Iterator<Item = (&str, &str)> {
+        let attributes = match &self.nodes[id as usize].data {
+            Data::Element { attributes, .. } => attributes.as_slice(),
+            _ => &[],
+        };
+        attributes.iter().map(|a| (&*a.name.local, &*a.value))
+    }
+
+    /// Text of a text node.
+    #[must_use]
+    pub fn own_text(&self, id: NodeId) -> Option<&str> {
+        match &self.nodes[id as usize].data {
+            Data::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// What an element is by its name.
+    #[must_use]
+    pub fn tag(&self, id: NodeId) -> Tag {
+        self.nodes[id as usize].tag
     }
 
     /// Local name of an element, empty for anything else.
@@ -177,8 +214,12 @@ impl ElemName for Name {
 
 impl Sink {
     fn create(&self, data: Data) -> NodeId {
+        let tag = match &data {
+            Data::Element { name, .. } => Tag::of(&name.local),
+            _ => Tag::None,
+        };
         let mut nodes = self.nodes.borrow_mut();
-        nodes.push(Node { parent: NONE, first_child: NONE, last_child: NONE, previous: NONE, next: NONE, depth: 0, data });
+        nodes.push(Node { parent: NONE, first_child: NONE, last_child: NONE, previous: NONE, next: NONE, depth: 0, tag, data });
         (nodes.len() - 1) as NodeId
     }
 

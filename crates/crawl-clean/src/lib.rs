@@ -25,6 +25,7 @@ pub mod filter;
 pub mod input;
 pub mod page;
 pub mod reason;
+pub mod reduce;
 pub mod rows;
 pub mod run;
 pub mod units;

@@ -1,10 +1,13 @@
 //! Blocks: the runs of text between the borders of block elements.
 
-use super::tree::{Role, Tree, role, units};
-use crate::dom::{Data, Dom, NONE, NodeId, ROOT};
+use super::names::COUNT;
+use super::tags::{Role, Tag};
+use super::tree::Tree;
+use crate::dom::{Dom, NONE, NodeId, ROOT};
 
 /// What a block is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Kind {
     /// Running text.
     Text,
@@ -18,14 +21,30 @@ pub enum Kind {
     Pre,
 }
 
+/// Levels above a block that are looked at.
+pub const LEVELS: usize = 4;
+/// Elements that are climbed over to find them.
+const CLIMB: usize = 16;
+/// Distance to a category that nothing above has.
+pub const FAR: u8 = 24;
+/// Elements built alike from which they are a series.
+const SERIES: u32 = 3;
+
+/// Share of a page's text below which an element is a region of it.
+pub const REGION_SHARE: f64 = 0.7;
+
 /// A block with what is needed to judge it.
 #[derive(Debug, Clone)]
 pub struct Block {
-    /// Text with white space collapsed.
-    pub text: String,
+    /// Where its text begins in the text of all blocks.
+    pub start: u32,
+    /// Where it ends.
+    pub end: u32,
     /// What it is.
     pub kind: Kind,
-    /// The element it stands in.
+    /// The tag of the element it stands in.
+    pub tag: Tag,
+    /// That element.
     pub node: NodeId,
     /// For a cell, its row.
     pub row: NodeId,
@@ -33,151 +52,274 @@ pub struct Block {
     pub units: u32,
     /// The part of it in links.
     pub link: u32,
-    /// It was written by readers.
-    pub comment: bool,
+    /// Elements above it.
+    pub depth: u16,
+    /// Level of the heading it is, 0 if it is none.
+    pub level: u8,
+    /// Elements up to the nearest one of each category; [`FAR`] if there is none.
+    pub near: [u8; COUNT],
+    /// The elements above it that hold more text than what is below them; [`NONE`] beyond the last.
+    pub above: [NodeId; LEVELS],
+    /// The nearest element above it that is one of a series.
+    pub series: NodeId,
+    /// The outermost element above it that holds less than [`REGION_SHARE`] of the page's text.
+    pub region: NodeId,
+}
+
+/// The blocks of a page.
+#[derive(Debug, Default)]
+pub struct Blocks {
+    /// Text of all blocks, one after the other, white space collapsed.
+    pub text: String,
+    /// The blocks in document order.
+    pub list: Vec<Block>,
+}
+
+impl Blocks {
+    /// Text of a block.
+    #[must_use]
+    pub fn text(&self, block: &Block) -> &str {
+        &self.text[block.start as usize..block.end as usize]
+    }
+}
+
+/// An open element.
+struct Frame {
+    node: NodeId,
+    region: NodeId,
+    near: [u8; COUNT],
 }
 
 struct Collector<'a> {
+    dom: &'a Dom,
     tree: &'a Tree,
-    out: Vec<Block>,
-    text: String,
+    out: Blocks,
+    /// Where the block being read begins.
+    start: usize,
+    units: u32,
     link: u32,
-    /// Open elements that decide what a block is, innermost last.
-    open: Vec<(NodeId, Kind)>,
+    /// Categories where the first text of the block stands.
+    near: [u8; COUNT],
+    frames: Vec<Frame>,
+    /// Open elements that decide what a block is, innermost last: place in `frames` and kind.
+    open: Vec<(usize, Kind)>,
     links: u32,
     pre: u32,
-    comments: u32,
     rows: Vec<NodeId>,
+    region_units: u32,
 }
 
-/// Cuts the page into blocks, leaving out what was dropped.
+/// Cuts the page into blocks, leaving out what is never shown.
 #[must_use]
-pub fn collect(dom: &Dom, tree: &Tree) -> Vec<Block> {
+pub fn collect(dom: &Dom, tree: &Tree) -> Blocks {
     let mut collector = Collector {
+        dom,
         tree,
-        out: Vec::new(),
-        text: String::new(),
+        out: Blocks { text: String::with_capacity(tree.measures[ROOT as usize].text as usize * 3 / 2), list: Vec::new() },
+        start: 0,
+        units: 0,
         link: 0,
-        open: vec![(ROOT, Kind::Text)],
+        near: [FAR; COUNT],
+        frames: vec![Frame { node: ROOT, region: NONE, near: [FAR; COUNT] }],
+        region_units: (f64::from(tree.measures[ROOT as usize].text) * REGION_SHARE) as u32,
+        open: vec![(0, Kind::Text)],
         links: 0,
         pre: 0,
-        comments: 0,
         rows: Vec::new(),
     };
-    let mut at = ROOT;
-    loop {
-        let node = &dom.nodes[at as usize];
-        let entered = !tree.dropped[at as usize];
-        if entered {
-            collector.enter(dom, at);
-            if node.first_child != NONE {
-                at = node.first_child;
-                continue;
-            }
-            collector.leave(dom, at);
+    for &id in &tree.order[1..] {
+        // What is not below the innermost open element any more has ended.
+        let parent = dom.nodes[id as usize].parent;
+        while collector.frames.last().is_some_and(|frame| frame.node != parent) {
+            collector.leave();
         }
-        // Climb to the next node, leaving what ends on the way.
-        let mut here = at;
-        loop {
-            let node = &dom.nodes[here as usize];
-            if node.next != NONE {
-                at = node.next;
-                break;
-            }
-            here = node.parent;
-            if here == NONE {
-                collector.flush();
-                return collector.out;
-            }
-            collector.leave(dom, here);
-        }
+        collector.enter(id);
     }
+    while collector.frames.len() > 1 {
+        collector.leave();
+    }
+    collector.flush();
+    collector.out
 }
 
 impl Collector<'_> {
-    fn enter(&mut self, dom: &Dom, id: NodeId) {
-        if let Data::Text(text) = &dom.nodes[id as usize].data {
-            self.add(text);
+    fn enter(&mut self, id: NodeId) {
+        let node = &self.dom.nodes[id as usize];
+        if let Some(text) = self.dom.own_text(id) {
+            let size = self.tree.measures[id as usize].text;
+            if size > 0 || self.pre > 0 {
+                self.add(text, size);
+            } else if self.out.text.len() > self.start && !self.out.text.ends_with(' ') {
+                self.out.text.push(' ');
+            }
             return;
         }
-        self.comments += u32::from(self.tree.comment[id as usize]);
-        match role(dom.name(id)) {
-            Role::Link => self.links += 1,
+        if node.tag == Tag::None {
+            return;
+        }
+        let mut near = self.frames.last().map_or([FAR; COUNT], |frame| frame.near);
+        for distance in &mut near {
+            *distance = (*distance + 1).min(FAR);
+        }
+        let mut bits = self.tree.hints[id as usize];
+        while bits != 0 {
+            near[bits.trailing_zeros() as usize] = 0;
+            bits &= bits - 1;
+        }
+        let role = node.tag.role();
+        match role {
             Role::Break => self.flush(),
-            Role::Inline | Role::Invisible => {}
-            Role::Pre => {
-                self.flush();
-                self.pre += 1;
-                self.open.push((id, Kind::Pre));
+            Role::Inline | Role::Invisible => {
+                self.links += u32::from(node.tag == Tag::A);
+                // Links side by side are words of their own.
+                if node.tag == Tag::A && node.previous != NONE && self.dom.tag(node.previous) == Tag::A && self.open_text() {
+                    self.out.text.push(' ');
+                }
             }
-            other => {
+            _ => {
                 self.flush();
-                if dom.name(id) == "tr" {
+                self.pre += u32::from(role == Role::Pre);
+                if node.tag == Tag::Tr {
                     self.rows.push(id);
                 }
-                self.open.push((id, kind_of(other)));
+                self.open.push((self.frames.len(), kind_of(role)));
             }
         }
+        let mut region = self.frames.last().map_or(NONE, |frame| frame.region);
+        if region == NONE && self.tree.measures[id as usize].text < self.region_units {
+            region = id;
+        }
+        self.frames.push(Frame { node: id, region, near });
     }
 
-    fn leave(&mut self, dom: &Dom, id: NodeId) {
-        if !matches!(dom.nodes[id as usize].data, Data::Element { .. }) {
-            return;
-        }
-        let role = role(dom.name(id));
-        match role {
-            Role::Link => self.links -= 1,
-            Role::Break | Role::Inline | Role::Invisible => {}
-            _ => {
+    fn leave(&mut self) {
+        let Some(frame) = self.frames.last() else { return };
+        let tag = self.dom.tag(frame.node);
+        match tag.role() {
+            Role::Break | Role::Invisible => {}
+            Role::Inline => self.links -= u32::from(tag == Tag::A),
+            role => {
+                // Before the frame goes: what the element held belongs to it.
                 self.flush();
                 self.open.pop();
                 self.pre -= u32::from(role == Role::Pre);
-                if dom.name(id) == "tr" {
+                if tag == Tag::Tr {
                     self.rows.pop();
                 }
             }
         }
-        // After the flush: what the element held belongs to it.
-        self.comments -= u32::from(self.tree.comment[id as usize]);
+        self.frames.pop();
     }
 
-    fn add(&mut self, text: &str) {
-        if self.links > 0 {
-            self.link += units(text);
+    /// True if the block being read has text that does not end in a space.
+    fn open_text(&self) -> bool {
+        self.out.text.len() > self.start && !self.out.text.ends_with(' ')
+    }
+
+    fn add(&mut self, text: &str, size: u32) {
+        if self.units == 0
+            && let Some(frame) = self.frames.last()
+        {
+            self.near = frame.near;
         }
+        self.units += size;
+        if self.links > 0 {
+            self.link += size;
+        }
+        let out = &mut self.out.text;
         if self.pre > 0 {
-            self.text.push_str(text);
+            out.push_str(text);
             return;
         }
-        for c in text.chars() {
-            if c.is_whitespace() || c == '\u{200b}' || c == '\u{feff}' {
-                if !self.text.is_empty() && !self.text.ends_with(' ') {
-                    self.text.push(' ');
-                }
-            } else if c != '\u{ad}' {
-                self.text.push(c);
+        for word in text.split(|c: char| c.is_whitespace() || matches!(c, '\u{200b}' | '\u{feff}')) {
+            // Between two words, and where the text begins or ends with white space.
+            if !std::ptr::eq(word.as_ptr(), text.as_ptr()) && out.len() > self.start && !out.ends_with(' ') {
+                out.push(' ');
+            }
+            if word.contains('\u{ad}') {
+                out.extend(word.chars().filter(|&c| c != '\u{ad}'));
+            } else {
+                out.push_str(word);
             }
         }
     }
 
     fn flush(&mut self) {
-        let (node, mut kind) = *self.open.last().unwrap_or(&(ROOT, Kind::Text));
-        let trimmed = if self.pre > 0 { self.text.trim_matches('\n').trim_end() } else { self.text.trim() };
-        let size = units(trimmed);
-        if size > 0 {
-            if self.pre > 0 {
-                kind = Kind::Pre;
-            } else if kind == Kind::Text {
-                // A paragraph in a list item or a heading is that item or heading.
-                let above = self.open.iter().rev().take(3).map(|&(_, kind)| kind).find(|&kind| kind != Kind::Text);
-                kind = above.filter(|&kind| matches!(kind, Kind::Item | Kind::Heading)).unwrap_or(Kind::Text);
-            }
-            let row = self.rows.last().copied().unwrap_or(NONE);
-            let link = self.link.min(size);
-            self.out.push(Block { text: trimmed.to_owned(), kind, node, row, units: size, link, comment: self.comments > 0 });
+        if self.units > 0 {
+            self.push();
         }
-        self.text.clear();
-        self.link = 0;
+        self.start = self.out.text.len();
+        (self.units, self.link) = (0, 0);
+    }
+
+    fn push(&mut self) {
+        let (place, mut kind) = *self.open.last().unwrap_or(&(0, Kind::Text));
+        let whole = &self.out.text[self.start..];
+        let trimmed = if self.pre > 0 { whole.trim_matches('\n').trim_end() } else { whole.trim() };
+        if trimmed.is_empty() {
+            return;
+        }
+        let start = trimmed.as_ptr() as usize - self.out.text.as_ptr() as usize;
+        let end = start + trimmed.len();
+        if self.pre > 0 {
+            kind = Kind::Pre;
+        } else if kind == Kind::Text {
+            // A paragraph in a list item or a heading is that item or heading.
+            let above = self.open.iter().rev().take(3).map(|&(_, kind)| kind).find(|&kind| kind != Kind::Text);
+            kind = above.filter(|&kind| matches!(kind, Kind::Item | Kind::Heading)).unwrap_or(Kind::Text);
+        }
+        let frame = &self.frames[place.min(self.frames.len() - 1)];
+        let (above, series) = self.climb(place);
+        let tag = self.dom.tag(frame.node);
+        let (node, region) = (frame.node, frame.region);
+        self.out.list.push(Block {
+            start: start as u32,
+            end: end as u32,
+            kind,
+            tag,
+            node,
+            row: self.rows.last().copied().unwrap_or(NONE),
+            units: self.units,
+            link: self.link,
+            depth: self.frames.len().min(usize::from(u16::MAX)) as u16,
+            level: level(tag),
+            near: self.near,
+            above,
+            series,
+            region,
+        });
+    }
+
+    /// The elements above the block that hold more than it, and the nearest one of a series.
+    fn climb(&self, place: usize) -> ([NodeId; LEVELS], NodeId) {
+        let mut above = [NONE; LEVELS];
+        let (mut found, mut series) = (0, NONE);
+        let mut below = self.units + self.units / 8;
+        for frame in self.frames[1..=place.min(self.frames.len() - 1)].iter().rev().take(CLIMB) {
+            let measure = self.tree.measures[frame.node as usize];
+            let group = self.tree.groups.get(self.tree.group_of[frame.node as usize] as usize);
+            if series == NONE && measure.text > self.units && group.is_some_and(|group| group.count >= SERIES) {
+                series = frame.node;
+            }
+            if found < LEVELS && measure.text > below {
+                above[found] = frame.node;
+                found += 1;
+                below = measure.text + measure.text / 8;
+            }
+        }
+        (above, series)
+    }
+}
+
+fn level(tag: Tag) -> u8 {
+    match tag {
+        Tag::H1 => 1,
+        Tag::H2 => 2,
+        Tag::H3 => 3,
+        Tag::H4 => 4,
+        Tag::H5 => 5,
+        Tag::H6 => 6,
+        _ => 0,
     }
 }
 
@@ -198,7 +340,8 @@ mod tests {
 
     fn blocks(html: &str) -> Vec<(String, Kind)> {
         let dom = Dom::parse(html, Limits { nodes: 999, depth: 99 });
-        collect(&dom, &Tree::measure(&dom)).into_iter().map(|b| (b.text, b.kind)).collect()
+        let blocks = collect(&dom, &Tree::measure(&dom));
+        blocks.list.iter().map(|b| (blocks.text(b).to_owned(), b.kind)).collect()
     }
 
     #[test]
@@ -210,9 +353,19 @@ mod tests {
     }
 
     #[test]
-    fn links_are_measured() {
-        let dom = Dom::parse("<p>ab<a href=x>cde</a></p>", Limits { nodes: 999, depth: 99 });
+    fn white_space_between_inline_elements() {
+        assert_eq!(blocks("<p>a<b>b</b> c <i> d</i>\n\ne</p>")[0].0, "ab c d e");
+        assert_eq!(blocks("<p><a>x</a><a>y</a> z\u{ad}z")[0].0, "x y zz");
+        assert_eq!(blocks("<p> <b> </b> x <b> </b> </p>")[0].0, "x");
+    }
+
+    #[test]
+    fn links_and_hints_are_measured() {
+        let dom = Dom::parse("<p>ab<a href=x>cde</a></p><nav><div><a>f</a></div></nav>", Limits { nodes: 999, depth: 99 });
         let got = collect(&dom, &Tree::measure(&dom));
-        assert_eq!((got[0].units, got[0].link), (5, 3));
+        assert_eq!((got.list[0].units, got.list[0].link), (5, 3));
+        let near = |block: &Block, category: super::super::names::Category| block.near[category as usize];
+        assert_eq!(near(&got.list[1], super::super::names::Category::NavTag), 2);
+        assert_eq!(near(&got.list[0], super::super::names::Category::NavTag), FAR);
     }
 }

@@ -1,18 +1,27 @@
 //! Main text of a page: a pure function of its HTML.
 //!
-//! 1. [`crate::dom`] builds the tree.
-//! 2. [`tree`] measures every subtree once and marks what is boilerplate by tag, role and class or id names, with a guard:
-//!    nothing that holds most of the page's text is taken for boilerplate by its name.
-//! 3. [`blocks`] cuts what is left into blocks of running text.
-//! 4. [`choose`] scores blocks by length, links and punctuation, picks the subtree that gathers the most score, and drops link lists in it.
+//! 1. [`crate::dom`] builds the tree, without what no reader sees.
+//! 2. [`tree`] measures every subtree once: text, links, prose, what its names say, and which subtrees are built alike.
+//! 3. [`blocks`] cuts what is shown into blocks of running text, and notes where each stands.
+//! 4. [`features`] looks at the page in two views: the subtree that gathers the most prose, and everything there is, block by block with
+//!    its neighbours; what both say of a block becomes a row of numbers.
+//! 5. [`model`] turns each row into a probability, by decision trees that stand in a file to be read, trained by a kept script.
+//! 6. [`choose`] takes the blocks above a threshold that is the page's own: the one that promises the greatest F1. So an article comes
+//!    down to its subtree, and a shop's front page stays whole but for its frame.
 //!
-//! Everything is linear in the page.
+//! Everything is linear in the page, but for sorting its blocks by probability.
 
 pub mod blocks;
 pub mod choose;
+pub mod features;
+pub mod model;
+pub mod names;
+pub mod page;
+pub mod tags;
 pub mod tree;
 
-use crate::dom::{Data, Dom, Limits, NONE, NodeId, ROOT};
+use crate::dom::{Dom, Limits};
+use model::Model;
 
 /// What was found on a page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,52 +39,20 @@ pub struct Extracted {
 /// Extracts the main text of `html`.
 #[must_use]
 pub fn extract(html: &str, limits: Limits) -> Extracted {
+    extract_with(html, limits, Model::built_in())
+}
+
+/// The same with another model.
+#[must_use]
+pub fn extract_with(html: &str, limits: Limits, model: &Model) -> Extracted {
     let dom = Dom::parse(html, limits);
     let tree = tree::Tree::measure(&dom);
     let blocks = blocks::collect(&dom, &tree);
-    let mut text = choose::main_text(&dom, &tree, &blocks);
-    if text.is_empty() && tree.measures[ROOT as usize].text > 0 {
-        // Everything was taken for boilerplate by its name: then names do not tell on this page.
-        let tree = tree::Tree::visible(&dom);
-        text = choose::main_text(&dom, &tree, &blocks::collect(&dom, &tree));
-    }
-    let (title, date) = head(&dom);
-    Extracted { text, title, date, cut: dom.cut }
-}
-
-/// Title and date, from where pages state them.
-fn head(dom: &Dom) -> (Option<String>, Option<String>) {
-    let (mut title, mut og_title, mut date) = (None, None, None);
-    let mut at = ROOT;
-    while at != NONE {
-        match dom.name(at) {
-            "title" if title.is_none() && !inside_svg(dom, at) => title = clean(&dom.text(at)),
-            "meta" => {
-                let key = dom.attribute(at, "property").or_else(|| dom.attribute(at, "name")).or_else(|| dom.attribute(at, "itemprop"));
-                let content = dom.attribute(at, "content").and_then(clean);
-                match key.unwrap_or_default().to_ascii_lowercase().as_str() {
-                    "og:title" => og_title = og_title.or(content),
-                    "article:published_time" | "datepublished" | "pubdate" | "publishdate" | "dc.date" | "dc.date.issued" | "date" => {
-                        date = date.or(content);
-                    }
-                    _ => {}
-                }
-            }
-            "time" if date.is_none() => date = dom.attribute(at, "datetime").and_then(clean),
-            _ => {}
-        }
-        at = dom.following(at, ROOT);
-    }
-    (og_title.or(title), date)
-}
-
-fn inside_svg(dom: &Dom, id: NodeId) -> bool {
-    matches!(&dom.nodes[id as usize].data, Data::Element { name, .. } if name.ns != html5ever::ns!(html))
-}
-
-fn clean(text: &str) -> Option<String> {
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    (!text.is_empty()).then_some(text)
+    let about = page::read(&dom);
+    let mut probabilities = model.judge(&features::Page::new(&dom, &tree, &blocks, &about), blocks.list.len());
+    choose::leave_out_hidden(&blocks.list, &mut probabilities);
+    let text = choose::render(&blocks, &choose::take(&blocks.list, &probabilities));
+    Extracted { text, title: about.title, date: about.date, cut: dom.cut }
 }
 
 #[cfg(test)]
@@ -128,6 +105,39 @@ mod tests {
         let text = extract(&html, LIMITS).text;
         assert!(text.contains("Length | 2,000 km\nSource | Alps"), "{text}");
         assert!(text.contains("a  b\n  c"), "{text}");
+    }
+
+    #[test]
+    fn hostile_pages_come_to_an_end() {
+        let limits = Limits { nodes: 400_000, depth: 512 };
+        for unit in [
+            "<div>",
+            "<p>",
+            "<b>",
+            "<a href=x>",
+            "<table>",
+            "<li>x",
+            "<br>x",
+            "x ",
+            "<",
+            "<!--",
+            "<a b=\"",
+            "&amp;",
+            "</p>",
+            "<script>",
+            "山",
+            "<td>y",
+        ] {
+            let html = unit.repeat((1 << 20) / unit.len());
+            let got = extract(&html, limits);
+            assert!(got.text.len() <= html.len() * 2, "{unit}");
+        }
+        let deep = format!("{}text{}", "<div>".repeat(100_000), "</div>".repeat(100_000));
+        assert!(extract(&deep, limits).cut);
+        let kinds = format!("<script type='application/ld+json'>{}</script>", "\"@type\":[".repeat(100_000));
+        assert_eq!(extract(&kinds, limits).text, "");
+        let formatting: String = std::iter::once("<p>".to_owned()).chain((0..400).map(|i| format!("<b class=c{i}>"))).collect();
+        assert!(extract(&(formatting + &"<p>x".repeat(100_000)), limits).cut);
     }
 
     #[test]

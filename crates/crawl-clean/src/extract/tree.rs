@@ -1,56 +1,12 @@
-//! One measurement of every subtree, and the marks of what is boilerplate by its name.
+//! One measurement of every subtree: how much text, how much of it in links and in prose, what its names say, and which
+//! subtrees are built alike.
 
-use crate::dom::{Data, Dom, NONE, NodeId, ROOT};
-use regex::Regex;
-use std::sync::OnceLock;
+use super::names::{self, Category};
+use super::tags::{Role, Tag};
+use crate::dom::{Dom, NONE, NodeId, ROOT};
+use std::collections::HashMap;
 
-/// What an element means for reading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Never text for a reader.
-    Invisible,
-    /// Navigation and frame of the site.
-    Chrome,
-    /// Begins and ends a block.
-    Block,
-    /// A heading.
-    Heading,
-    /// An item of a list.
-    Item,
-    /// A cell of a table.
-    Cell,
-    /// Preformatted text.
-    Pre,
-    /// A line break.
-    Break,
-    /// A link.
-    Link,
-    /// Everything else.
-    Inline,
-}
-
-/// Role of an element by its name.
-#[must_use]
-pub fn role(name: &str) -> Role {
-    match name {
-        "script" | "style" | "noscript" | "template" | "iframe" | "object" | "embed" | "svg" | "canvas" | "audio" | "video" | "map"
-        | "select" | "button" | "textarea" | "input" | "option" | "datalist" | "head" | "link" | "meta" | "progress" | "frameset"
-        | "noframes" | "applet" | "rp" | "rt" => Role::Invisible,
-        "nav" | "footer" | "aside" | "header" | "menu" | "form" | "dialog" => Role::Chrome,
-        "h1" | "h2" | "h3" | "h4" | "h5" | "h6" => Role::Heading,
-        "li" | "dt" | "dd" => Role::Item,
-        "td" | "th" => Role::Cell,
-        "pre" | "listing" | "xmp" => Role::Pre,
-        "br" | "hr" => Role::Break,
-        "a" => Role::Link,
-        "p" | "div" | "section" | "article" | "main" | "body" | "html" | "ul" | "ol" | "dl" | "table" | "tbody" | "thead" | "tfoot"
-        | "tr" | "caption" | "blockquote" | "figure" | "figcaption" | "fieldset" | "legend" | "address" | "details" | "summary"
-        | "center" | "hgroup" | "search" => Role::Block,
-        _ => Role::Inline,
-    }
-}
-
-/// What is known of a subtree.
+/// What is known of a subtree, or of all subtrees built alike.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Measure {
     /// Visible text in units: a letter is 1, a Han character or kana 3.
@@ -61,15 +17,36 @@ pub struct Measure {
     pub prose: u32,
 }
 
+impl Measure {
+    fn add(&mut self, other: Self) {
+        self.text = self.text.saturating_add(other.text);
+        self.link = self.link.saturating_add(other.link);
+        self.prose = self.prose.saturating_add(other.prose);
+    }
+}
+
+/// Elements with the same tag and class, in parents and grandparents with the same: posts of a thread, cards of a list.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Group {
+    /// How many there are.
+    pub count: u32,
+    /// Their text together.
+    pub measure: Measure,
+}
+
 /// The measured tree.
 #[derive(Debug)]
 pub struct Tree {
+    /// Nodes in document order, without what is never shown.
+    pub order: Vec<NodeId>,
     /// Measures by node.
     pub measures: Vec<Measure>,
-    /// Nodes that are not read, with everything below them.
-    pub dropped: Vec<bool>,
-    /// Nodes that hold comments of readers.
-    pub comment: Vec<bool>,
+    /// Categories by node, as bits; names that cover most of the page are not believed.
+    pub hints: Vec<u64>,
+    /// Group by node; `u32::MAX` for what is no block.
+    pub group_of: Vec<u32>,
+    /// The groups.
+    pub groups: Vec<Group>,
 }
 
 /// Units a text is worth.
@@ -89,229 +66,169 @@ fn wide(c: char) -> u32 {
 /// Units from which a paragraph is prose.
 const PROSE_UNITS: u32 = 80;
 /// Share of the page's text above which a name is not believed.
-const GUARD_SHARE: f64 = 0.4;
+const GUARD_SHARE: f64 = 0.6;
+/// Names that may cover a whole page.
+const UNGUARDED: u64 = Category::Content.bit()
+    | Category::Main.bit()
+    | Category::ArticleTag.bit()
+    | Category::MainTag.bit()
+    | Category::SectionTag.bit()
+    | Category::TableTag.bit()
+    | Category::ListTag.bit()
+    | Category::BodyItem.bit();
 
 impl Tree {
-    /// Measures a page and marks its boilerplate.
+    /// Measures a page.
     #[must_use]
     pub fn measure(dom: &Dom) -> Self {
         let count = dom.nodes.len();
-        let mut tree = Self { measures: vec![Measure::default(); count], dropped: vec![false; count], comment: vec![false; count] };
-        let order = tree.visible_order(dom);
-        tree.add_up(dom, &order);
-        let total = tree.measures[ROOT as usize];
-        for &id in &order {
-            if matches!(dom.nodes[id as usize].data, Data::Element { .. }) {
-                tree.judge(dom, id, total);
+        let mut tree = Self {
+            order: Vec::with_capacity(count),
+            measures: vec![Measure::default(); count],
+            hints: vec![0; count],
+            group_of: vec![u32::MAX; count],
+            groups: Vec::new(),
+        };
+        tree.go_down(dom);
+        tree.add_up(dom);
+        let total = f64::from(tree.measures[ROOT as usize].text);
+        for &id in &tree.order {
+            let own = tree.measures[id as usize];
+            if f64::from(own.text) > GUARD_SHARE * total {
+                tree.hints[id as usize] &= UNGUARDED;
+            }
+            if let Some(group) = tree.groups.get_mut(tree.group_of[id as usize] as usize) {
+                group.count += 1;
+                group.measure.add(own);
             }
         }
         tree
     }
 
-    /// Measures a page and marks only what is invisible.
-    #[must_use]
-    pub fn visible(dom: &Dom) -> Self {
-        let count = dom.nodes.len();
-        let mut tree = Self { measures: vec![Measure::default(); count], dropped: vec![false; count], comment: vec![false; count] };
-        let order = tree.visible_order(dom);
-        tree.add_up(dom, &order);
-        tree
-    }
-
-    /// Nodes in document order without invisible subtrees, which are marked dropped.
-    fn visible_order(&mut self, dom: &Dom) -> Vec<NodeId> {
-        let mut order = Vec::with_capacity(dom.nodes.len());
+    /// Lists what is shown in document order, with names and groups.
+    fn go_down(&mut self, dom: &Dom) {
+        let mut signatures = vec![0_u64; dom.nodes.len()];
+        let mut groups: HashMap<u64, u32> = HashMap::new();
         let mut at = ROOT;
         while at != NONE {
-            let name = dom.name(at);
-            if !name.is_empty() && (role(name) == Role::Invisible || hidden(dom, at)) {
-                self.dropped[at as usize] = true;
+            let tag = dom.tag(at);
+            if tag == Tag::None {
+                if let Some(text) = dom.own_text(at) {
+                    self.measures[at as usize].text = units(text);
+                }
+                self.order.push(at);
+                at = dom.following(at, ROOT);
+                continue;
+            }
+            if tag.role() == Role::Invisible {
                 at = dom.after(at, ROOT);
                 continue;
             }
-            order.push(at);
+            let (bits, class) = read_attributes(dom, at);
+            if !matches!(tag, Tag::Html | Tag::Body) {
+                self.hints[at as usize] = bits | names::of_tag(tag);
+            }
+            let own = mix(class, tag as u64);
+            signatures[at as usize] = own;
+            if !matches!(tag.role(), Role::Inline | Role::Break) {
+                let parent = dom.nodes[at as usize].parent;
+                let grandparent = dom.nodes[parent as usize].parent;
+                let above = if grandparent == NONE { 0 } else { signatures[grandparent as usize] };
+                let path = mix(mix(own, signatures[parent as usize]), above);
+                let next = groups.len() as u32;
+                let group = *groups.entry(path).or_insert(next);
+                self.group_of[at as usize] = group;
+            }
+            self.order.push(at);
             at = dom.following(at, ROOT);
         }
-        order
+        self.groups = vec![Group::default(); groups.len()];
     }
 
-    fn add_up(&mut self, dom: &Dom, order: &[NodeId]) {
-        for &id in order.iter().rev() {
+    fn add_up(&mut self, dom: &Dom) {
+        for &id in self.order.iter().rev() {
             let node = &dom.nodes[id as usize];
-            if let Data::Text(text) = &node.data {
-                self.measures[id as usize].text = units(text);
+            let own = &mut self.measures[id as usize];
+            match node.tag {
+                Tag::A => own.link = own.text,
+                Tag::P | Tag::Td | Tag::Div | Tag::Blockquote | Tag::Li | Tag::Dd
+                    if own.text >= PROSE_UNITS && own.link * 3 < own.text && own.prose == 0 =>
+                {
+                    own.prose = own.text;
+                }
+                _ => {}
             }
-            let name = dom.name(id);
-            if name == "a" {
-                self.measures[id as usize].link = self.measures[id as usize].text;
-            }
-            let own = self.measures[id as usize];
-            if (name == "p" || name == "td") && own.text >= PROSE_UNITS && own.link * 3 < own.text && own.prose == 0 {
-                self.measures[id as usize].prose = own.text;
-            }
-            let own = self.measures[id as usize];
+            let own = *own;
             if node.parent != NONE {
-                let parent = &mut self.measures[node.parent as usize];
-                parent.text += own.text;
-                parent.link += own.link;
-                parent.prose += own.prose;
+                self.measures[node.parent as usize].add(own);
             }
         }
     }
-
-    fn judge(&mut self, dom: &Dom, id: NodeId, total: Measure) {
-        let name = dom.name(id);
-        let own = self.measures[id as usize];
-        if own.text == 0 || matches!(name, "html" | "body" | "main" | "article") {
-            return;
-        }
-        let guarded = f64::from(own.text) > GUARD_SHARE * f64::from(total.text)
-            || (total.prose > 400 && f64::from(own.prose) > GUARD_SHARE * f64::from(total.prose));
-        let hint = hint(dom, id);
-        if hint == Hint::Comment && !matches!(name, "a" | "span" | "p") {
-            self.comment[id as usize] = true;
-        }
-        if guarded {
-            return;
-        }
-        let drop = match (role(name), name) {
-            (Role::Chrome, "header") => !holds_title(dom, id),
-            (Role::Chrome, "form") => own.prose == 0 || own.link * 2 > own.text,
-            (Role::Chrome, _) => true,
-            _ => false,
-        };
-        self.dropped[id as usize] |= drop || hint == Hint::Boilerplate;
-    }
 }
 
-/// True if the element is not shown.
-fn hidden(dom: &Dom, id: NodeId) -> bool {
-    dom.attribute(id, "hidden").is_some()
-        || dom.attribute(id, "aria-hidden") == Some("true")
-        || dom.attribute(id, "style").is_some_and(|style| {
-            let style = style.as_bytes();
-            let has = |needle: &[u8]| crate::input::window::find(style, needle).is_some();
-            has(b"display:none") || has(b"display: none") || has(b"visibility:hidden") || has(b"visibility: hidden")
-        })
-}
-
-/// True if a main heading stands below a header: then it is the head of the article and not of the site.
-fn holds_title(dom: &Dom, top: NodeId) -> bool {
-    let mut at = top;
-    while at != NONE {
-        if dom.name(at) == "h1" {
-            return true;
-        }
-        at = dom.following(at, top);
-    }
-    false
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hint {
-    None,
-    Boilerplate,
-    Comment,
-}
-
-/// What role, class and id names say.
-fn hint(dom: &Dom, id: NodeId) -> Hint {
-    if let Some(role) = dom.attribute(id, "role")
-        && matches!(
-            role,
-            "navigation"
-                | "banner"
-                | "contentinfo"
-                | "search"
-                | "complementary"
-                | "dialog"
-                | "alertdialog"
-                | "menu"
-                | "menubar"
-                | "toolbar"
-        )
-    {
-        return Hint::Boilerplate;
-    }
-    static NAMES: OnceLock<(Regex, Regex)> = OnceLock::new();
-    // The patterns are ours, and a test compiles them.
-    let (boilerplate, comment) = NAMES.get_or_init(|| {
-        (
-            Regex::new(&format!(r"(?i-u)(?:^|[\s_\-])(?:{BOILERPLATE})(?:$|[\s_\-\d])")).unwrap_or_else(|_| never()),
-            Regex::new(&format!(r"(?i-u)(?:^|[\s_\-])(?:{COMMENTS})(?:$|[\s_\-\d])")).unwrap_or_else(|_| never()),
-        )
-    });
-    let mut found = Hint::None;
-    for key in ["class", "id"] {
-        let Some(value) = dom.attribute(id, key) else {
-            continue;
-        };
-        if boilerplate.is_match(value) {
-            return Hint::Boilerplate;
-        }
-        if comment.is_match(value) {
-            found = Hint::Comment;
+/// Categories that attributes stand for, and a digest of the class without its digits.
+fn read_attributes(dom: &Dom, id: NodeId) -> (u64, u64) {
+    let (mut bits, mut class) = (0, 0);
+    for (name, value) in dom.attributes(id) {
+        match name {
+            "class" => {
+                bits |= names::of_name(value);
+                for byte in value.bytes().filter(|byte| !byte.is_ascii_digit()) {
+                    class = mix(class, u64::from(byte));
+                }
+            }
+            "id" => bits |= names::of_name(value),
+            "role" => bits |= names::of_role(value),
+            "itemprop" => bits |= names::of_item(value),
+            "hidden" => bits |= Category::NotShown.bit(),
+            "aria-hidden" if value == "true" => bits |= Category::NotShown.bit(),
+            "style" if hides(value) => bits |= Category::NotShown.bit(),
+            _ => {}
         }
     }
-    found
+    (bits, class)
 }
 
-/// A pattern without matches.
-#[expect(clippy::unwrap_used, reason = "a constant pattern that a test compiles")]
-fn never() -> Regex {
-    Regex::new(r"\z.").unwrap()
+fn mix(hash: u64, value: u64) -> u64 {
+    (hash.rotate_left(5) ^ value).wrapping_mul(0x517c_c1b7_2722_0a95)
 }
 
-/// Names of what surrounds the text of a page, as whole words of a class or id.
-const BOILERPLATE: &str = "nav|navbar|navigation|topnav|subnav|sitenav|menu|submenu|mainmenu|megamenu|menubar|dropdown|\
-breadcrumbs?|crumbs?|mianbaoxie|footer|foot|footnav|bottombar|colophon|sidebar|side\\-?bar|sidenav|rightbar|leftbar|rail|\
-cookies?|cookie\\-?banner|consent|gdpr|ccpa|onetrust|newsletter|subscribe|subscription|signup|sign\\-?up|optin|\
-share|sharing|sharebar|sharethis|addthis|addtoany|bdsharebuttonbox|bdshare|social|socials|social\\-?links|follow|followus|\
-related|relatedposts|related\\-?posts|related\\-?articles|recommended|recommendations?|recommend|readmore|read\\-?more|more\\-?posts|more\\-?news|\
-you\\-?may\\-?like|hotnews|hot\\-?news|most\\-?read|most\\-?popular|popular\\-?posts|trending|\
-ads?|adv|advert|adverts|advertisement|advertising|adbox|adsense|adsbygoogle|banner\\-?ads?|guanggao|sponsor|sponsored|promo|promos|promotion|taboola|outbrain|\
-popup|pop\\-?up|modal|overlay|lightbox|tooltip|toolbar|toolbox|\
-pagination|pager|paging|page\\-?nav|pagenav|wp\\-?pagenavi|prevnext|prev\\-?next|post\\-?navigation|nav\\-?links|\
-skip|skip\\-?link|sr\\-?only|screen\\-?reader\\-?text|visually\\-?hidden|visuallyhidden|offscreen|\
-login|log\\-?in|signin|sign\\-?in|search|searchform|search\\-?form|searchbox|copyright|copyrights|banquan|disclaimer|\
-masthead|topbar|top\\-?bar|site\\-?header|global\\-?header|tagcloud|tag\\-?cloud|widgets?|noprint|no\\-?print|print\\-?only|back\\-?to\\-?top|backtotop|\
-hidden|d\\-?none|jump\\-?link|toc|friendlink|friend\\-?links?|youqing|links?list|sitemap|language\\-?switcher|lang\\-?switch|\
-author\\-?bio|about\\-?author|byline\\-?bio|reply\\-?form|comment\\-?respond|respond|quick\\-?reply";
-
-/// Names of what readers wrote.
-const COMMENTS: &str = "comments?|commentlist|comment\\-?list|comments\\-?area|disqus|disqus_thread|pinglun|responses|replies";
+/// True if a style says that the element is not shown.
+fn hides(style: &str) -> bool {
+    let style = style.as_bytes();
+    let has = |needle: &[u8]| crate::input::window::find(style, needle).is_some();
+    has(b"display:none") || has(b"display: none") || has(b"visibility:hidden") || has(b"visibility: hidden")
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::dom::Limits;
 
-    fn hint_of(attributes: &str) -> Hint {
-        let dom = Dom::parse(&format!("<div {attributes}>x</div>"), Limits { nodes: 99, depth: 99 });
-        let id = (0..dom.nodes.len() as NodeId).find(|&id| dom.name(id) == "div").unwrap();
-        hint(&dom, id)
-    }
-
-    #[test]
-    fn names_as_whole_words() {
-        for boilerplate in
-            ["class='main-nav'", "id=footer", "class='x cookie-banner y'", "role=navigation", "class=sidebar2", "class='Related_Posts'"]
-        {
-            assert_eq!(hint_of(boilerplate), Hint::Boilerplate, "{boilerplate}");
-        }
-        for innocent in ["class='navy'", "id=footsteps", "class='article-body'", "class=shared", "class=download"] {
-            assert_eq!(hint_of(innocent), Hint::None, "{innocent}");
-        }
-        assert_eq!(hint_of("id=comments"), Hint::Comment);
-    }
-
     #[test]
     fn measures_text_links_and_prose() {
-        let dom = Dom::parse(
-            &format!("<p>{}<a>link</a></p><div style='display:none'>no</div>山", "a".repeat(100)),
-            Limits { nodes: 99, depth: 99 },
-        );
+        let dom = Dom::parse(&format!("<p>{}<a>link</a></p><script>no</script>山", "a".repeat(100)), Limits { nodes: 99, depth: 99 });
         let tree = Tree::measure(&dom);
         assert_eq!(tree.measures[ROOT as usize], Measure { text: 107, link: 4, prose: 104 });
+    }
+
+    #[test]
+    fn names_are_not_believed_of_the_whole_page() {
+        let html = "<div class=sidebar id=a><p class=nav>few</p><p>many more words than in the other</p></div><i class=ad>x</i>";
+        let dom = Dom::parse(html, Limits { nodes: 99, depth: 99 });
+        let tree = Tree::measure(&dom);
+        let of = |tag: Tag| (0..dom.nodes.len()).find(|&id| dom.nodes[id].tag == tag).unwrap();
+        assert_eq!(tree.hints[of(Tag::Div)] & Category::Side.bit(), 0);
+        assert_eq!(tree.hints[of(Tag::P)], Category::Navigation.bit());
+        assert_eq!(tree.hints[of(Tag::I)], Category::Ad.bit());
+    }
+
+    #[test]
+    fn elements_built_alike_are_a_group() {
+        let dom = Dom::parse("<ul><li class=p1>a<li class=p2>b<li class=q>c</ul>", Limits { nodes: 99, depth: 99 });
+        let tree = Tree::measure(&dom);
+        let mut counts: Vec<u32> = tree.groups.iter().map(|group| group.count).collect();
+        counts.sort_unstable();
+        assert_eq!(counts, [1, 1, 1, 1, 2]);
     }
 }

@@ -1,0 +1,171 @@
+//! What a page says of itself: title, date, and the kind of thing it is.
+
+use super::tags::Tag;
+use crate::dom::{Data, Dom, NONE, ROOT};
+
+/// Bits of [`About::kinds`], by what a page says in JSON-LD, microdata or Open Graph.
+pub mod kind {
+    /// An article, news or a blog post.
+    pub const ARTICLE: u32 = 1;
+    /// A product or an offer.
+    pub const PRODUCT: u32 = 2;
+    /// Questions and answers.
+    pub const QUESTIONS: u32 = 4;
+    /// A forum's thread.
+    pub const FORUM: u32 = 8;
+    /// A list or a collection.
+    pub const LIST: u32 = 16;
+    /// A service, a shop or an organization.
+    pub const BUSINESS: u32 = 32;
+    /// Open Graph: a website and not an article.
+    pub const WEBSITE: u32 = 64;
+    /// Names and bits, in order.
+    pub const NAMES: [(&str, u32); 7] = [
+        ("article", ARTICLE),
+        ("product", PRODUCT),
+        ("questions", QUESTIONS),
+        ("forum", FORUM),
+        ("list", LIST),
+        ("business", BUSINESS),
+        ("website", WEBSITE),
+    ];
+}
+
+/// What a page says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// Title for readers.
+    pub title: Option<String>,
+    /// Date of publication as the page states it.
+    pub date: Option<String>,
+    /// Kinds, as bits of [`kind`].
+    pub kinds: u32,
+}
+
+/// Reads the head, and what the body says in attributes.
+#[must_use]
+pub fn read(dom: &Dom) -> About {
+    let mut about = About::default();
+    let (mut title, mut og_title) = (None, None);
+    let mut at = ROOT;
+    while at != NONE {
+        match dom.tag(at) {
+            Tag::Title if title.is_none() && !foreign(dom, at) => title = clean(&dom.text(at)),
+            Tag::Meta => {
+                let key = dom.attribute(at, "property").or_else(|| dom.attribute(at, "name")).or_else(|| dom.attribute(at, "itemprop"));
+                let content = dom.attribute(at, "content");
+                match key.unwrap_or_default().to_ascii_lowercase().as_str() {
+                    "og:title" => og_title = og_title.or(content.and_then(clean)),
+                    "og:type" => about.kinds |= content.map_or(0, open_graph),
+                    "article:published_time" | "datepublished" | "pubdate" | "publishdate" | "dc.date" | "dc.date.issued" | "date" => {
+                        about.date = about.date.take().or(content.and_then(clean));
+                    }
+                    _ => {}
+                }
+            }
+            Tag::Time if about.date.is_none() => about.date = dom.attribute(at, "datetime").and_then(clean),
+            Tag::Script => {
+                if dom.attribute(at, "type").is_some_and(|kind| kind.eq_ignore_ascii_case("application/ld+json")) {
+                    let child = dom.nodes[at as usize].first_child;
+                    if child != NONE
+                        && let Some(json) = dom.own_text(child)
+                    {
+                        about.kinds |= linked_data(json);
+                    }
+                }
+            }
+            Tag::Html | Tag::Body | Tag::Div | Tag::Section | Tag::Article | Tag::Main => {
+                if let Some(kind) = dom.attribute(at, "itemtype") {
+                    about.kinds |= schema(kind.rsplit('/').next().unwrap_or(kind));
+                }
+            }
+            _ => {}
+        }
+        at = dom.following(at, ROOT);
+    }
+    about.title = og_title.or(title);
+    about
+}
+
+/// Kinds of a type of schema.org.
+fn schema(name: &str) -> u32 {
+    match name {
+        "Article"
+        | "NewsArticle"
+        | "BlogPosting"
+        | "ReportageNewsArticle"
+        | "AnalysisNewsArticle"
+        | "OpinionNewsArticle"
+        | "TechArticle"
+        | "ScholarlyArticle"
+        | "Report"
+        | "LiveBlogPosting"
+        | "Recipe" => kind::ARTICLE,
+        "Product" | "ProductGroup" | "Offer" | "IndividualProduct" => kind::PRODUCT,
+        "FAQPage" | "QAPage" | "Question" => kind::QUESTIONS,
+        "DiscussionForumPosting" | "SocialMediaPosting" => kind::FORUM,
+        "ItemList" | "CollectionPage" | "OfferCatalog" | "Blog" | "SearchResultsPage" => kind::LIST,
+        "Service" | "LocalBusiness" | "Store" | "ProfessionalService" | "SoftwareApplication" | "FinancialService" => kind::BUSINESS,
+        _ => 0,
+    }
+}
+
+fn open_graph(value: &str) -> u32 {
+    match value.trim() {
+        "article" => kind::ARTICLE,
+        "product" | "og:product" | "product.item" => kind::PRODUCT,
+        "product.group" => kind::LIST,
+        "website" => kind::WEBSITE,
+        _ => 0,
+    }
+}
+
+/// Characters behind `"@type"` that are looked at: each place costs the same, however broken the page.
+const TYPE_CHARS: usize = 120;
+
+/// Kinds named by `"@type"` in JSON-LD, found without parsing it: pages have it broken.
+fn linked_data(json: &str) -> u32 {
+    let mut kinds = 0;
+    for part in json.split("\"@type\"").skip(1) {
+        let end = part.char_indices().nth(TYPE_CHARS).map_or(part.len(), |(end, _)| end);
+        let Some(value) = part[..end].trim_start().strip_prefix(':') else { continue };
+        let value = value.trim_start();
+        let stop = if value.starts_with('[') { &[']'][..] } else { &[',', '}'] };
+        for name in value.split(stop).next().unwrap_or_default().split('"') {
+            kinds |= schema(name.rsplit('/').next().unwrap_or(name));
+        }
+    }
+    kinds
+}
+
+/// True for elements of SVG and MathML.
+fn foreign(dom: &Dom, id: u32) -> bool {
+    matches!(&dom.nodes[id as usize].data, Data::Element { name, .. } if name.ns != html5ever::ns!(html))
+}
+
+fn clean(text: &str) -> Option<String> {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dom::Limits;
+
+    #[test]
+    fn kinds_of_pages() {
+        let kinds = |html: &str| read(&Dom::parse(html, Limits { nodes: 999, depth: 99 })).kinds;
+        assert_eq!(kinds("<script type='application/ld+json'>{\"@type\": \"NewsArticle\", \"x\": 1}</script>"), kind::ARTICLE);
+        assert_eq!(
+            kinds("<script type='application/ld+json'>[{\"@type\":[\"FAQPage\", \"Product\"]}</script>"),
+            kind::QUESTIONS | kind::PRODUCT
+        );
+        assert_eq!(kinds("<script>\"@type\":\"Product\"</script>"), 0);
+        assert_eq!(
+            kinds("<meta property=og:type content=website><div itemtype='http://schema.org/Product'>x</div>"),
+            kind::WEBSITE | kind::PRODUCT
+        );
+        assert_eq!(kinds("<script type='application/ld+json'>\"@type\":\"山山山山山山山山山山山山山山山山山山山山山山"), 0);
+    }
+}
