@@ -1,8 +1,8 @@
 //! How many bytes of token ids leave the stage in a second, on one core, and which part of the work takes how long.
 //!
-//! usage: `cargo bench -p shard --bench pack -- [MB [MAX_MEMORY_MB [PACKING [VOCAB_SIZE]]]]`. Token ids are made up: documents of
-//! log-normal length, ids as rare as words are. By default 200 MB, memory for all of it, every packing, and vocabularies of 32,000
-//! and 128,000 (2 and 4 bytes an id). With one packing and one vocabulary, the peak memory of the process is that of the run.
+//! usage: `cargo bench -p shard --bench pack -- [MB [MAX_MEMORY_MB [PACKING [VOCAB_SIZE [ENCODING]]]]]`. Token ids are made up: documents of
+//! log-normal length, ids as rare as words are. By default 200 MB, memory for all of it, every packing and encoding, and vocabularies
+//! of 32,000 and 128,000 (2 and 4 bytes an id). With one packing and one vocabulary, the peak memory of the process is that of the run.
 
 #![allow(clippy::print_stdout, reason = "its output is what it is for")]
 
@@ -33,6 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let megabytes = number(0, 200)?;
     let max_memory_mb = number(1, 4 * megabytes)?;
     let packings: Vec<&str> = args.get(2).map_or(vec!["concat", "best-fit", "bos-aligned"], |one| vec![one.as_str()]);
+    let encodings: Vec<&str> = args.get(4).map_or(vec!["dictionary", "split-bytes"], |one| vec![one.as_str()]);
     let vocabularies = if args.len() > 3 { vec![number(3, 0)?] } else { vec![32_000, 128_000] };
     for vocab_size in vocabularies {
         let width = TokenWidth::for_vocab(vocab_size);
@@ -50,18 +51,20 @@ fn main() -> Result<(), Box<dyn Error>> {
             parts_alone(input.path(), &tokenizer, width, token_mb)?;
         }
         for packing in &packings {
-            run(input.path(), packing, max_memory_mb, token_mb)?;
+            for encoding in &encodings {
+                run(input.path(), (packing, encoding), max_memory_mb, token_mb)?;
+            }
         }
     }
     Ok(())
 }
 
 /// The stage on all shards of `input`.
-fn run(input: &Path, packing: &str, max_memory_mb: usize, token_mb: f64) -> Result<(), Box<dyn Error>> {
+fn run(input: &Path, (packing, encoding): (&str, &str), max_memory_mb: usize, token_mb: f64) -> Result<(), Box<dyn Error>> {
     let mut merged: toml::Table = toml::from_str(Shard::DEFAULT_TOML)?;
     let (data, tokenizer) = (input.join("tokenize/data"), input.join("tokenize/tokenizer"));
     merged.extend(toml::from_str::<toml::Table>(&format!(
-        "inputs = [{:?}]\ntokenizer = {:?}\npacking = {packing:?}\nmax_memory_mb = {max_memory_mb}",
+        "inputs = [{:?}]\ntokenizer = {:?}\npacking = {packing:?}\ntoken_encoding = {encoding:?}\nmax_memory_mb = {max_memory_mb}",
         data.display().to_string(),
         tokenizer.display().to_string()
     ))?);
@@ -71,7 +74,7 @@ fn run(input: &Path, packing: &str, max_memory_mb: usize, token_mb: f64) -> Resu
     let report = shard::run(&StageContext::for_tests(run.path(), "shard"), &config)?.ok_or("cancelled")?;
     let secs = start.elapsed().as_secs_f64();
     println!(
-        "  {packing} within {max_memory_mb} MB: {:.0} MB/s, {secs:.1} s, {:.0} MB written, peak memory of the process {} MB",
+        "  {packing}, {encoding}, within {max_memory_mb} MB: {:.0} MB/s, {secs:.1} s, {:.0} MB written, peak memory of the process {} MB",
         token_mb / secs,
         report.bytes_out as f64 / 1e6,
         peak_memory_mb().map_or("?".to_string(), |mb| mb.to_string())
@@ -116,7 +119,38 @@ fn parts_alone(input: &Path, tokenizer: &Tokenizer, width: TokenWidth, token_mb:
         let _ = packer.finish(&mut emit);
         println!("  packing alone, {}: {:.0} MB/s ({sum} bytes)", packing.name(), rate(start.elapsed().as_secs_f64()));
     }
+    fill(&all, frame);
     write_alone(&rows, width)
+}
+
+/// What `best-fit` and `bos-aligned` cost at several lengths of a row; the last row apart.
+fn fill(documents: &[Vec<u32>], frame: Frame<'_>) {
+    let id: Arc<str> = "0123456789abcdef0123456789abcdef".into();
+    for seq_len in [128, 512, 2048, 8192, 32_768] {
+        let mut costs = Vec::new();
+        let mut places = 0;
+        for packing in [Packing::BestFit, Packing::BosAligned] {
+            let mut packer = Packer::new(packing, Frame { seq_len, ..frame });
+            let mut emit = |_: &Row| -> Result<(), ()> {
+                places += if packing == Packing::BestFit { seq_len as u64 } else { 0 };
+                Ok(())
+            };
+            for ids in documents {
+                let _ = packer.push(Document { id: &id, ids, num_bytes: 0 }, &mut emit);
+            }
+            costs.extend(packer.finish(&mut emit));
+        }
+        let total: usize = documents.iter().map(Vec::len).sum();
+        if let [best, bos] = costs[..] {
+            println!(
+                "  rows of {seq_len}, windows of {} rows: best-fit {:.3} % full, {} cuts only to fill rows; bos-aligned loses {:.1} %",
+                shard::pack::pool::window_rows(seq_len),
+                100.0 - 100.0 * (best.padding + best.context) as f64 / places as f64,
+                best.cuts_to_fill,
+                100.0 * bos.cropped as f64 / total as f64
+            );
+        }
+    }
 }
 
 /// Column `input_ids` written in the ways Parquet has, and read back.

@@ -37,6 +37,9 @@ pub struct Config {
     pub max_repeats: Option<f64>,
     /// Rows of a Parquet row group.
     pub row_group_rows: usize,
+    /// How token ids are stored.
+    #[serde(default, skip_serializing_if = "TokenEncoding::is_dictionary")]
+    pub token_encoding: TokenEncoding,
     /// Memory for token ids, in MB.
     pub max_memory_mb: u64,
 }
@@ -51,6 +54,23 @@ pub enum Packing {
     BestFit,
     /// Every row begins with a document's beginning; what does not fit is lost.
     BosAligned,
+}
+
+/// How Parquet stores token ids; the rows are the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TokenEncoding {
+    /// As places in a dictionary of the row group, `RLE_DICTIONARY`.
+    #[default]
+    Dictionary,
+    /// Lowest bytes first, then the next ones, `BYTE_STREAM_SPLIT`.
+    SplitBytes,
+}
+
+impl TokenEncoding {
+    fn is_dictionary(&self) -> bool {
+        *self == Self::Dictionary
+    }
 }
 
 impl Packing {

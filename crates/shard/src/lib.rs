@@ -72,7 +72,7 @@ use handoff::plan::why;
 use handoff::{DigestBuilder, IngestLog, Manifest, OutputFile, StageDir, UnitKey, UpstreamShard, Why};
 use stage::{Command, ConfigProblem, DryRun, DryUnit, Report, Stage, StageContext, StageError, TableInputs};
 
-pub use config::{Config, Packing};
+pub use config::{Config, Packing, TokenEncoding};
 pub use error::Error;
 
 use mixture::Mixture;
@@ -83,7 +83,7 @@ use source::Source;
 use write::SampleWriter;
 
 /// Raised when the same tokens and configuration give other output than before.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 1;
 
 /// The stage.
 #[derive(Debug)]
@@ -329,7 +329,8 @@ impl<'a> Side<'a> {
         }
         let path = ctx.stage_dir.split_shard(split.name(), unit.batch);
         let digest = unit.key.config_digest.to_string();
-        let writer = SampleWriter::create(&path, source.width, (split, unit.batch), config.row_group_rows, digest, extra)?;
+        let writer =
+            SampleWriter::create(&path, source.width, (split, unit.batch), (config.row_group_rows, config.token_encoding), digest, extra)?;
         let frame = Frame { seq_len: config.seq_len, end_id: source.end_id, pad_id: source.pad_id, token_bytes: &source.token_bytes };
         Ok(Self { packer: Packer::new(config.packing, frame), writer, documents: 0, tokens: 0 })
     }

@@ -9,6 +9,7 @@ use arrow::buffer::OffsetBuffer;
 use handoff::{OutputFile, ShardMeta, ShardWriter, StageDir, TableSchema, TokenWidth, schema};
 
 use crate::Error;
+use crate::config::TokenEncoding;
 use crate::order::Split;
 use crate::pack::Row;
 
@@ -55,7 +56,7 @@ impl SampleWriter {
         path: &Path,
         width: TokenWidth,
         (split, batch): (Split, u32),
-        group_rows: usize,
+        (group_rows, encoding): (usize, TokenEncoding),
         config_digest: String,
         mut extra: BTreeMap<String, String>,
     ) -> Result<Self, Error> {
@@ -63,7 +64,8 @@ impl SampleWriter {
         extra.insert("batch".into(), batch.to_string());
         let meta = ShardMeta { stage: "shard".into(), config_digest, extra };
         let table = schema::samples(width);
-        let writer = ShardWriter::with_row_group_rows(path, &table, &meta, group_rows)?;
+        let split_bytes: &[&str] = if encoding == TokenEncoding::SplitBytes { &["input_ids"] } else { &[] };
+        let writer = ShardWriter::with_split_bytes(path, &table, &meta, group_rows, split_bytes)?;
         Ok(Self { writer, table, width, split, batch, group_rows, written: 0, pending: Pending::default() })
     }
 

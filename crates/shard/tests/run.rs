@@ -344,6 +344,20 @@ fn weights_repeat_and_leave_out_training_documents_only() {
 }
 
 #[test]
+fn the_encoding_changes_the_file_and_not_the_rows() {
+    let mut seen = Vec::new();
+    for encoding in ["dictionary", "split-bytes"] {
+        let run = tempfile::tempdir().expect("temporary directory");
+        add_shard(run.path(), "a", (0, 0), 0);
+        go(run.path(), &format!("token_encoding = {encoding:?}")).expect("runs");
+        let rows = rows(run.path(), Split::Train, 0).into_iter().map(|row| (row.ids, row.documents, row.offsets, row.num_bytes));
+        seen.push((files(run.path()), rows.collect::<Vec<_>>()));
+    }
+    assert_eq!(seen[0].1, seen[1].1);
+    assert_ne!(seen[0].0, seen[1].0);
+}
+
+#[test]
 fn wrong_weights_are_refused() {
     for (changes, key) in [
         ("weights = { a = -1.0 }", "weights.a"),
