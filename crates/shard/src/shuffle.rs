@@ -61,7 +61,8 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    fn with_capacity(width: TokenWidth, documents: usize, tokens: usize) -> Self {
+    /// An empty part with room.
+    pub(crate) fn with_capacity(width: TokenWidth, documents: usize, tokens: usize) -> Self {
         let ids = match width {
             TokenWidth::U16 => Ids::U16(Vec::with_capacity(tokens)),
             TokenWidth::U32 => Ids::U32(Vec::with_capacity(tokens)),

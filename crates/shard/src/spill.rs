@@ -127,3 +127,48 @@ fn u32_at(bytes: &[u8; HEADER], at: usize) -> u32 {
     out.copy_from_slice(&bytes[at..at + 4]);
     u32::from_le_bytes(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use handoff::TokenWidth;
+
+    #[test]
+    fn a_cell_is_read_whole_or_in_parts_that_fit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        for width in [TokenWidth::U16, TokenWidth::U32] {
+            let mut spill = Spill::create(&path, 2).unwrap();
+            let key = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            for n in 0..1000_u16 {
+                let (narrow, wide) = ([n, 0], [u32::from(n), 0]);
+                let ids = if width == TokenWidth::U16 { TokenIds::U16(&narrow) } else { TokenIds::U32(&wide) };
+                let split = if n % 10 == 0 { Split::Validation } else { Split::Train };
+                spill.push(&Record { key: key(n.into()), id: &n.to_string(), split, num_bytes: n.into(), ids }).unwrap();
+            }
+            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "no file has a name");
+            let cells = spill.finish().unwrap();
+            assert_eq!(cells.iter().map(|cell| (cell.documents, cell.tokens)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1)), (1000, 2000));
+            let mut seen = Vec::new();
+            let mut load = |cell: usize, part, max_bytes| {
+                let mut into = Part::with_capacity(width, 0, 0);
+                let all = cells[cell].load(&path, part, &mut into, max_bytes).unwrap();
+                assert!(into.bytes() <= max_bytes + 200, "{} bytes, at most one document more than {max_bytes}", into.bytes());
+                for entry in into.entries.iter().filter(|_| all) {
+                    let mut ids = Vec::new();
+                    into.read_ids(entry, &mut ids);
+                    let n: u64 = entry.id.parse().unwrap();
+                    assert_eq!((entry.key, entry.num_bytes, ids.as_slice()), (key(n), n, [n as u32, 0].as_slice()));
+                    assert_eq!(entry.split == Split::Validation, n.is_multiple_of(10));
+                    seen.push(n);
+                }
+                all
+            };
+            assert!(load(0, (0, 2), 1_000_000));
+            assert!(!load(1, (1, 2), 40_000), "half of the documents take more");
+            assert!(load(1, (2, 4), 40_000) && load(1, (3, 4), 40_000));
+            seen.sort_unstable();
+            assert_eq!(seen, (0..1000).collect::<Vec<_>>());
+        }
+    }
+}

@@ -288,8 +288,8 @@ pub(super) mod tests {
                 } else {
                     assert_eq!(row.ids[start - 1], END, "a document's first token follows an end token");
                 }
-                for at in offset + usize::from(is_context)..offset + end - start {
-                    assert!(!std::mem::replace(&mut targets[document][at], true), "token {at} of document {document} twice");
+                for seen in &mut targets[document][offset + usize::from(is_context)..offset + end - start] {
+                    assert!(!std::mem::replace(seen, true), "a token of document {document} twice");
                 }
             }
         }
