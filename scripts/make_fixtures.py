@@ -22,7 +22,7 @@ from fixtures import chrome, facts, hard, noise, prose, questions, warc, wget_cr
 
 ROOT = Path(__file__).resolve().parent.parent / "fixtures"
 SEED = 20240501
-ROUNDS = 22
+ROUNDS = 30
 PAGE_SHARDS = 9
 WGET_HOSTS = ("www.almanac.example", "www.nianjian.example")
 WGET_FILE = "09-wget.warc.gz"

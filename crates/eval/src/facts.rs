@@ -83,6 +83,8 @@ pub struct Training {
     pub train: Vec<(f64, f64)>,
     /// Loss on the validation split, in nats.
     pub validation: Vec<(f64, f64)>,
+    /// What it made of the prompts that were put to it while it learned: step, prompt, completion.
+    pub samples: Vec<(u64, String, String)>,
 }
 
 /// What a data stage did.

@@ -91,6 +91,13 @@ pub fn training(run: &RunDir, reference: &str) -> Option<Training> {
             }
         }
     }
+    let samples = fs::read_to_string(run.reference(reference).samples_jsonl()).unwrap_or_default();
+    for line in samples.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok()) {
+        if let (Some(step), Some(prompt), Some(completion)) = (line["step"].as_u64(), line["prompt"].as_str(), line["completion"].as_str())
+        {
+            out.samples.push((step, prompt.to_owned(), completion.to_owned()));
+        }
+    }
     for points in [&mut out.train, &mut out.validation] {
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
     }
@@ -186,8 +193,11 @@ mod tests {
             "{\"step\":1,\"train/loss\":7.5}\n{\"step\":2,\"train/loss\":null,\"validation/loss\":7.0}\n{\"step\":3,\"train/lo",
         )
         .unwrap();
+        let rows = "{\"step\":2,\"prompt\":\"法国的首都是\",\"completion\":\"巴黎\"}\n{\"step\":4,\"pro";
+        fs::write(run.stage("pretrain").samples_jsonl(), rows).unwrap();
         let t = training(&run, "pretrain").unwrap();
         assert_eq!((t.train, t.validation), (vec![(1.0, 7.5)], vec![(2.0, 7.0)]));
+        assert_eq!(t.samples, [(2, "法国的首都是".to_owned(), "巴黎".to_owned())]);
         assert!(training(&run, "sft").is_none());
     }
 

@@ -1,7 +1,8 @@
 //! Bits per byte on the validation split.
 //!
 //! A row holds parts of several documents; with `document_mask` each token sees the earlier ones of its own part only.
-//! Every token but the row's first is predicted, padding apart, which is what the row's `num_bytes` counts.
+//! Every token but the row's first is predicted, apart from padding and from tokens repeated as context; their bytes are what the
+//! row's `num_bytes` counts.
 //!
 //! Shape letters: b rows, t time.
 
@@ -24,13 +25,16 @@ struct Sample {
     segments: Vec<i64>,
     /// The token that fills an incomplete last row and is never predicted, where the shard names one.
     pad: Option<i64>,
+    /// Places that hold a token only as context.
+    context: Vec<u32>,
     num_bytes: i64,
 }
 
 impl Sample {
     /// The token after each but the last, or [`IGNORE`].
     fn targets(&self) -> impl Iterator<Item = i64> + '_ {
-        self.tokens.iter().skip(1).map(|id| if Some(*id) == self.pad { IGNORE } else { *id })
+        let ignored = |place: u32, id: i64| Some(id) == self.pad || self.context.contains(&place);
+        (1_u32..).zip(self.tokens.iter().skip(1)).map(move |(place, id)| if ignored(place, *id) { IGNORE } else { *id })
     }
 }
 
@@ -79,16 +83,18 @@ impl Validation {
             self.tokenizer = Some((made_with.clone(), path.to_owned()));
         }
         let pad = reader.metadata().get("pad_token_id").and_then(|id| id.parse().ok());
-        for batch in reader.batches_of(1024, &["sample_id", "input_ids", "document_starts", "num_bytes"])? {
+        for batch in reader.batches_of(1024, &["sample_id", "input_ids", "document_starts", "token_offsets", "num_bytes"])? {
             let batch = batch?;
             let (ids, bytes) = (columns::strings(&batch, "sample_id")?, columns::i64s(&batch, "num_bytes")?);
             let (tokens, starts) = (columns::token_rows(&batch, "input_ids")?, columns::i32_rows(&batch, "document_starts")?);
-            for (i, (tokens, starts)) in tokens.into_iter().zip(starts).enumerate() {
+            let context = columns::context_places(&batch)?;
+            for (i, ((tokens, starts), context)) in tokens.into_iter().zip(starts).zip(context).enumerate() {
                 self.samples.push(Sample {
                     id: ids.value(i).to_owned(),
                     segments: segments(tokens.len(), &starts),
                     tokens: tokens.into_iter().map(i64::from).collect(),
                     pad,
+                    context,
                     num_bytes: bytes.value(i),
                 });
             }
@@ -192,11 +198,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn padding_is_never_predicted() {
-        let sample = Sample { id: String::new(), tokens: vec![0, 7, 1, 1], segments: vec![0; 4], pad: Some(1), num_bytes: 3 };
+    fn padding_and_context_are_never_predicted() {
+        let sample =
+            Sample { id: String::new(), tokens: vec![0, 7, 1, 1], segments: vec![0; 4], pad: Some(1), context: vec![], num_bytes: 3 };
         assert_eq!(sample.targets().collect::<Vec<_>>(), [7, IGNORE, IGNORE]);
         let sample = Sample { pad: None, ..sample };
         assert_eq!(sample.targets().collect::<Vec<_>>(), [7, 1, 1]);
+        let sample = Sample { context: vec![2], ..sample };
+        assert_eq!(sample.targets().collect::<Vec<_>>(), [7, IGNORE, 1]);
     }
 
     #[test]

@@ -24,6 +24,20 @@ pub fn temporary_beside(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}{TEMPORARY_MARK}{}-{n}", std::process::id()))
 }
 
+/// A file for intermediate data, in the directory of `path` and gone with the last handle to it: its name is removed at once.
+///
+/// # Errors
+/// When the directory or the file cannot be created.
+pub fn scratch_beside(path: &Path) -> Result<File> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+    }
+    let temporary = temporary_beside(path);
+    let file = File::options().read(true).write(true).create_new(true).open(&temporary).map_err(Error::io("create", &temporary))?;
+    fs::remove_file(&temporary).map_err(Error::io("remove", &temporary))?;
+    Ok(file)
+}
+
 /// A file that gets its final name only on [`AtomicFile::commit`]; dropped before that, it is removed.
 #[derive(Debug)]
 pub struct AtomicFile {
@@ -189,6 +203,19 @@ pub fn remove_leftovers(dir: &Path) -> Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_scratch_file_has_no_name() {
+        use std::io::{Read, Seek};
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = scratch_beside(&dir.path().join("below").join("x")).unwrap();
+        file.write_all(b"abc").unwrap();
+        assert_eq!(fs::read_dir(dir.path().join("below")).unwrap().count(), 0);
+        let mut text = String::new();
+        file.rewind().unwrap();
+        file.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "abc");
+    }
 
     #[test]
     fn a_dropped_file_leaves_the_old_state() {

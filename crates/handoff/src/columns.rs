@@ -71,33 +71,91 @@ pub fn lists<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ListArray> {
     column(batch, name, "List")
 }
 
+/// The rows of a token column as they are stored.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenRows<'a> {
+    /// Where each row begins among the ids, and the last one ends.
+    pub offsets: &'a [i32],
+    /// All ids.
+    pub ids: TokenIds<'a>,
+}
+
+/// Token ids at either width.
+#[derive(Debug, Clone, Copy)]
+pub enum TokenIds<'a> {
+    /// `uint16`.
+    U16(&'a [u16]),
+    /// `uint32`.
+    U32(&'a [u32]),
+}
+
+impl<'a> TokenRows<'a> {
+    /// The ids of one row.
+    pub fn row(&self, row: usize) -> TokenIds<'a> {
+        let range = self.offsets[row] as usize..self.offsets[row + 1] as usize;
+        match self.ids {
+            TokenIds::U16(ids) => TokenIds::U16(&ids[range]),
+            TokenIds::U32(ids) => TokenIds::U32(&ids[range]),
+        }
+    }
+}
+
+impl TokenIds<'_> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::U16(ids) => ids.len(),
+            Self::U32(ids) => ids.len(),
+        }
+    }
+
+    /// True where there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The largest.
+    pub fn max(&self) -> Option<u32> {
+        match self {
+            Self::U16(ids) => ids.iter().max().map(|id| u32::from(*id)),
+            Self::U32(ids) => ids.iter().max().copied(),
+        }
+    }
+}
+
+/// The rows of a token column, not copied.
+///
+/// # Errors
+/// As [`strings`], also when the items are neither `uint16` nor `uint32`.
+pub fn token_slices<'a>(batch: &'a RecordBatch, name: &str) -> Result<TokenRows<'a>> {
+    let list = lists(batch, name)?;
+    let values = list.values().as_any();
+    let ids = if let Some(ids) = values.downcast_ref::<PrimitiveArray<UInt16Type>>() {
+        TokenIds::U16(ids.values())
+    } else if let Some(ids) = values.downcast_ref::<PrimitiveArray<UInt32Type>>() {
+        TokenIds::U32(ids.values())
+    } else {
+        return Err(Error::WrongColumn {
+            path: PathBuf::from("record batch"),
+            column: name.to_owned(),
+            expected: "List of UInt16 or UInt32".into(),
+            got: list.data_type().to_string(),
+        });
+    };
+    Ok(TokenRows { offsets: list.value_offsets(), ids })
+}
+
 /// The rows of a token column, widened to `u32`.
 ///
 /// # Errors
 /// As [`strings`], also when the items are neither `uint16` nor `uint32`.
 pub fn token_rows(batch: &RecordBatch, name: &str) -> Result<Vec<Vec<u32>>> {
-    let list = lists(batch, name)?;
-    let values = list.values();
-    let rows = |at: &dyn Fn(usize) -> u32| {
-        (0..list.len())
-            .map(|row| {
-                let (start, end) = (list.value_offsets()[row] as usize, list.value_offsets()[row + 1] as usize);
-                (start..end).map(at).collect()
-            })
-            .collect()
-    };
-    if let Some(ids) = values.as_any().downcast_ref::<PrimitiveArray<UInt16Type>>() {
-        Ok(rows(&|i| u32::from(ids.value(i))))
-    } else if let Some(ids) = values.as_any().downcast_ref::<PrimitiveArray<UInt32Type>>() {
-        Ok(rows(&|i| ids.value(i)))
-    } else {
-        Err(Error::WrongColumn {
-            path: PathBuf::from("record batch"),
-            column: name.to_owned(),
-            expected: "List of UInt16 or UInt32".into(),
-            got: list.data_type().to_string(),
-        })
-    }
+    let TokenRows { offsets, ids } = token_slices(batch, name)?;
+    let ranges = offsets.windows(2).map(|pair| pair[0] as usize..pair[1] as usize);
+    Ok(match ids {
+        TokenIds::U16(ids) => ranges.map(|range| ids[range].iter().map(|id| u32::from(*id)).collect()).collect(),
+        TokenIds::U32(ids) => ranges.map(|range| ids[range].to_vec()).collect(),
+    })
 }
 
 /// The rows of a list of `int32`.
@@ -118,6 +176,30 @@ pub fn i32_rows(batch: &RecordBatch, name: &str) -> Result<Vec<Vec<i32>>> {
             Ok(ints.values().to_vec())
         })
         .collect()
+}
+
+/// For each row of table `samples`, the places that hold a token only as context, in order: **what stands there is no target**.
+///
+/// A document part inside a row that begins after its document's first token begins with the token before its first target,
+/// repeated, so that this target is predicted from the right token. (At the start of a row such a token is no target anyway.)
+///
+/// # Errors
+/// As [`strings`].
+pub fn context_places(batch: &RecordBatch) -> Result<Vec<Vec<u32>>> {
+    let offsets = lists(batch, "token_offsets")?;
+    let values = offsets.values().as_any().downcast_ref::<Int64Array>().ok_or_else(|| Error::WrongColumn {
+        path: PathBuf::from("record batch"),
+        column: "token_offsets".into(),
+        expected: "List of Int64".into(),
+        got: offsets.data_type().to_string(),
+    })?;
+    let starts = i32_rows(batch, "document_starts")?;
+    let ranges = offsets.value_offsets().windows(2);
+    let places = |(starts, range): (Vec<i32>, &[i32])| {
+        let parts = starts.into_iter().zip(&values.values()[range[0] as usize..range[1] as usize]);
+        parts.filter(|(start, offset)| *start > 0 && **offset > 0).map(|(start, _)| start as u32).collect()
+    };
+    Ok(starts.into_iter().zip(ranges).map(places).collect())
 }
 
 fn offsets(lengths: impl Iterator<Item = usize>) -> OffsetBuffer<i32> {
@@ -158,6 +240,17 @@ pub fn build_string_list<S: AsRef<str>>(rows: &[Vec<S>]) -> ArrayRef {
 mod tests {
     use super::*;
     use arrow::datatypes::{Field, Schema};
+
+    #[test]
+    fn context_is_where_a_part_inside_a_row_goes_on_with_a_document() {
+        let starts = build_list::<arrow::datatypes::Int32Type>(&[vec![0, 4, 9], vec![], vec![1, 5]]);
+        let offsets = build_list::<arrow::datatypes::Int64Type>(&[vec![7, 3, 0], vec![], vec![0, 2]]);
+        let field = |name: &str, array: &ArrayRef| Field::new(name, array.data_type().clone(), false);
+        let schema = Schema::new(vec![field("document_starts", &starts), field("token_offsets", &offsets)]);
+        let batch = RecordBatch::try_new(Arc::new(schema), vec![starts, offsets]).unwrap();
+        assert_eq!(context_places(&batch).unwrap(), [vec![4], vec![], vec![5]]);
+        assert_eq!(context_places(&batch.slice(2, 1)).unwrap(), [vec![5]]);
+    }
 
     #[test]
     fn tokens_round_trip_at_both_widths() {

@@ -117,6 +117,11 @@ impl StageDir {
         self.path.join("metrics.jsonl")
     }
 
+    /// Text that a model in training goes on with, over time.
+    pub fn samples_jsonl(&self) -> PathBuf {
+        self.path.join("samples.jsonl")
+    }
+
     /// The lock of one worker; worker 0 of 1 holds the stage's own.
     pub fn lock(&self, worker: usize) -> PathBuf {
         self.path.join(if worker == 0 { ".lock".to_owned() } else { format!(".lock-{worker}") })

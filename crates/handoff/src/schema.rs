@@ -34,7 +34,7 @@
 //! | | input_ids | list\<uint16 or uint32\> | one training row |
 //! | | document_starts | list\<int32\> | where each document part begins in the row |
 //! | | document_ids | list\<utf8\> | the document of each part |
-//! | | token_offsets | list\<int64\> | first token of the part within its document |
+//! | | token_offsets | list\<int64\> | first token of the part within its document; above 0 inside a row, that token is context and no target |
 //! | | num_bytes | int64 | UTF-8 bytes that the row's predicted tokens stand for |
 //! | pairs | id | utf8 | |
 //! | | messages | list\<struct\<role, content\>\> | the conversation |

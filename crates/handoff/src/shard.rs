@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use arrow::array::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 
 use crate::{Digest, Error, OutputFile, Result, StageDir, TableSchema, atomic};
 
@@ -57,6 +58,17 @@ impl ShardWriter {
     /// # Errors
     /// When the file cannot be created.
     pub fn with_row_group_rows(path: &Path, table: &TableSchema, meta: &ShardMeta, rows: usize) -> Result<Self> {
+        Self::with_split_bytes(path, table, meta, rows, &[])
+    }
+
+    /// Opens a shard whose row groups hold `rows` rows and in which the list columns named `split` are stored byte by byte
+    /// (`BYTE_STREAM_SPLIT`: all lowest bytes, then all second bytes, and so on) instead of through a dictionary. For columns of
+    /// small numbers without repetition, as packed token ids are: Parquet knows no 16-bit numbers, and the high bytes compress to
+    /// nothing.
+    ///
+    /// # Errors
+    /// When the file cannot be created.
+    pub fn with_split_bytes(path: &Path, table: &TableSchema, meta: &ShardMeta, rows: usize, split: &[&str]) -> Result<Self> {
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
         }
@@ -69,7 +81,15 @@ impl ShardWriter {
         ];
         metadata.extend(meta.extra.iter().map(|(k, v)| pair(k, v)));
         let level = ZstdLevel::try_new(ZSTD_LEVEL).map_err(|source| Error::Parquet { action: "write", path: path.into(), source })?;
-        let properties = WriterProperties::builder()
+        let mut properties = WriterProperties::builder();
+        for column in split {
+            let items = ColumnPath::from(vec![(*column).to_owned(), "list".to_owned(), "item".to_owned()]);
+            properties = properties
+                .set_column_dictionary_enabled(items.clone(), false)
+                .set_column_statistics_enabled(items.clone(), EnabledStatistics::None)
+                .set_column_encoding(items, Encoding::BYTE_STREAM_SPLIT);
+        }
+        let properties = properties
             .set_compression(Compression::ZSTD(level))
             .set_max_row_group_row_count(Some(rows.max(1)))
             .set_key_value_metadata(Some(metadata))
@@ -214,6 +234,14 @@ impl ShardReader {
         self.metadata.metadata().file_metadata().num_rows().max(0) as u64
     }
 
+    /// Values of a column, by its name: of a list column all items (and one for each empty list).
+    pub fn num_values(&self, column: &str) -> u64 {
+        let groups = self.metadata.metadata().row_groups().iter();
+        let columns = groups.flat_map(|group| group.columns());
+        let named = columns.filter(|c| c.column_path().parts().first().is_some_and(|first| first == column));
+        named.map(|c| c.num_values().max(0) as u64).sum()
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -295,6 +323,7 @@ mod tests {
         assert_eq!((out.rows, out.path.as_str()), (5, "data/00000.parquet"));
         let reader = ShardReader::open(&stage.data_shard(0), &schema::rejected()).unwrap();
         assert_eq!((reader.rows(), reader.metadata()["k"].as_str()), (5, "v"));
+        assert_eq!((reader.num_values("reason"), reader.num_values("nothing")), (5, 0));
         let batch = reader.batches(3).unwrap().next().unwrap().unwrap();
         assert_eq!(columns::strings(&batch, "reason").unwrap().value(2), "太短");
         assert_eq!(write_one(&stage, 5).digest, out.digest);

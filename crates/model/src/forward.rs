@@ -21,7 +21,7 @@ use crate::params::{Extra, index};
 use crate::rope::Angles;
 
 /// What all blocks of one pass share.
-struct Pass<'a> {
+pub(crate) struct Pass<'a> {
     angles: Angles,
     full: View,
     /// The same as `full` while the window holds everything.
@@ -66,6 +66,33 @@ impl View {
             None => near.f_tril(start - first_key)?,
         };
         Ok(Self { mask: Some(mask), is_causal: false, first_key })
+    }
+}
+
+/// The residual stream `x_btd + delta`, in two parts because the next norm adds them anyway.
+pub(crate) struct Residual {
+    pub(crate) x_btd: Tensor,
+    pub(crate) delta: Option<Tensor>,
+}
+
+impl Residual {
+    pub(crate) fn share(&self) -> Self {
+        Self { x_btd: self.x_btd.shallow_clone(), delta: self.delta.as_ref().map(Tensor::shallow_clone) }
+    }
+
+    /// The same values as the beginning of a new graph.
+    pub(crate) fn leaf(&self) -> Result<Self> {
+        let leaf = |t: &Tensor| -> Result<Tensor> { Ok(t.f_detach()?.f_set_requires_grad(true)?) };
+        Ok(Self { x_btd: leaf(&self.x_btd)?, delta: self.delta.as_ref().map(leaf).transpose()? })
+    }
+
+    /// A scalar whose gradients with regard to the parts are `grads`.
+    pub(crate) fn weighted(&self, grads: &[Tensor]) -> Result<Tensor> {
+        let mut sum = Tensor::f_zeros([], (Kind::Float, self.x_btd.device()))?;
+        for (part, grad) in std::iter::once(&self.x_btd).chain(&self.delta).zip(grads) {
+            sum = sum.f_add(&part.f_mul(grad)?.f_sum(Kind::Float)?)?;
+        }
+        Ok(sum)
     }
 }
 
@@ -125,11 +152,12 @@ impl Model {
         self.work(index::head(self.params_layers(), self.config.tie_word_embeddings))
     }
 
-    fn params_layers(&self) -> usize {
+    pub(crate) fn params_layers(&self) -> usize {
         self.config.num_hidden_layers as usize
     }
 
-    fn run(&self, ids_bt: &Tensor, inputs: &Inputs, cache: Option<&mut KvCache>) -> Result<Tensor> {
+    /// Positions and masks.
+    pub(crate) fn pass<'a>(&self, ids_bt: &Tensor, inputs: &Inputs, cache: Option<&'a mut KvCache>) -> Result<Pass<'a>> {
         let &[_, time] = ids_bt.size().as_slice() else {
             return Err(Error::Input(format!("token ids have shape {:?}, expected [batch, time]", ids_bt.size())));
         };
@@ -144,21 +172,49 @@ impl Model {
             Some(window) if window < start + time => Some(full.windowed(window, start, time, device)?),
             _ => None,
         };
-        let mut pass = Pass { angles, full, sliding, cache };
-        // `x_btd` is the residual stream without the last branch's output `delta`, which the next norm adds to it.
-        let mut x_btd = Tensor::f_embedding(self.work(index::EMBED), ids_bt, -1, false, false)?;
-        let mut delta: Option<Tensor> = None;
+        Ok(Pass { angles, full, sliding, cache })
+    }
+
+    fn run(&self, ids_bt: &Tensor, inputs: &Inputs, cache: Option<&mut KvCache>) -> Result<Tensor> {
+        let mut pass = self.pass(ids_bt, inputs, cache)?;
+        let time = ids_bt.size()[1];
+        let mut stream = Residual { x_btd: self.embed(ids_bt)?, delta: None };
         for layer in 0..self.params_layers() {
-            let (sum, normed) = self.add_norm(x_btd, delta, index::layer(layer, index::INPUT_NORM))?;
-            let mixed = self.attention(layer, &normed, &mut pass)?;
-            let (sum, normed) = self.add_norm(sum, Some(mixed), index::layer(layer, index::POST_NORM))?;
-            delta = Some(self.feed_forward(layer, &normed)?);
-            x_btd = sum;
+            stream = self.block(layer, stream, &mut pass)?;
         }
         if let Some(cache) = pass.cache {
             cache.advance(time);
         }
+        self.last_norm(&stream)
+    }
+
+    /// The tokens' embeddings, `[b, t, d]`.
+    pub(crate) fn embed(&self, ids_bt: &Tensor) -> Result<Tensor> {
+        Ok(Tensor::f_embedding(self.work(index::EMBED), ids_bt, -1, false, false)?)
+    }
+
+    /// One block: the residual stream before it, and after it.
+    pub(crate) fn block(&self, layer: usize, stream: Residual, pass: &mut Pass) -> Result<Residual> {
+        let (sum, normed) = self.add_norm(stream.x_btd, stream.delta, index::layer(layer, index::INPUT_NORM))?;
+        let mixed = self.attention(layer, &normed, pass)?;
+        let (x_btd, normed) = self.add_norm(sum, Some(mixed), index::layer(layer, index::POST_NORM))?;
+        let delta = Some(self.feed_forward(layer, &normed)?);
+        Ok(Residual { x_btd, delta })
+    }
+
+    /// What the output matrix is applied to.
+    pub(crate) fn last_norm(&self, stream: &Residual) -> Result<Tensor> {
+        let Residual { x_btd, delta } = stream.share();
         Ok(self.add_norm(x_btd, delta, index::final_norm(self.params_layers()))?.1)
+    }
+
+    /// The residual stream before every block, and after the last one.
+    pub(crate) fn trace(&self, ids_bt: &Tensor, pass: &mut Pass<'_>) -> Result<Vec<Residual>> {
+        let mut trace = vec![Residual { x_btd: self.embed(ids_bt)?, delta: None }];
+        for layer in 0..self.params_layers() {
+            trace.push(self.block(layer, trace[layer].share(), pass)?);
+        }
+        Ok(trace)
     }
 
     fn attention(&self, layer: usize, x_btd: &Tensor, pass: &mut Pass) -> Result<Tensor> {

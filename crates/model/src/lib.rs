@@ -36,3 +36,4 @@ pub use loss::{Grads, IGNORE, Loss};
 pub use model::{Model, Options};
 pub use params::{INIT_STD, Param, Part};
 pub use scaling::RopeScaling;
+pub use weights::Snapshot;

@@ -5,6 +5,7 @@
 use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result};
+use crate::forward::Residual;
 use crate::inputs::Inputs;
 use crate::model::Model;
 
@@ -32,9 +33,13 @@ impl Model {
         same_shape(ids_bt, targets_bt)?;
         let num_targets = targets_bt.f_ne(IGNORE)?.f_sum(Kind::Int64)?.f_int64_value(&[])?;
         let (hidden_nd, targets_n) = self.flat_hidden(ids_bt, targets_bt, inputs)?;
+        Ok(Loss { sum: self.cross_entropy(&hidden_nd, &targets_n)?, num_targets })
+    }
+
+    /// Summed cross-entropy of normalized hidden states.
+    fn cross_entropy(&self, hidden_nd: &Tensor, targets_n: &Tensor) -> Result<Tensor> {
         let rows = MAX_LOGITS / self.config.vocab_size.max(1);
-        let sum = torch_ext::linear_cross_entropy(&hidden_nd, self.head(), &targets_n, IGNORE, rows.max(1))?;
-        Ok(Loss { sum, num_targets })
+        Ok(torch_ext::linear_cross_entropy(hidden_nd, self.head(), targets_n, IGNORE, rows.max(1))?)
     }
 
     /// Negative log-likelihood of each target in nats, `[b, t]` f32, 0 where ignored. No graph is kept.
@@ -100,6 +105,55 @@ impl Grads {
             return Ok(());
         }
         Ok(torch_ext::foreach_add(&self.tensors(), &grads.iter().collect::<Vec<_>>(), 1.0)?)
+    }
+
+    /// Adds the gradients of [`Model::loss`] divided by `divisor`, and returns that loss without a graph.
+    ///
+    /// Of each block only the input is kept; what lies between is computed a second time in the backward pass (Chen et al.,
+    /// arXiv 1604.06174): a third more work, for activations of one block instead of all.
+    ///
+    /// # Errors
+    /// As [`Model::loss`] and [`Grads::add_backward`].
+    pub fn add_recomputed(&mut self, model: &Model, ids_bt: &Tensor, targets_bt: &Tensor, inputs: &Inputs, divisor: f64) -> Result<Tensor> {
+        same_shape(ids_bt, targets_bt)?;
+        let mut pass = model.pass(ids_bt, inputs, None)?;
+        let trace = tch::no_grad(|| model.trace(ids_bt, &mut pass))?;
+        let leaves: Vec<&Tensor> = model.trainable().iter().map(|param| &param.work).collect();
+        let mut found: Vec<Option<Tensor>> = leaves.iter().map(|_| None).collect();
+        // Adds the gradients of a scalar to those of the weights, and returns those of the residual stream it was computed from.
+        let mut backward = |output: &Tensor, from: Option<&Residual>| -> Result<Vec<Tensor>> {
+            let parts = from.iter().flat_map(|from| std::iter::once(&from.x_btd).chain(&from.delta));
+            let wanted: Vec<&Tensor> = leaves.iter().copied().chain(parts).collect();
+            let mut grads = Tensor::f_run_backward(&[output], &wanted, false, false)?;
+            let rest = grads.split_off(leaves.len());
+            for (sum, grad) in found.iter_mut().zip(grads).filter(|(_, grad)| grad.defined()) {
+                *sum = Some(match sum.take() {
+                    Some(sum) => sum.f_add(&grad)?,
+                    None => grad,
+                });
+            }
+            Ok(rest)
+        };
+        let end = trace[trace.len() - 1].leaf()?;
+        let hidden_nd = model.last_norm(&end)?.f_view([-1, model.config.hidden_size])?;
+        let loss = model.cross_entropy(&hidden_nd, &targets_bt.f_reshape([-1])?)? / divisor;
+        let mut grad = backward(&loss, Some(&end))?;
+        for (layer, from) in trace.iter().enumerate().take(trace.len() - 1).rev() {
+            let from = from.leaf()?;
+            let output = model.block(layer, from.share(), &mut pass)?;
+            grad = backward(&output.weighted(&grad)?, Some(&from))?;
+        }
+        // What is left is the embedding, which an adapter leaves alone.
+        let x_btd = model.embed(ids_bt)?;
+        if x_btd.requires_grad() {
+            backward(&x_btd.f_mul(&grad[0])?.f_sum(Kind::Float)?, None)?;
+        }
+        if let Some((_, param)) = found.iter().zip(model.trainable()).find(|(grad, _)| grad.is_none()) {
+            return Err(Error::Input(format!("the loss does not depend on `{}`", param.name)));
+        }
+        let own = |grad: Tensor| -> Result<Tensor> { Ok(grad.f_to_kind(Kind::Float)?.f_contiguous()?) };
+        self.add(Self { sums: found.into_iter().flatten().map(own).collect::<Result<_>>()? })?;
+        Ok(loss.f_detach()?)
     }
 
     /// Adds the gradients of other rows, which a replica of the same model has summed.

@@ -10,7 +10,7 @@ use crate::config::{Config, Dtype};
 use crate::error::{Error, Result};
 use crate::params::{self, Extras, Param};
 use crate::rope::Rope;
-use crate::weights::{self, Outgoing, Slot};
+use crate::weights::{self, Outgoing, Slot, Snapshot};
 
 /// Where and how a model computes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,6 +71,31 @@ impl Model {
         Ok(model)
     }
 
+    /// Gives the embedding, and an output matrix of its own, rows for more tokens: `vocab_size` in all. A new row is the mean
+    /// of the old ones, so that a new token is at first as likely as an average one (Hewitt 2021, "Initializing new word
+    /// embeddings for pretrained language models"). An adapter must be attached after this.
+    ///
+    /// # Errors
+    /// Fewer rows than there are, or what libtorch refuses.
+    pub fn extend_vocab(&mut self, vocab_size: i64) -> Result<()> {
+        let old = self.config.vocab_size;
+        if vocab_size < old || self.adapter.is_some() {
+            return Err(Error::Input(format!("cannot extend a vocabulary of {old} to {vocab_size}, or below an adapter")));
+        }
+        self.config.vocab_size = vocab_size;
+        let head = params::index::head(self.params_layers(), self.config.tie_word_embeddings);
+        let matrices = if head == params::index::EMBED { vec![head] } else { vec![params::index::EMBED, head] };
+        for index in matrices {
+            let param = &self.params[index];
+            let rows = param.master.f_detach()?;
+            let mean = rows.f_to_kind(Kind::Float)?.f_mean_dim([0].as_slice(), true, Kind::Float)?.f_to_kind(rows.kind())?;
+            let master = Tensor::f_cat(&[&rows, &mean.f_expand([vocab_size - old, rows.size()[1]], false)?], 0)?;
+            let parts = param.parts.iter().map(|part| params::Part { rows: vocab_size, ..part.clone() }).collect();
+            self.params[index] = Param::new(param.name.clone(), parts, master, self.options.compute, self.options.trainable)?;
+        }
+        Ok(())
+    }
+
     fn build(config: Config, options: &Options, values: impl Fn(&params::Spec) -> Result<Tensor>) -> Result<Self> {
         config.validate()?;
         if !matches!(options.compute, Kind::Float | Kind::BFloat16) {
@@ -109,13 +134,20 @@ impl Model {
         parts.map(|(param, part)| Slot { name: &part.name, target: &param.master, start: part.start, rows: part.rows }).collect()
     }
 
-    /// Writes `config.json`, `generation_config.json` and `model.safetensors` into `dir`, which must exist. Files are
-    /// synced but not renamed: give a staged directory and rename it when the tokenizer stands beside the weights.
+    /// Writes [`Model::snapshot`] into `dir`.
+    ///
+    /// # Errors
+    /// As [`Snapshot::write`].
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        self.snapshot()?.write(dir)
+    }
+
+    /// `config.json`, `generation_config.json` and `model.safetensors`, over the model's own memory.
     /// A tied output matrix is left out. An attached adapter is not part of it: merge it first, or save it by itself.
     ///
     /// # Errors
-    /// Files that cannot be written.
-    pub fn save(&self, dir: &Path) -> Result<()> {
+    /// What libtorch refuses.
+    pub fn snapshot(&self) -> Result<Snapshot> {
         let kind = match self.config.save_dtype {
             Dtype::F32 => Kind::Float,
             Dtype::Bf16 => Kind::BFloat16,
@@ -125,9 +157,8 @@ impl Model {
             let rows = slot.target.f_narrow(0, slot.start, slot.rows)?;
             tensors.insert(slot.name.to_owned(), Outgoing::new(rows, kind));
         }
-        weights::write(&dir.join("model.safetensors"), &tensors)?;
-        weights::write_text(&dir.join("generation_config.json"), &self.config.generation_json())?;
-        weights::write_text(&dir.join("config.json"), &self.config.to_json())
+        let texts = vec![("generation_config.json", self.config.generation_json()), ("config.json", self.config.to_json())];
+        Ok(Snapshot::new("model.safetensors", tensors, texts))
     }
 
     /// The architecture.

@@ -113,6 +113,47 @@ impl Outgoing {
     }
 }
 
+impl Outgoing {
+    /// Its bytes in memory of their own, on the host and in the type that is written.
+    fn detached(&self) -> Result<Self> {
+        let mut tensor = Tensor::f_empty(self.tensor.size().as_slice(), (self.kind, Device::Cpu))?;
+        tch::no_grad(|| tensor.f_copy_(&self.tensor))?;
+        Ok(Self { tensor, shape: self.shape.clone(), kind: self.kind })
+    }
+}
+
+/// The files of a model or adapter, to be written.
+pub struct Snapshot {
+    weights: (&'static str, BTreeMap<String, Outgoing>),
+    texts: Vec<(&'static str, String)>,
+}
+
+impl Snapshot {
+    pub(crate) fn new(name: &'static str, tensors: BTreeMap<String, Outgoing>, texts: Vec<(&'static str, String)>) -> Self {
+        Self { weights: (name, tensors), texts }
+    }
+
+    /// The same with all weights copied into host memory, so that training may go on while another thread writes them.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn detached(self) -> Result<Self> {
+        let (file, tensors) = self.weights;
+        let tensors = tensors.iter().map(|(name, tensor)| Ok((name.clone(), tensor.detached()?))).collect::<Result<_>>()?;
+        Ok(Self { weights: (file, tensors), texts: self.texts })
+    }
+
+    /// Writes the files into `dir`, which must exist. They are synced but not renamed: give a staged directory and
+    /// rename it when all that belongs to it is there.
+    ///
+    /// # Errors
+    /// Files that cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        write(&dir.join(self.weights.0), &self.weights.1)?;
+        self.texts.iter().try_for_each(|(name, text)| write_text(&dir.join(name), text))
+    }
+}
+
 impl View for &Outgoing {
     fn dtype(&self) -> Dtype {
         if self.kind == Kind::BFloat16 { Dtype::BF16 } else { Dtype::F32 }
@@ -135,7 +176,7 @@ impl View for &Outgoing {
 }
 
 /// Writes tensors to a safetensors file, in the order of their names, and syncs it to disk.
-pub(crate) fn write(path: &Path, tensors: &BTreeMap<String, Outgoing>) -> Result<()> {
+fn write(path: &Path, tensors: &BTreeMap<String, Outgoing>) -> Result<()> {
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     // safetensors makes a private temporary file; the result gets the permissions that a new file has here.
     let created = std::fs::File::create(path).and_then(|file| file.metadata()).map_err(Error::io(path, "create"))?;
@@ -146,7 +187,7 @@ pub(crate) fn write(path: &Path, tensors: &BTreeMap<String, Outgoing>) -> Result
 }
 
 /// Writes a text file and syncs it to disk.
-pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
+fn write_text(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).map_err(Error::io(path, "write"))?;
     sync(path)
 }

@@ -8,6 +8,24 @@ use train::lineage::OnNewData;
 use train::schedule::Decay;
 use train::settings::{Hyper, WeightsType, recipe};
 
+/// Rows of a forward pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum MicroRows {
+    /// So many.
+    Rows(u64),
+    /// As many as memory holds.
+    Auto(Auto),
+}
+
+/// The word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Auto {
+    /// Find out.
+    Auto,
+}
+
 /// `[stage.pretrain]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,11 +42,16 @@ pub struct Config {
     pub tie_embeddings: Option<bool>,
     pub rope_theta: Option<f64>,
     pub max_positions: Option<i64>,
+    pub extend_vocab: bool,
     pub batch_rows: u64,
-    pub micro_batch_rows: Option<u64>,
+    pub micro_batch_rows: Option<MicroRows>,
     pub epochs: Option<f64>,
     pub steps: Option<u64>,
     pub tokens: Option<u64>,
+    pub tokens_per_parameter: Option<f64>,
+    pub minutes: Option<f64>,
+    pub cooldown_from: Option<String>,
+    pub cooldown_steps: Option<u64>,
     pub document_mask: bool,
     pub learning_rate: f64,
     pub muon_learning_rate: Option<f64>,
@@ -41,15 +64,22 @@ pub struct Config {
     pub beta2: f64,
     pub eps: f64,
     pub clip_norm: f64,
+    pub skip_sigma: f64,
+    pub max_skipped: u64,
     pub device: String,
     pub precision: Precision,
     pub threads: usize,
+    pub activation_checkpointing: bool,
     pub weights: WeightsType,
     pub eval_every: u64,
     pub eval_rows: u64,
     pub log_every: u64,
     pub save_every: u64,
     pub keep_last: usize,
+    pub keep_every: Option<u64>,
+    pub keep_best: bool,
+    pub sample_prompts: Vec<String>,
+    pub sample_tokens: usize,
     pub on_new_data: OnNewData,
     pub replay: f64,
 }
@@ -62,6 +92,13 @@ const NOT_RECIPE: &[&str] = &[
     "micro_batch_rows",
     "device",
     "threads",
+    "activation_checkpointing",
+    "max_skipped",
+    "keep_every",
+    "keep_best",
+    "sample_prompts",
+    "sample_tokens",
+    "cooldown_from",
     "weights",
     "eval_every",
     "eval_rows",
@@ -99,17 +136,28 @@ impl Config {
                 "is missing: a new model needs `hidden_size`, `num_layers` and `num_heads` (or set `init_from`)".to_owned(),
             );
         }
-        let horizon_key = if self.tokens.is_some() {
-            "tokens"
-        } else if self.steps.is_some() {
-            "steps"
-        } else {
-            "epochs"
-        };
+        if self.cooldown_from.is_some() != self.cooldown_steps.is_some() {
+            let (missing, given) =
+                if self.cooldown_from.is_some() { ("cooldown_steps", "cooldown_from") } else { ("cooldown_from", "cooldown_steps") };
+            return problem(missing, format!("is missing: `{given}` needs it"));
+        }
+        if self.cooldown_steps == Some(0) {
+            return problem("cooldown_steps", "is 0, it must be at least 1".to_owned());
+        }
+        if self.extend_vocab && self.init_from.is_none() {
+            return problem("extend_vocab", "would be ignored: a new model has the vocabulary of its tokenizer".to_owned());
+        }
+        let given = [
+            ("minutes", self.minutes.is_some()),
+            ("tokens_per_parameter", self.tokens_per_parameter.is_some()),
+            ("tokens", self.tokens.is_some()),
+            ("steps", self.steps.is_some()),
+        ];
+        let horizon_key = given.iter().find(|(_, is_given)| *is_given).map_or("epochs", |(key, _)| key);
         if let Err(error) = self.horizon() {
             return problem(horizon_key, format!("is refused: {error}"));
         }
-        if let Err(error) = BatchPlan::new(self.batch_rows, self.micro_batch_rows, 1) {
+        if let Err(error) = BatchPlan::new(self.batch_rows, self.micro_rows(), 1) {
             return problem("batch_rows", format!("is refused: {error}"));
         }
         self.hyper().validate().or_else(|(key, message)| problem(key, message))
@@ -120,7 +168,26 @@ impl Config {
     /// # Errors
     /// Unless exactly one unit is given.
     pub fn horizon(&self) -> train::Result<Horizon> {
-        Horizon::one_of(self.epochs, self.steps, self.tokens)
+        Horizon::one_of([
+            self.epochs.map(Horizon::Epochs),
+            self.steps.map(Horizon::Steps),
+            self.tokens.map(Horizon::Tokens),
+            self.tokens_per_parameter.map(Horizon::TokensPerParameter),
+            self.minutes.map(Horizon::Minutes),
+        ])
+    }
+
+    /// Rows of a forward pass, where they are set.
+    pub fn micro_rows(&self) -> Option<u64> {
+        match self.micro_batch_rows {
+            Some(MicroRows::Rows(rows)) => Some(rows),
+            Some(MicroRows::Auto(_)) | None => None,
+        }
+    }
+
+    /// Whether the rows of a forward pass are to be found out.
+    pub fn finds_micro_rows(&self) -> bool {
+        matches!(self.micro_batch_rows, Some(MicroRows::Auto(_)))
     }
 
     /// The settings that training stages share.
@@ -163,6 +230,12 @@ mod tests {
         check(&format!("{shape}steps = 1\ntokens = 5"), "tokens");
         check(&format!("{shape}steps = 1\ninit_from = \"x\""), "hidden_size");
         check(&format!("{shape}steps = 1\nmicro_batch_rows = 5"), "batch_rows");
+        assert!(parse(&format!("{shape}minutes = 1.5\nmicro_batch_rows = \"auto\"")).validate().is_ok());
+        assert!(parse(&format!("{shape}tokens_per_parameter = 20.0")).validate().is_ok());
+        check(&format!("{shape}tokens_per_parameter = -1.0"), "tokens_per_parameter");
+        check(&format!("{shape}steps = 1\ncooldown_steps = 5"), "cooldown_from");
+        check(&format!("{shape}steps = 1\ncooldown_from = \"a\""), "cooldown_steps");
+        check(&format!("{shape}steps = 1\ncooldown_from = \"a\"\ncooldown_steps = 0"), "cooldown_steps");
     }
 
     #[test]

@@ -9,7 +9,9 @@
 //! | --- | --- |
 //! | `model/` | the trained model: a Hugging Face folder with tokenizer and chat template |
 //! | `checkpoints/step-000500/` | the same at a step, and `trainer/` with all that resuming needs |
-//! | `metrics.jsonl`, `tb/` | `train/loss` (nats a token), `train/learning_rate`, `train/grad_norm`, `throughput/tokens_per_sec`, `throughput/eta_secs`, `validation/loss`, `validation/bits_per_byte`, by step |
+//! | `checkpoints/best.json` | which of them has the lowest validation loss |
+//! | `samples.jsonl` | what the model made of `sample_prompts`, by step |
+//! | `metrics.jsonl`, `tb/` | `train/loss` (nats a token), `train/learning_rate`, `train/grad_norm`, `train/skipped_steps`, `throughput/tokens_per_sec`, `throughput/mfu` (of what a matrix product reaches here), `throughput/eta_secs`, `memory/peak_bytes`, `validation/loss`, `validation/bits_per_byte`, by step |
 //! | `manifest/model.json` | the model's files and digests; written last |
 //!
 //! Invariants:
@@ -22,6 +24,7 @@
 #![warn(missing_docs)]
 
 mod config;
+mod decay;
 mod error;
 mod inputs;
 mod plan;
@@ -31,13 +34,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use stage::{Command, ConfigProblem, DryRun, DryUnit, Report, Stage, StageContext, StageError};
 use train::batch::BatchPlan;
 use train::compute::Compute;
+use train::lineage::recipe_difference;
 use train::samples::Samples;
-use train::session::{MODEL_SCHEMA, Request, Session};
-use train::trainer::{LoopSettings, Outcome, Task};
+use train::session::{Cooldown, MODEL_SCHEMA, Request, Session};
+use train::trainer::{Outcome, Task};
 
 pub use config::Config;
 pub use error::Error;
@@ -79,7 +83,7 @@ impl Stage for Pretrain {
     }
 
     fn commands() -> Vec<Command<Self>> {
-        plan::commands()
+        plan::commands().into_iter().chain([decay::command()]).collect()
     }
 }
 
@@ -96,25 +100,23 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, Error> {
         let bytes_out = entry.outputs.iter().map(|o| o.bytes).sum();
         return Ok(Report { inputs_skipped: 1, bytes_out, watch: inputs.watch, ..Report::default() });
     }
-    let session = Session::open(&ctx.stage_dir, request, over)?;
+    let mut session = Session::open(&ctx.stage_dir, request, over)?;
     session.describe().iter().for_each(|line| tracing::info!("{line}"));
     let mut notes = session.changes();
 
     let threads = ctx.threads.unwrap_or(config.threads);
     let compute = Compute::resolve(&config.device, config.precision, threads)?;
-    let task = prepare(ctx, config, &inputs, &compute)?;
+    let mut task = prepare(ctx, config, &inputs, &compute)?;
+    find_micro_rows(config, &mut task, &mut session, &compute)?;
     for line in plan_lines(&task, &session, &compute) {
         tracing::info!("{line}");
     }
-    let settings = LoopSettings {
-        learning_rate: config.learning_rate,
-        schedule: config.hyper().schedule(),
-        save_every: config.save_every,
-        eval_every: (config.eval_every > 0).then_some(config.eval_every),
-        log_every: config.log_every,
-        limit: ctx.limit,
-    };
-    let outcome = session.train(ctx, &task, config.hyper().optimizer(), settings, &compute)?;
+    let hyper = config.hyper();
+    let trained = session.train(ctx, &task, hyper.optimizer(), hyper.settings(ctx.limit), &compute);
+    let outcome = trained.map_err(|error| match error.is_out_of_memory() {
+        true => out_of_memory(config, &task, &compute, error),
+        false => error,
+    })?;
     if !outcome.complete {
         notes.push(format!("stopped by --limit after {} step(s); the checkpoint is saved, `model/` is not written yet", outcome.steps));
         return Ok(Report { notes, watch: inputs.watch, ..Report::default() });
@@ -143,16 +145,37 @@ fn request(ctx: &StageContext, config: &Config, inputs: &Inputs) -> Result<Reque
     recipe.insert("samples_config".into(), json!(inputs.samples_config));
     recipe.insert("tokenizer_digest".into(), json!(inputs.tokenizer.digest()));
     recipe.insert("init_digest".into(), json!(inputs.init.as_ref().map(|base| base.digest)));
+    let cooldown = cooldown(ctx, config, &mut recipe)?;
+    // A branch is trained on what its source was trained on, whatever has come since.
+    let batches = cooldown.as_ref().map_or_else(|| inputs.batches.clone(), |branch| branch.from.state.lineage.batches.clone());
     Ok(Request {
         recipe: recipe.into(),
-        batches: inputs.batches.clone(),
+        batches,
         policy: config.on_new_data,
         replay: config.replay,
-        horizon: config.horizon()?,
-        plan: BatchPlan::new(config.batch_rows, config.micro_batch_rows, row_targets)?,
+        horizon: config.horizon()?.resolved(task::num_params(config, inputs)?),
+        plan: BatchPlan::new(config.batch_rows, config.micro_rows(), row_targets)?,
         seed: ctx.seed,
-        keep_last: config.keep_last,
+        keep: config.hyper().keep(),
+        cooldown,
     })
+}
+
+/// The training that this one branches off, if the configuration says so: its recipe must be this one's.
+fn cooldown(ctx: &StageContext, config: &Config, recipe: &mut serde_json::Map<String, Value>) -> Result<Option<Cooldown>, Error> {
+    let (Some(from), Some(steps)) = (&config.cooldown_from, config.cooldown_steps) else { return Ok(None) };
+    let named = ctx.run.stage(Pretrain::NAME).checkpoints().join(from);
+    let path = if named.exists() { named } else { ctx.config_dir.join(from) };
+    let cooldown = Cooldown::new(&path, steps, &config.hyper().schedule())?;
+    recipe.remove("cooldown_steps");
+    let source = &cooldown.from.state.lineage;
+    if source.recipe != Value::from(recipe.clone()) {
+        let problem = format!("it was trained otherwise ({})", recipe_difference(&source.recipe, &recipe.clone().into()));
+        return Err(train::Error::Branch { path, problem }.into());
+    }
+    recipe.insert("cooldown_steps".into(), json!(steps));
+    recipe.insert("cooldown_from".into(), json!({ "step": cooldown.from.state.step, "lineage": source.digest() }));
+    Ok(Some(cooldown))
 }
 
 /// Predicted tokens of a row, from the first shard's metadata.
@@ -165,7 +188,7 @@ fn row_targets(inputs: &Inputs) -> Result<u64, Error> {
 }
 
 fn prepare(ctx: &StageContext, config: &Config, inputs: &Inputs, compute: &Compute) -> Result<Pretraining, Error> {
-    let vocab_size = task::vocab_size(inputs)?;
+    let vocab_size = task::vocab_size(config, inputs)?;
     let load = |shards: &[handoff::UpstreamShard]| Samples::load(shards.iter().map(|s| s.path.as_path()), vocab_size);
     let (train, validation) = (load(&inputs.train)?, load(&inputs.validation)?);
     let expected = inputs.tokenizer.digest();
@@ -175,10 +198,34 @@ fn prepare(ctx: &StageContext, config: &Config, inputs: &Inputs, compute: &Compu
     let row_tokens = train.row_tokens();
     let model = task::first_model(config, inputs, row_tokens, ctx.seed, compute)?;
     let eval_rows = spread(validation.len(), config.eval_rows);
-    let plan = BatchPlan::new(config.batch_rows, config.micro_batch_rows, row_tokens as u64 - 1)?;
+    let plan = BatchPlan::new(config.batch_rows, config.micro_rows(), row_tokens as u64 - 1)?;
     // The tokenizer is loaded again, because inputs are still needed and it is not cheap to share.
     let tokenizer = text::Tokenizer::load(&inputs.tokenizer_dir)?;
-    Ok(Pretraining { model, train, validation, plan, eval_rows, document_mask: config.document_mask, tokenizer })
+    let prompts = task::prompts(config, &tokenizer)?;
+    let (document_mask, sample_tokens) = (config.document_mask, config.sample_tokens);
+    Ok(Pretraining { model, train, validation, plan, eval_rows, document_mask, tokenizer, prompts, sample_tokens })
+}
+
+/// Finds out how many rows of a forward pass memory holds, where the configuration asks for it and no checkpoint knows.
+fn find_micro_rows(config: &Config, task: &mut Pretraining, session: &mut Session, compute: &Compute) -> Result<(), Error> {
+    if !config.finds_micro_rows() {
+        return Ok(());
+    }
+    let rows = match session.micro_rows() {
+        Some(rows) => rows,
+        None => task.fitting_rows(compute, config.activation_checkpointing)?,
+    };
+    task.plan = BatchPlan::new(config.batch_rows, Some(rows), task.plan.tokens_per_row)?;
+    session.set_plan(task.plan);
+    Ok(())
+}
+
+/// Names the rows that would have fitted. A GPU can be asked once more; a CPU's memory is what the system says it is.
+fn out_of_memory(config: &Config, task: &Pretraining, compute: &Compute, error: train::Error) -> train::Error {
+    tracing::debug!(%error, "out of memory");
+    let rows = task.plan.micro_rows;
+    let fitting = task.fitting_rows(compute, config.activation_checkpointing).ok().filter(|fitting| *fitting < rows);
+    train::Error::OutOfMemory { rows, fitting }
 }
 
 /// At most `limit` row numbers below `n`, evenly spaced; all where `limit` is 0.

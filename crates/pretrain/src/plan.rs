@@ -12,7 +12,7 @@ use train::trainer::{calibrate, duration_text};
 use crate::config::Config;
 use crate::error::Error;
 use crate::inputs::Inputs;
-use crate::{Pretrain, plan_lines, prepare, request};
+use crate::{Pretrain, find_micro_rows, plan_lines, prepare, request};
 
 /// How long the calibration measures, after one step that does not count.
 const CALIBRATION: Duration = Duration::from_secs(2);
@@ -36,15 +36,23 @@ pub(crate) fn commands() -> Vec<Command<Pretrain>> {
 /// What would be done, and what it takes.
 fn plan(ctx: &StageContext, config: &Config) -> Result<String, Error> {
     let inputs = Inputs::open(ctx, config)?;
-    let session = Session::open(&ctx.stage_dir, request(ctx, config, &inputs)?, ctx.force || ctx.fresh)?;
+    let mut session = Session::open(&ctx.stage_dir, request(ctx, config, &inputs)?, ctx.force || ctx.fresh)?;
     let compute = Compute::resolve(&config.device, config.precision, ctx.threads.unwrap_or(config.threads))?;
-    let task = prepare(ctx, config, &inputs, &compute)?;
+    let mut task = prepare(ctx, config, &inputs, &compute)?;
+    find_micro_rows(config, &mut task, &mut session, &compute)?;
     let mut out = String::new();
     for line in plan_lines(&task, &session, &compute) {
         let _ = writeln!(out, "{line}");
     }
     let mut optimizer = Optimizer::new(&task.model, config.hyper().optimizer());
-    let measured = calibrate(&task, &mut optimizer, &session.lineage, compute.threads, CALIBRATION)?;
+    let peak_flops = compute.peak_flops()?;
+    let mut lineage = session.lineage.clone();
+    if let Some(first) = lineage.phases.first_mut().filter(|phase| phase.steps == 0) {
+        // Minutes are steps only once they are measured, which is done here too.
+        first.steps = u64::MAX / 2;
+    }
+    let recompute = config.activation_checkpointing;
+    let measured = calibrate(&task, &mut optimizer, &lineage, compute.threads, recompute, CALIBRATION)?;
     let params = task.model.config().num_params() as u64;
     let copies = if compute.precision() == "bf16" { 2 * params } else { 0 };
     let (masters, moments, gradients) = (4 * params, optimizer.num_bytes(), 4 * params * measured.replicas as u64);
@@ -58,7 +66,7 @@ fn plan(ctx: &StageContext, config: &Config) -> Result<String, Error> {
     if copies > 0 {
         let _ = write!(out, ", {} bf16 copies", megabytes(copies));
     }
-    let _ = match peak_memory() {
+    let _ = match torch_ext::peak_memory(tch::Device::Cpu) {
         Some(peak) if compute.device_name() == "cpu" => {
             let rest = peak.saturating_sub(masters + moments + gradients + copies);
             writeln!(out, ", {} samples, activations and libtorch; {} in all at the peak (measured)", megabytes(rest), megabytes(peak))
@@ -70,12 +78,20 @@ fn plan(ctx: &StageContext, config: &Config) -> Result<String, Error> {
     let flops = measured.tokens_per_sec * task.model.config().flops_per_token(task.plan.tokens_per_row as i64);
     let _ = writeln!(
         out,
-        "speed: {:.0} tokens/s, {:.1} GFLOP/s (measured over {} step(s))",
+        "speed: {:.0} tokens/s, {:.1} GFLOP/s, {:.0} % of a matrix product's {:.1} (measured over {} step(s))",
         measured.tokens_per_sec,
         flops / 1e9,
+        100.0 * flops / peak_flops,
+        peak_flops / 1e9,
         measured.steps
     );
-    let _ = writeln!(out, "time: {} for the {left} step(s) to do, without evaluating and saving", duration_text(secs));
+    let _ = match config.minutes {
+        Some(minutes) if left == 0 && session.first_step() == 0 => {
+            let steps = 60.0 * minutes / measured.secs_per_step;
+            writeln!(out, "time: {}, about {steps:.0} steps, without evaluating and saving", duration_text(60.0 * minutes))
+        }
+        _ => writeln!(out, "time: {} for the {left} step(s) to do, without evaluating and saving", duration_text(secs)),
+    };
     let weights = if config.weights == train::settings::WeightsType::Bf16 { 2 * params } else { masters };
     let _ = writeln!(out, "checkpoint: {}, of which the last {} are kept", megabytes(weights + masters + moments), config.keep_last);
     for line in session.describe() {
@@ -111,21 +127,12 @@ fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
-/// The most memory that this process has held, in bytes, where the system tells.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_system_tells_how_much_memory_was_held() {
-        let peak = peak_memory().unwrap();
-        assert!(peak > 1 << 20, "{peak}");
+    fn sizes_are_rounded() {
         assert_eq!(megabytes(1_550_000), "1.6 MB");
     }
 }

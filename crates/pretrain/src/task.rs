@@ -6,10 +6,11 @@ use model::{Model, Options};
 use tch::Kind;
 use text::Tokenizer;
 use train::batch::BatchPlan;
+use train::checkpoint::Write;
 use train::compute::Compute;
 use train::lineage::{Lineage, Phase};
 use train::samples::Samples;
-use train::trainer::{StepBatch, Task};
+use train::trainer::{StepBatch, Task, TextSample};
 
 use crate::config::Config;
 use crate::error::Error;
@@ -24,6 +25,10 @@ pub(crate) struct Pretraining {
     pub(crate) eval_rows: Vec<u64>,
     pub(crate) document_mask: bool,
     pub(crate) tokenizer: Tokenizer,
+    /// Texts to go on with while training, as token ids too.
+    pub(crate) prompts: Vec<(String, Vec<i64>)>,
+    /// How far to go on with them.
+    pub(crate) sample_tokens: usize,
 }
 
 impl Task for Pretraining {
@@ -33,7 +38,7 @@ impl Task for Pretraining {
 
     fn batch(&self, lineage: &Lineage, phase: &Phase, step_in_phase: u64) -> train::Result<StepBatch> {
         let order = lineage.rows_of(phase);
-        let first = step_in_phase * self.plan.rows_per_step;
+        let first = phase.first_position + step_in_phase * self.plan.rows_per_step;
         let rows: Vec<u64> = (first..first + self.plan.rows_per_step).map(|position| order.at_position(position)).collect();
         let (mut micro, mut targets) = (Vec::new(), 0);
         for part in rows.chunks(self.plan.micro_rows as usize) {
@@ -62,16 +67,76 @@ impl Task for Pretraining {
         Ok(vec![("validation/loss", loss), ("validation/bits_per_byte", bits_per_byte)])
     }
 
+    fn text_samples(&self) -> train::Result<Vec<TextSample>> {
+        let failed = |source| train::Error::Generate { source };
+        let ids: Vec<Vec<i64>> = self.prompts.iter().map(|(_, ids)| ids.clone()).collect();
+        let options = infer::GenerateOptions::greedy(&self.model, self.sample_tokens);
+        let answers = infer::generate(&self.model, &ids, &options).map_err(|e| failed(e.into()))?;
+        let sample = |((prompt, _), answer): (&(String, Vec<i64>), infer::Generation)| {
+            let ids: Vec<u32> = answer.tokens.iter().map(|&id| id as u32).collect();
+            Ok(TextSample { prompt: prompt.clone(), completion: self.tokenizer.decode(&ids)? })
+        };
+        self.prompts.iter().zip(answers).map(sample).collect()
+    }
+
+    fn snapshot(&self) -> train::Result<Write> {
+        let model = self.model.snapshot()?.detached()?;
+        let files = self.tokenizer.files().clone();
+        Ok(Box::new(move |dir: &Path| {
+            model.write(dir)?;
+            Ok(files.copy_to(dir)?)
+        }))
+    }
+
     fn write_model(&self, dir: &Path) -> train::Result<()> {
         self.model.save(dir)?;
         Ok(self.tokenizer.files().copy_to(dir)?)
     }
 }
 
+impl Pretraining {
+    /// Rows of a forward pass that memory holds.
+    pub(crate) fn fitting_rows(&self, compute: &Compute, recompute: bool) -> train::Result<u64> {
+        let micro = |rows: u64| {
+            // Row numbers repeat where there are fewer rows: only their number counts here.
+            let rows: Vec<u64> = (0..rows).map(|row| row % self.train.len()).collect();
+            Ok(self.train.micro(&rows, self.model.device(), self.document_mask)?.0)
+        };
+        train::fit::micro_rows(&self.model, micro, self.plan.rows_per_step, compute.threads, recompute)
+    }
+}
+
+/// The prompts to go on with, as token ids behind the token that comes before every document.
+pub(crate) fn prompts(config: &Config, tokenizer: &Tokenizer) -> Result<Vec<(String, Vec<i64>)>, Error> {
+    let first = tokenizer.bos_id().or(tokenizer.eos_id());
+    let encode = |prompt: &String| {
+        let ids = tokenizer.encode(prompt)?;
+        let first = first.filter(|first| ids.first() != Some(first));
+        Ok((prompt.clone(), first.into_iter().chain(ids).map(i64::from).collect()))
+    };
+    config.sample_prompts.iter().map(encode).collect()
+}
+
 /// Ids that the model has embeddings for; known before anything large is read.
-pub(crate) fn vocab_size(inputs: &Inputs) -> Result<usize, Error> {
-    let Some(base) = &inputs.init else { return Ok(inputs.tokenizer.padded_vocab_size()) };
-    Ok(base.config_for(&inputs.tokenizer_dir, inputs.tokenizer.vocab_size())?.vocab_size as usize)
+pub(crate) fn vocab_size(config: &Config, inputs: &Inputs) -> Result<usize, Error> {
+    Ok(planned(config, inputs)?.vocab_size as usize)
+}
+
+/// Parameters of the model, before there is one.
+pub(crate) fn num_params(config: &Config, inputs: &Inputs) -> Result<u64, Error> {
+    Ok(planned(config, inputs)?.num_params() as u64)
+}
+
+fn planned(config: &Config, inputs: &Inputs) -> Result<model::Config, Error> {
+    let Some(base) = &inputs.init else { return Ok(shape(config, &inputs.tokenizer, 1)) };
+    if !config.extend_vocab {
+        return Ok(base.config_for(&inputs.tokenizer_dir, inputs.tokenizer.vocab_size())?);
+    }
+    let mut planned = base.config_for(&inputs.tokenizer_dir, 0)?;
+    if (planned.vocab_size as usize) < inputs.tokenizer.vocab_size() {
+        planned.vocab_size = inputs.tokenizer.padded_vocab_size() as i64;
+    }
+    Ok(planned)
 }
 
 /// The model of the first step: new, or with the weights of `init_from`.
@@ -79,7 +144,15 @@ pub(crate) fn first_model(config: &Config, inputs: &Inputs, row_tokens: usize, s
     let options = Options { device: compute.device, compute: compute.kind, trainable: true };
     let tokenizer = &inputs.tokenizer;
     let mut model = match &inputs.init {
-        Some(base) => Model::load(&base.dir, &options)?,
+        Some(base) => {
+            let mut model = Model::load(&base.dir, &options)?;
+            let (old, wanted) = (model.config().vocab_size, vocab_size(config, inputs)? as i64);
+            if wanted > old {
+                tracing::info!("vocabulary: {old} tokens extended to {wanted}, new ones begin as the mean of the old");
+                model.extend_vocab(wanted)?;
+            }
+            model
+        }
         None => Model::new(shape(config, tokenizer, row_tokens), seed, &options)?,
     };
     let written = model.config_mut();

@@ -72,6 +72,33 @@ fn interrupted_by_either_signal_and_resumed_equals_uninterrupted() {
 }
 
 #[test]
+fn killed_at_any_instant_also_while_saving_loses_nothing() {
+    let bench = bench(&["whole", "cut"]);
+    let often = ["--set", "stage.pretrain.save_every=1", "--set", "stage.pretrain.eval_every=3"];
+    let started = std::time::Instant::now();
+    bench.go("whole", &often).expect(0);
+    let whole = started.elapsed();
+    let stage = bench.run("cut").stage("pretrain");
+    let mut steps = Vec::new();
+    for i in 0..24_u32 {
+        // Instants spread over what a whole run takes; each run goes on where the one before was killed.
+        let killed = bench.kill_after("cut", &often, whole * (20 + 7 * (i % 12)) / 100);
+        steps.push(last_step(&stage.metrics_jsonl()));
+        if !killed {
+            break;
+        }
+    }
+    assert!(steps.iter().collect::<std::collections::BTreeSet<_>>().len() > 3, "killed at steps {steps:?}");
+    bench.go("cut", &often).expect(0);
+    let digests = |run: &str| result_digests(&bench.run(run).stage("pretrain"), STEPS);
+    assert_eq!(digests("cut"), digests("whole"), "weights and optimizer state, bit for bit, after kills at steps {steps:?}");
+    let losses = |run: &str| metric(&bench.run(run).stage("pretrain").metrics_jsonl(), "train/loss");
+    assert_eq!(losses("cut"), losses("whole"));
+    let names: Vec<String> = checkpoints(&stage).iter().map(|p| p.file_name().unwrap().to_string_lossy().into_owned()).collect();
+    assert!(names.iter().all(|name| name.starts_with("step-")), "no leftovers: {names:?}");
+}
+
+#[test]
 fn it_learns_and_a_second_run_does_nothing() {
     let bench = bench(&["a"]);
     bench.go("a", &["--dry-run"]).expect(0).says("training starts");
@@ -201,6 +228,111 @@ fn misuse_gets_its_exit_code_and_a_hint() {
     bench
         .go("a", &["--set", "stage.pretrain.learning_rate=1e30", "--set", "stage.pretrain.clip_norm=0.0"])
         .expect(1)
-        .says("before the update");
+        .says("10 steps in a row were skipped")
+        .says("hint: the last checkpoint is from before");
     assert!(!bench.run("a").stage("pretrain").model().exists());
+}
+
+#[test]
+fn a_decay_branches_off_and_the_trunk_goes_on() {
+    let bench = bench(&["a"]);
+    let constant = ["--set", "stage.pretrain.schedule=\"constant\"", "--set", "stage.pretrain.keep_every=14"];
+    let go = |more: &[&str]| bench.go("a", &[more, &constant].concat());
+    go(&[]).expect(0);
+    let trunk = bench.run("a").stage("pretrain");
+    let before = result_digests(&trunk, STEPS);
+    assert!(trunk.checkpoint(14).exists() && trunk.checkpoint(28).exists(), "kept for good");
+    go(&["decay", "--from", "step-000028", "--steps", "10"]).expect(0);
+    let branch = bench.run("a").variant("pretrain", "decay-000028");
+    let rates = metric(&branch.metrics_jsonl(), "train/learning_rate");
+    assert_eq!(rates.keys().copied().collect::<Vec<_>>(), (29..=38).collect::<Vec<_>>());
+    assert!((rates[&29] - 3e-3).abs() < 1e-9 && rates[&38] < 0.1 * 3e-3, "{rates:?}");
+    assert!(branch.model().join("model.safetensors").exists());
+    assert_eq!(result_digests(&trunk, STEPS), before, "the trunk is as it was");
+    // The rows are those that came next: at the same weights and rate the first loss is the trunk's.
+    let loss = |stage: &handoff::StageDir| metric(&stage.metrics_jsonl(), "train/loss")[&29];
+    assert_eq!(loss(&branch), loss(&trunk));
+    go(&["decay", "--from", "step-000028", "--steps", "10"]).expect(0).says("nothing to do");
+    // A variant of the pipeline file is the same thing.
+    let variant =
+        ["--set", "stage.pretrain.variant.v.cooldown_from=\"step-000028\"", "--set", "stage.pretrain.variant.v.cooldown_steps=10"];
+    go(&variant).expect(0);
+    let model = |name: &str| std::fs::read(bench.run("a").variant("pretrain", name).model().join("model.safetensors")).unwrap();
+    assert_eq!(model("v"), model("decay-000028"));
+    go(&["decay", "--from", "step-000007"]).expect(3).says("cannot branch off");
+    go(&["decay", "--from", "step-000028", "--set", "stage.pretrain.beta2=0.9"]).expect(3).says("`beta2`: 0.95 → 0.9");
+    let linear = bench.go("a", &["decay", "--from", "step-000028", "--set", "stage.pretrain.schedule=\"linear\""]);
+    linear.expect(3).says("of its peak");
+}
+
+#[test]
+fn horizons_of_any_kind_are_steps_in_the_end() {
+    let horizon = |value: &str| PIPELINE.replace("steps = 40\n", &format!("{value}\n"));
+    let go = |value: &str, more: &[&str]| {
+        let bench = Bench::new(env!("CARGO_BIN_EXE_pretrain"), &horizon(value));
+        let run = bench.run("a");
+        let tokenizer = write_tokenizer(&run.stage("tokenize").tokenizer_dir());
+        write_shard(&run, &tokenizer, 0, 64, &sentences(0, 60));
+        (bench.go("a", more), bench)
+    };
+    // 8 rows of 64 tokens are 512 tokens a step.
+    let (plan, _) = go("tokens_per_parameter = 1.0", &["plan"]);
+    let parameters: u64 = plan.stdout.split_once("model: ").unwrap().1.split(' ').next().unwrap().parse().unwrap();
+    plan.expect(0).says(&format!("horizon: {} steps", parameters.div_ceil(512)));
+    go("minutes = 2.0", &["plan"]).0.expect(0).says("time: 2 min 00 s, about");
+    let (done, bench) = go("minutes = 0.01", &[]);
+    done.expect(0).says("a step are");
+    assert!(last_step(&bench.run("a").stage("pretrain").metrics_jsonl()) >= 1);
+}
+
+#[test]
+fn what_only_saves_memory_changes_rounding_only() {
+    let bench = bench(&["plain", "recomputed", "auto"]);
+    bench.go("plain", &[]).expect(0);
+    bench.go("recomputed", &["--set", "stage.pretrain.activation_checkpointing=true"]).expect(0);
+    bench.go("auto", &["--set", "stage.pretrain.micro_batch_rows=\"auto\""]).expect(0).says("(1 micro-batch(es) of 8 rows)");
+    let losses = |run: &str| metric(&bench.run(run).stage("pretrain").metrics_jsonl(), "train/loss");
+    let plain = losses("plain");
+    assert_eq!(losses("auto"), plain);
+    let worst = losses("recomputed").iter().map(|(step, loss)| (loss - plain[step]).abs()).fold(0.0, f64::max);
+    assert!(worst < 1e-3, "{worst}");
+}
+
+#[test]
+fn samples_are_written_while_training() {
+    let bench = bench(&["a"]);
+    bench.go("a", &["--set", "stage.pretrain.sample_prompts=[\"the\", \"\"]", "--set", "stage.pretrain.sample_tokens=5"]).expect(0);
+    let text = std::fs::read_to_string(bench.run("a").stage("pretrain").samples_jsonl()).unwrap();
+    let rows: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let steps: Vec<u64> = rows.iter().map(|row| row["step"].as_u64().unwrap()).collect();
+    assert_eq!(steps, [10, 10, 20, 20, 30, 30, 40, 40]);
+    assert_eq!((rows[0]["prompt"].as_str(), rows[1]["prompt"].as_str()), (Some("the"), Some("")));
+    assert!(rows.iter().any(|row| !row["completion"].as_str().unwrap().is_empty()));
+}
+
+#[test]
+fn more_tokens_than_the_model_has_are_refused_or_added() {
+    let bench = bench(&["small", "large"]);
+    bench.go("small", &[]).expect(0);
+    let small = bench.run("small").stage("pretrain").model();
+    // The same model with fewer rows than the tokenizer has tokens.
+    let config = small.join("config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let model = model::Model::load(&small, &model::Options::cpu()).unwrap();
+    let fewer = model.config().vocab_size - 64;
+    let cut = bench.run("small").path().join("cut");
+    std::fs::create_dir_all(&cut).unwrap();
+    let shape = model::Config { vocab_size: fewer, ..model.config().clone() };
+    model::Model::new(shape, 1, &model::Options::cpu()).unwrap().save(&cut).unwrap();
+    assert!(text.contains("vocab_size"));
+    let init = format!("stage.pretrain.init_from={:?}", cut.display().to_string());
+    let shapeless = PIPELINE.replace("hidden_size = 32\nnum_layers = 2\nnum_heads = 2\n", "");
+    let other = Bench::new(env!("CARGO_BIN_EXE_pretrain"), &shapeless);
+    let run = other.run("a");
+    let tokenizer = write_tokenizer(&run.stage("tokenize").tokenizer_dir());
+    write_shard(&run, &tokenizer, 0, 64, &sentences(0, 60));
+    other.go("a", &["--set", &init]).expect(2).says("ids, the model in");
+    other.go("a", &["--set", &init, "--set", "stage.pretrain.extend_vocab=true"]).expect(0).says(&format!("{fewer} tokens extended to"));
+    let grown = model::Model::load(&run.stage("pretrain").model(), &model::Options::cpu()).unwrap();
+    assert_eq!(grown.config().vocab_size, model.config().vocab_size);
 }

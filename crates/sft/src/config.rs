@@ -56,14 +56,19 @@ pub struct Config {
     pub beta2: f64,
     pub eps: f64,
     pub clip_norm: f64,
+    pub skip_sigma: f64,
+    pub max_skipped: u64,
     pub device: String,
     pub precision: Precision,
     pub threads: usize,
+    pub activation_checkpointing: bool,
     pub weights: WeightsType,
     pub eval_every: u64,
     pub log_every: u64,
     pub save_every: u64,
     pub keep_last: usize,
+    pub keep_every: Option<u64>,
+    pub keep_best: bool,
     pub on_new_data: OnNewData,
     pub replay: f64,
     pub lora: Lora,
@@ -78,6 +83,10 @@ const NOT_RECIPE: &[&str] = &[
     "micro_batch_rows",
     "device",
     "threads",
+    "activation_checkpointing",
+    "max_skipped",
+    "keep_every",
+    "keep_best",
     "weights",
     "eval_every",
     "log_every",
@@ -139,7 +148,7 @@ impl Config {
     /// # Errors
     /// Unless exactly one unit is given.
     pub fn horizon(&self) -> train::Result<Horizon> {
-        Horizon::one_of(self.epochs, self.steps, None)
+        Horizon::one_of([self.epochs.map(Horizon::Epochs), self.steps.map(Horizon::Steps)])
     }
 
     /// The settings that training stages share.

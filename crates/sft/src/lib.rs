@@ -43,7 +43,7 @@ use train::batch::BatchPlan;
 use train::compute::Compute;
 use train::session::{ADAPTER_SCHEMA, FinishedDir, MODEL_SCHEMA, Request, Session};
 use train::source::{BaseModel, tokenizer_dir};
-use train::trainer::{LoopSettings, Outcome, Task};
+use train::trainer::{Outcome, Task};
 
 pub use config::{Config, Lora, Method};
 pub use error::Error;
@@ -138,7 +138,8 @@ impl Inputs {
             horizon: config.horizon()?,
             plan: BatchPlan::new(config.batch_rows, config.micro_batch_rows, self.limit(config) as u64)?,
             seed: ctx.seed,
-            keep_last: config.keep_last,
+            keep: config.hyper().keep(),
+            cooldown: None,
         })
     }
 
@@ -201,7 +202,7 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, Error> {
         other => other?,
     };
     let rejected_files = rows::write_rejected(ctx, &rows.rejected)?;
-    let session = Session::open(&ctx.stage_dir, with_counts(request, &rows), over)?;
+    let mut session = Session::open(&ctx.stage_dir, with_counts(request, &rows), over)?;
     session.describe().iter().for_each(|line| tracing::info!("{line}"));
     let mut notes = session.changes();
 
@@ -211,15 +212,7 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, Error> {
         tracing::info!("{line}");
     }
     let hyper = config.hyper();
-    let settings = LoopSettings {
-        learning_rate: config.learning_rate,
-        schedule: hyper.schedule(),
-        save_every: config.save_every,
-        eval_every: (config.eval_every > 0).then_some(config.eval_every),
-        log_every: config.log_every,
-        limit: ctx.limit,
-    };
-    let outcome = session.train(ctx, &task, hyper.optimizer(), settings, &compute)?;
+    let outcome = session.train(ctx, &task, hyper.optimizer(), hyper.settings(ctx.limit), &compute)?;
     if !outcome.complete {
         notes.push(format!("stopped by --limit after {} step(s); the checkpoint is saved, `model/` is not written yet", outcome.steps));
         return Ok(Report { notes, watch: inputs.watch, ..Report::default() });

@@ -6,6 +6,7 @@ use model::Model;
 use tch::Kind;
 use text::Tokenizer;
 use train::batch::BatchPlan;
+use train::checkpoint::Write;
 use train::lineage::{Lineage, Phase};
 use train::order::{Permutation, PhaseRows};
 use train::trainer::{StepBatch, Task};
@@ -70,12 +71,16 @@ impl Task for FineTuning {
     }
 
     /// A model folder; with LoRA an adapter folder, which names its base model.
-    fn write_model(&self, dir: &Path) -> train::Result<()> {
-        match self.method {
-            Method::Full => self.model.save(dir)?,
-            Method::Lora => self.model.save_adapter(dir, &self.base_dir.display().to_string())?,
-        }
-        Ok(self.tokenizer.files().copy_to(dir)?)
+    fn snapshot(&self) -> train::Result<Write> {
+        let model = match self.method {
+            Method::Full => self.model.snapshot()?,
+            Method::Lora => self.model.adapter_snapshot(&self.base_dir.display().to_string())?,
+        };
+        let (model, files) = (model.detached()?, self.tokenizer.files().clone());
+        Ok(Box::new(move |dir: &Path| {
+            model.write(dir)?;
+            Ok(files.copy_to(dir)?)
+        }))
     }
 }
 

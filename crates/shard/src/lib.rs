@@ -11,11 +11,29 @@
 //! | `token_offsets` | list of int64 | place of the part's first token in its document | no |
 //! | `num_bytes` | int64 | bytes of text that the targets stand for; end and padding tokens count none | no |
 //!
-//! A row's inputs are all its tokens but the last, its targets all but the first; consecutive rows overlap by one token. So **every
-//! token of every document, its end token included, is a target exactly once**. A batch's stream opens with an end token (which belongs
-//! to no part), so the first document follows one like all others. Only the last row of a split of a batch can lack tokens: it is
-//! filled with `pad_token_id`, which occurs nowhere else, and **whoever trains ignores targets equal to `pad_token_id`**.
-//! Where the tokenizer has no pad token of its own, an incomplete last row is dropped and counted.
+//! A row's inputs are all its tokens but the last, its targets all but the first. **A document's first token is predicted from an end
+//! token and every other one from its document's token before**, whatever the packing ([`pack`]). Where a row begins with a document's
+//! beginning, the end token before it belongs to no part; where it goes on with a document, it begins with the token before, so that
+//! no target is lost. Two kinds of places are no targets, and **whoever trains ignores them**:
+//! - `pad_token_id`, which fills a row and occurs nowhere else.
+//! - The first token of a part *inside* a row (`document_starts` above 0) that goes on with a document (`token_offsets` above 0): it is
+//!   there as context for the next one and is a target in another row. `handoff::columns::context_places` finds these; only `best-fit`
+//!   has any.
+//!
+//! | packing | tokens lost | rows |
+//! | --- | --- | --- |
+//! | `concat` | none | one stream, cut where a row is full; consecutive rows overlap by one token; the last row of a split of a batch is padded |
+//! | `best-fit` | none | documents whole where they can be; padding and context take at most 0.5 % of a split's places (less than `1 / seq_len` where that is more), its last row apart |
+//! | `bos-aligned` | what does not fit, counted as `cropped_tokens` | each begins with a document's beginning; full but for the last |
+//!
+//! So with the first two, **every token of every document, its end token included, is a target exactly once** (as often as its
+//! document is repeated, with weights). Where the tokenizer has no pad token of its own, an incomplete last row is dropped and counted
+//! (`dropped_tail_tokens`), and `best-fit` is refused. `best-fit` and `bos-aligned` lay rows out within windows of the shuffled order
+//! ([`pack::pool`]), whose size depends on `seq_len` alone.
+//!
+//! `weights` and `language_weights` repeat or leave out training documents ([`mixture`]); validation holds every document once. What a
+//! weight means does not depend on the corpus, so a new batch leaves old ones as they are; realised shares stand in the manifest's
+//! counts.
 //!
 //! Key-value metadata: what the tokens shards carry (`tokenizer_digest`, `vocab_size`, `padded_vocab_size`, `eos_token_id`,
 //! `pad_token_id`), and `split`, `batch`, `seq_len_tokens` (targets of a row), `row_tokens` (`seq_len + 1`), `packing`, `shuffle`,
@@ -25,17 +43,24 @@
 //! - **The unit is one ingest batch**: what was new upstream in one run. Documents are shuffled within their batch, so a new batch
 //!   only adds shards. Order depends on seed, batch and document id; the side (train or validation) on the document id alone.
 //! - **Mixed tokenizers are refused** (exit code 3), as is a tokenizer that is not the one in the shards' metadata.
-//! - The same ingest log, configuration and seed give the same bytes for any memory limit and number of workers (the work of a batch
-//!   is sequential).
-//! - Memory is bounded by `max_memory_mb` for token ids, by a row group for output, and by the longest document.
+//! - The same ingest log, configuration and seed give the same bytes for any memory limit and number of workers. Workers share
+//!   batches; the work of one batch is sequential, so more workers than batches do not help.
+//! - Memory is bounded by `max_memory_mb` for token ids, by a row group for output, and by the longest document. A batch that needs
+//!   more is read once, spread over files, and read from those.
+//!
+//! Near duplicates and the split: the tables carry no clusters, and none are needed where `crawl-clean` dropped near duplicates, as it
+//! does by default: no two documents that it keeps share a band of their signatures, so none can be on both sides. Documents that never
+//! went through it, or with `dedup.near = false`, are split one by one, and a copy with another URL may be on the other side.
 #![warn(missing_docs)]
 
 mod config;
 mod error;
+pub mod mixture;
 pub mod order;
 pub mod pack;
 mod shuffle;
 mod source;
+mod spill;
 mod trace;
 mod write;
 
@@ -47,11 +72,12 @@ use handoff::plan::why;
 use handoff::{DigestBuilder, IngestLog, Manifest, OutputFile, StageDir, UnitKey, UpstreamShard, Why};
 use stage::{Command, ConfigProblem, DryRun, DryUnit, Report, Stage, StageContext, StageError, TableInputs};
 
-pub use config::{Config, Packing};
+pub use config::{Config, Packing, TokenEncoding};
 pub use error::Error;
 
+use mixture::Mixture;
 use order::Split;
-use pack::{Document, Packer};
+use pack::{Document, Frame, Packer, Row};
 use shuffle::{Order, Reading};
 use source::Source;
 use write::SampleWriter;
@@ -180,6 +206,9 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
     let skipped = units.iter().filter(|unit| unit.why.is_none() && !unit.shards.is_empty()).count();
     if !todo.is_empty() {
         let source = Source::open(&inputs.shards, &tokenizer_dir)?;
+        if config.packing == Packing::BestFit && source.pad_id.is_none() {
+            return Err(Error::NoPadToken { path: tokenizer_dir });
+        }
         let bar = ctx.progress.bar("pack", todo.len() as u64, "batches");
         for unit in &todo {
             if ctx.cancel.is_cancelled() {
@@ -205,6 +234,8 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
     if count("dropped_tail_tokens") > 0 {
         notes.push(format!("{} tokens at the ends of batches dropped: the tokenizer has no pad token", count("dropped_tail_tokens")));
     }
+    notes.extend(cost_notes(config.seq_len, &summary.counts));
+    notes.extend(mixture::notes(&summary.counts));
     let data = ctx.stage_dir.data();
     Ok(Some(Report {
         inputs_done: todo.len() as u64,
@@ -224,6 +255,33 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
         watch: inputs.watch,
         text: None,
     }))
+}
+
+/// What packing cost, where it cost something besides the end of a split.
+fn cost_notes(seq_len: usize, counts: &BTreeMap<String, u64>) -> Vec<String> {
+    let count = |key: &str| counts.get(key).copied().unwrap_or(0);
+    let sum = |name: &str| Split::ALL.iter().map(|split| count(&format!("{name}.{}", split.name()))).sum::<u64>();
+    let mut notes = Vec::new();
+    if counts.contains_key("split_documents") || counts.contains_key("context_tokens") {
+        let places = (sum("samples") * seq_len as u64).max(1) as f64;
+        notes.push(format!(
+            "{:.2} % of the places filled: {} tokens of padding, {} of context; {} documents longer than a row, {} cuts only to fill rows",
+            100.0 - 100.0 * (count("padding_tokens") + count("context_tokens")) as f64 / places,
+            count("padding_tokens"),
+            count("context_tokens"),
+            count("split_documents"),
+            count("cuts_to_fill")
+        ));
+    }
+    if count("cropped_tokens") > 0 {
+        let (cropped, kept) = (count("cropped_tokens"), sum("tokens"));
+        notes.push(format!(
+            "{cropped} tokens ({:.1} %) at the ends of {} documents cropped away",
+            100.0 * cropped as f64 / (cropped + kept) as f64,
+            count("cropped_documents")
+        ));
+    }
+    notes
 }
 
 /// Vanished inputs are an error, unless they are to go: then their batches are redone without them, and empty batches removed.
@@ -246,8 +304,6 @@ fn prune(ctx: &StageContext, manifest: &mut Manifest, units: &[Unit<'_>]) -> Res
 struct Side<'a> {
     packer: Packer<'a>,
     writer: SampleWriter,
-    /// Ids of the documents that parts of unwritten rows may name, by index.
-    names: BTreeMap<usize, String>,
     documents: u64,
     tokens: u64,
 }
@@ -265,75 +321,83 @@ impl<'a> Side<'a> {
         ] {
             extra.insert(key.to_string(), value);
         }
+        for (key, weights) in [("weights", &config.weights), ("language_weights", &config.language_weights)] {
+            if !weights.is_empty() && split == Split::Train {
+                // A table of strings and numbers serializes.
+                extra.insert(key.to_string(), serde_json::to_string(weights).unwrap_or_default());
+            }
+        }
         let path = ctx.stage_dir.split_shard(split.name(), unit.batch);
         let digest = unit.key.config_digest.to_string();
-        let writer = SampleWriter::create(&path, source.width, (split, unit.batch), config.row_group_rows, digest, extra)?;
-        let packer = Packer::new(config.seq_len, source.end_id, source.pad_id, &source.token_bytes);
-        Ok(Self { packer, writer, names: BTreeMap::new(), documents: 0, tokens: 0 })
+        let writer =
+            SampleWriter::create(&path, source.width, (split, unit.batch), (config.row_group_rows, config.token_encoding), digest, extra)?;
+        let frame = Frame { seq_len: config.seq_len, end_id: source.end_id, pad_id: source.pad_id, token_bytes: &source.token_bytes };
+        Ok(Self { packer: Packer::new(config.packing, frame), writer, documents: 0, tokens: 0 })
     }
 
-    fn push(&mut self, id: &str, document: Document<'_>) -> Result<(), Error> {
-        self.names.insert(document.index, id.to_string());
+    fn push(&mut self, document: Document<'_>) -> Result<(), Error> {
         self.documents += 1;
         self.tokens += document.ids.len() as u64;
-        let Self { packer, writer, names, .. } = self;
-        let mut result = Ok(());
-        packer.push(document, |row| {
-            if result.is_ok() {
-                let ids = names_of(&row.documents, names);
-                result = writer.push(row, ids);
-                // Only the document that is being packed can go on into the next row.
-                names.retain(|index, _| *index == document.index);
-            }
-        });
-        result
+        let writer = &mut self.writer;
+        self.packer.push(document, &mut |row: &Row| writer.push(row))
     }
 
-    fn finish(self, dir: &StageDir, split: Split, counts: &mut BTreeMap<String, u64>) -> Result<OutputFile, Error> {
-        let Self { packer, mut writer, names, documents, tokens } = self;
-        let mut result = Ok(());
-        let tail = packer.finish(|row| {
-            let ids = names_of(&row.documents, &names);
-            result = writer.push(row, ids);
-        });
-        result?;
+    fn finish(mut self, dir: &StageDir, split: Split, counts: &mut BTreeMap<String, u64>) -> Result<OutputFile, Error> {
+        let writer = &mut self.writer;
+        let cost = self.packer.finish(&mut |row: &Row| writer.push(row))?;
         let name = split.name();
-        counts.insert(format!("samples.{name}"), writer.rows());
-        counts.insert(format!("documents.{name}"), documents);
-        counts.insert(format!("tokens.{name}"), tokens - tail.dropped_tokens);
-        *counts.entry("padding_tokens".into()).or_default() += tail.padding_tokens;
-        *counts.entry("dropped_tail_tokens".into()).or_default() += tail.dropped_tokens;
-        writer.finish(dir)
+        counts.insert(format!("samples.{name}"), self.writer.rows());
+        counts.insert(format!("documents.{name}"), self.documents);
+        counts.insert(format!("tokens.{name}"), self.tokens - cost.dropped - cost.cropped);
+        for (key, value) in [
+            ("padding_tokens", cost.padding),
+            ("dropped_tail_tokens", cost.dropped),
+            ("context_tokens", cost.context),
+            ("cropped_tokens", cost.cropped),
+            ("cropped_documents", cost.cropped_documents),
+            ("split_documents", cost.split_documents),
+            ("cuts_to_fill", cost.cuts_to_fill),
+        ] {
+            // What this packing never does is not listed.
+            if value > 0 || matches!(key, "padding_tokens" | "dropped_tail_tokens") {
+                *counts.entry(key.into()).or_default() += value;
+            }
+        }
+        self.writer.finish(dir)
     }
 }
 
-fn names_of(documents: &[usize], names: &BTreeMap<usize, String>) -> Vec<String> {
-    documents.iter().map(|index| names.get(index).cloned().unwrap_or_default()).collect()
-}
+/// Memory for the shuffled order that is taken even where windows leave less.
+const LEAST_BYTES: u64 = 1_000_000;
 
 fn pack_batch(ctx: &StageContext, config: &Config, source: &Source, unit: &Unit<'_>) -> Result<UnitEntry, Error> {
     let start = Instant::now();
     let mut train = Side::new(ctx, config, source, unit, Split::Train)?;
     let mut validation = Side::new(ctx, config, source, unit, Split::Validation)?;
     let mut ids = Vec::new();
-    let mut index = 0;
+    let mixture = Mixture::new(config);
+    // Windows of both splits are held besides.
+    let windows = if config.packing == Packing::Concat { 0 } else { 2 * pack::window_bytes(config.seq_len) };
+    let beside = ctx.stage_dir.split_shard(Split::Train.name(), unit.batch);
     let reading = Reading {
         shards: &unit.shards,
         order: Order { seed: ctx.seed, batch: unit.batch, validation_share: config.validation_share },
         width: source.width,
         vocab_size: source.tokenizer.vocab_size(),
-        max_bytes: config.max_memory_mb * 1_000_000,
+        mixture: mixture.as_ref(),
+        max_bytes: (config.max_memory_mb * 1_000_000).saturating_sub(windows).max(LEAST_BYTES),
+        beside: &beside,
     };
-    reading.in_order(|part| {
+    let tally = reading.in_order(|part| {
         for entry in &part.entries {
             part.read_ids(entry, &mut ids);
             let side = if entry.split == Split::Train { &mut train } else { &mut validation };
-            side.push(&entry.id, Document { index, ids: &ids, num_bytes: entry.num_bytes })?;
-            index += 1;
+            side.push(Document { id: &entry.id, ids: &ids, num_bytes: entry.num_bytes })?;
         }
         Ok(())
     })?;
     let mut counts = BTreeMap::from([("shards".to_string(), unit.shards.len() as u64)]);
+    counts.extend(mixture.iter().flat_map(|mixture| mixture.counts(&tally)));
     let train = train.finish(&ctx.stage_dir, Split::Train, &mut counts)?;
     let validation = validation.finish(&ctx.stage_dir, Split::Validation, &mut counts)?;
     Ok(UnitEntry {

@@ -26,17 +26,39 @@ impl Split {
     /// The side of a document: of all documents, `validation_share` are held out. Depends on the id alone, not on the seed: a
     /// document stays on its side when the corpus grows, and a larger share only moves documents out of training.
     pub fn of(document_id: &str, validation_share: f64) -> Self {
-        let digest = DigestBuilder::new().field("split", document_id).finish();
-        // 53 bits make an exact float from 0 to below 1.
-        let unit = (first_u64(digest.as_bytes()) >> 11) as f64 / (1_u64 << 53) as f64;
-        if unit < validation_share { Self::Validation } else { Self::Train }
+        if unit_hash("split", document_id) < validation_share { Self::Validation } else { Self::Train }
     }
+}
+
+/// A number from 0 to below 1 that depends on a document's id and on what it is for.
+pub(crate) fn unit_hash(purpose: &str, document_id: &str) -> f64 {
+    let digest = DigestBuilder::new().field(purpose, document_id).finish();
+    // 53 bits make an exact float.
+    (first_u64(digest.as_bytes()) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// Sorting a batch's documents by this key (and by id where two are equal) puts them into uniformly random order.
 pub fn shuffle_key(seed: u64, batch: u32, document_id: &str) -> u64 {
     let digest =
         DigestBuilder::new().field("seed", seed.to_le_bytes()).field("batch", batch.to_le_bytes()).field("document", document_id).finish();
+    first_u64(digest.as_bytes())
+}
+
+/// As [`shuffle_key`], for a further copy of a document, the first of which has number 1. Copies are spread independently.
+pub fn copy_key(seed: u64, batch: u32, document_id: &str, copy: u32) -> u64 {
+    let digest = DigestBuilder::new()
+        .field("seed", seed.to_le_bytes())
+        .field("batch", batch.to_le_bytes())
+        .field("document", document_id)
+        .field("copy", copy.to_le_bytes())
+        .finish();
+    first_u64(digest.as_bytes())
+}
+
+/// Sorting a window's rows by this key puts them into random order: a row is known by its longest part, which of a document it is and
+/// where in it the part begins.
+pub fn row_key(document_id: &str, token_offset: usize) -> u64 {
+    let digest = DigestBuilder::new().field("row", document_id).field("offset", (token_offset as u64).to_le_bytes()).finish();
     first_u64(digest.as_bytes())
 }
 

@@ -1,21 +1,31 @@
 //! The shuffled order of a batch in bounded memory.
 //!
 //! Every document has a key that depends on nothing but seed, batch and id. If all token ids fit the memory allowed, they are read
-//! once and sorted by key. Otherwise the range of keys is cut into equal parts, and the shards are read once for each part, keeping
-//! only its documents: keys are uniform, so the parts are about equal, and together they are the same order.
+//! once and sorted by key. Otherwise the range of keys is cut into equal parts, and the documents are spread over a file for each
+//! part, which are then read and sorted one after the other: keys are uniform, so the parts are about equal, and together they are
+//! the same order.
+
+use std::path::Path;
+use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
+use handoff::columns::TokenIds;
 use handoff::{TokenWidth, UpstreamShard, columns};
 
 use crate::Error;
-use crate::order::{Split, shuffle_key};
+use crate::mixture::{Mixture, Tally};
+use crate::order::{Split, copy_key, shuffle_key};
 use crate::source;
+use crate::spill::{Cell, MOST_CELLS, Record, Spill};
 
 /// Documents decoded at a time.
 const BATCH_ROWS: usize = 1024;
 
-/// Memory counted for a document besides its token ids: key, id, place, and the slack of growing vectors.
+/// Memory counted for a document besides its token ids: key, id, place.
 const DOCUMENT_BYTES: u64 = 128;
+
+/// How much larger than the mean a part may turn out.
+const PART_SLACK: f64 = 1.2;
 
 /// What decides a batch's order.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +39,7 @@ pub(crate) struct Order {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) key: u64,
-    pub(crate) id: String,
+    pub(crate) id: Arc<str>,
     pub(crate) split: Split,
     pub(crate) num_bytes: u64,
     start: usize,
@@ -43,22 +53,6 @@ enum Ids {
     U32(Vec<u32>),
 }
 
-impl Ids {
-    /// Adds the ids of a document; where they start. The vocabulary fits the width, so no id is cut.
-    fn append(&mut self, tokens: &[u32]) -> usize {
-        match self {
-            Self::U16(all) => {
-                all.extend(tokens.iter().map(|token| *token as u16));
-                all.len() - tokens.len()
-            }
-            Self::U32(all) => {
-                all.extend_from_slice(tokens);
-                all.len() - tokens.len()
-            }
-        }
-    }
-}
-
 /// One part of the order, in memory.
 #[derive(Debug)]
 pub(crate) struct Part {
@@ -67,17 +61,60 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    fn new(width: TokenWidth) -> Self {
-        let ids = if width == TokenWidth::U16 { Ids::U16(Vec::new()) } else { Ids::U32(Vec::new()) };
-        Self { entries: Vec::new(), ids }
+    /// An empty part with room.
+    pub(crate) fn with_capacity(width: TokenWidth, documents: usize, tokens: usize) -> Self {
+        let ids = match width {
+            TokenWidth::U16 => Ids::U16(Vec::with_capacity(tokens)),
+            TokenWidth::U32 => Ids::U32(Vec::with_capacity(tokens)),
+        };
+        Self { entries: Vec::with_capacity(documents), ids }
     }
 
-    fn bytes(&self) -> u64 {
-        let ids = match &self.ids {
-            Ids::U16(ids) => 2 * ids.len(),
-            Ids::U32(ids) => 4 * ids.len(),
-        };
-        ids as u64 + DOCUMENT_BYTES * self.entries.len() as u64
+    /// Bytes of a token id.
+    pub(crate) fn token_width(&self) -> usize {
+        match self.ids {
+            Ids::U16(_) => 2,
+            Ids::U32(_) => 4,
+        }
+    }
+
+    fn num_ids(&self) -> usize {
+        match &self.ids {
+            Ids::U16(ids) => ids.len(),
+            Ids::U32(ids) => ids.len(),
+        }
+    }
+
+    /// Memory it takes.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.token_width() * self.num_ids()) as u64 + DOCUMENT_BYTES * self.entries.len() as u64
+    }
+
+    /// Adds a document whose token ids are given as bytes, the lowest first.
+    pub(crate) fn push_bytes(&mut self, key: u64, id: Arc<str>, split: Split, num_bytes: u64, bytes: &[u8]) {
+        let start = self.num_ids();
+        match &mut self.ids {
+            Ids::U16(ids) => ids.extend(bytes.as_chunks().0.iter().map(|id| u16::from_le_bytes(*id))),
+            Ids::U32(ids) => ids.extend(bytes.as_chunks().0.iter().map(|id| u32::from_le_bytes(*id))),
+        }
+        self.entries.push(Entry { key, id, split, num_bytes, start, len: self.num_ids() - start });
+    }
+
+    fn push(&mut self, record: &Record<'_>) {
+        let start = self.num_ids();
+        // The vocabulary fits the width, so no id is cut.
+        match (&mut self.ids, record.ids) {
+            (Ids::U16(all), TokenIds::U16(ids)) => all.extend_from_slice(ids),
+            (Ids::U16(all), TokenIds::U32(ids)) => all.extend(ids.iter().map(|id| *id as u16)),
+            (Ids::U32(all), TokenIds::U16(ids)) => all.extend(ids.iter().map(|id| u32::from(*id))),
+            (Ids::U32(all), TokenIds::U32(ids)) => all.extend_from_slice(ids),
+        }
+        let Record { key, id, split, num_bytes, .. } = *record;
+        self.entries.push(Entry { key, id: id.into(), split, num_bytes, start, len: self.num_ids() - start });
+    }
+
+    fn sort(&mut self) {
+        self.entries.sort_unstable_by(|a, b| (a.key, &a.id, a.start).cmp(&(b.key, &b.id, b.start)));
     }
 
     /// Writes the token ids of an entry into `out`.
@@ -91,19 +128,6 @@ impl Part {
     }
 }
 
-/// Why a part was not loaded.
-enum Stopped {
-    /// It is larger than the memory allowed; about this many times.
-    TooLarge(f64),
-    Failed(Error),
-}
-
-impl<E: Into<Error>> From<E> for Stopped {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
 /// What is read, and within which memory.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reading<'a> {
@@ -111,96 +135,121 @@ pub(crate) struct Reading<'a> {
     pub(crate) order: Order,
     pub(crate) width: TokenWidth,
     pub(crate) vocab_size: usize,
+    pub(crate) mixture: Option<&'a Mixture>,
     pub(crate) max_bytes: u64,
+    /// Intermediate files are made beside it.
+    pub(crate) beside: &'a Path,
 }
 
 impl Reading<'_> {
     /// Calls `take` with the parts of the shuffled order, one after the other. A single document larger than the memory allowed is
     /// still read whole.
-    pub(crate) fn in_order(&self, mut take: impl FnMut(&Part) -> Result<(), Error>) -> Result<(), Error> {
-        // The first attempt is a part that is everything; how far it gets says how many parts are needed.
-        let mut parts = 1_u64;
-        let first = loop {
-            match self.load(0, parts) {
-                Ok(first) => break first,
-                Err(Stopped::Failed(error)) => return Err(error),
-                // Some room for parts that are larger than the mean.
-                Err(Stopped::TooLarge(times)) => {
-                    parts = ((parts as f64 * times * 1.2).ceil() as u64).max(parts + 1);
-                }
-            }
-        };
-        tracing::debug!(parts, "reading the shuffled order");
-        take(&first)?;
-        drop(first);
-        (1..parts).try_for_each(|part| self.part(part, parts, &mut take))
+    pub(crate) fn in_order(&self, mut take: impl FnMut(&Part) -> Result<(), Error>) -> Result<Tally, Error> {
+        let (mut documents, mut tokens) = (0, 0);
+        for shard in self.shards {
+            let reader = source::open(&shard.path)?;
+            (documents, tokens) = (documents + reader.rows(), tokens + reader.num_values("input_ids"));
+        }
+        if let Some(mixture) = self.mixture {
+            // Exact numbers are known only once everything was read; parts that turn out too large are cut.
+            let most = |n: u64| (n as f64 * mixture.largest()) as u64;
+            (documents, tokens) = (most(documents), most(tokens));
+        }
+        let bytes = self.bytes_of(documents, tokens);
+        let mut tally = Tally::default();
+        if bytes <= self.max_bytes {
+            let mut part = Part::with_capacity(self.width, documents as usize, tokens as usize);
+            self.read(&mut tally, |record| {
+                part.push(record);
+                Ok(())
+            })?;
+            part.sort();
+            take(&part)?;
+            return Ok(tally);
+        }
+        let cells = ((bytes as f64 * PART_SLACK / self.max_bytes as f64).ceil() as u64).clamp(2, MOST_CELLS);
+        tracing::debug!(cells, bytes, max_bytes = self.max_bytes, "spreading the batch over files");
+        let mut spill = Spill::create(self.beside, cells)?;
+        self.read(&mut tally, |record| spill.push(record))?;
+        for (number, cell) in (0..cells).zip(spill.finish()?) {
+            self.cell(&cell, (number, cells), &mut take)?;
+        }
+        Ok(tally)
+    }
+
+    fn bytes_of(&self, documents: u64, tokens: u64) -> u64 {
+        let width = if self.width == TokenWidth::U16 { 2 } else { 4 };
+        width * tokens + DOCUMENT_BYTES * documents
     }
 
     /// One part, cut in two where it does not fit.
-    fn part(&self, part: u64, parts: u64, take: &mut impl FnMut(&Part) -> Result<(), Error>) -> Result<(), Error> {
-        match self.load(part, parts) {
-            Ok(loaded) => take(&loaded),
-            Err(Stopped::Failed(error)) => Err(error),
-            Err(Stopped::TooLarge(_)) => {
-                self.part(2 * part, 2 * parts, take)?;
-                self.part(2 * part + 1, 2 * parts, take)
-            }
+    fn cell(&self, cell: &Cell, (part, parts): (u64, u64), take: &mut impl FnMut(&Part) -> Result<(), Error>) -> Result<(), Error> {
+        let fits = self.bytes_of(cell.documents as u64, cell.tokens as u64) <= self.max_bytes;
+        let mut loaded =
+            if fits { Part::with_capacity(self.width, cell.documents, cell.tokens) } else { Part::with_capacity(self.width, 0, 0) };
+        if cell.load(self.beside, (part, parts), &mut loaded, self.max_bytes)? {
+            loaded.sort();
+            return take(&loaded);
         }
+        drop(loaded);
+        self.cell(cell, (2 * part, 2 * parts), take)?;
+        self.cell(cell, (2 * part + 1, 2 * parts), take)
     }
 
-    /// Reads one part, sorted.
-    fn load(&self, part: u64, parts: u64) -> Result<Part, Stopped> {
-        let mut loaded = Part::new(self.width);
-        let (mut seen, mut total) = (0, 0);
-        for shard in self.shards {
-            total += source::open(&shard.path)?.rows();
+    /// Calls `push` with every document, as often as the mixture says.
+    fn read(&self, tally: &mut Tally, mut push: impl FnMut(&Record<'_>) -> Result<(), Error>) -> Result<(), Error> {
+        let mut names = vec!["document_id", "input_ids", "num_bytes"];
+        if self.mixture.is_some() {
+            names.extend(["source", "language"]);
         }
         for shard in self.shards {
             let reader = source::open(&shard.path)?;
-            for batch in reader.batches_of(BATCH_ROWS, &["document_id", "input_ids", "num_bytes"])? {
-                let batch = batch?;
-                self.append(&mut loaded, &batch, shard, (part, parts))?;
-                seen += batch.num_rows() as u64;
-                // One document may be larger than everything allowed; cutting further would not help.
-                if loaded.bytes() > self.max_bytes && loaded.entries.len() > 1 {
-                    let read = seen as f64 / total.max(1) as f64;
-                    return Err(Stopped::TooLarge(loaded.bytes() as f64 / self.max_bytes as f64 / read));
-                }
+            for batch in reader.batches_of(BATCH_ROWS, &names)? {
+                self.read_batch(&batch?, shard, tally, &mut push)?;
             }
         }
-        loaded.entries.sort_by(|a, b| a.key.cmp(&b.key).then_with(|| a.id.cmp(&b.id)));
-        Ok(loaded)
+        Ok(())
     }
 
-    fn append(&self, loaded: &mut Part, batch: &RecordBatch, shard: &UpstreamShard, (part, parts): (u64, u64)) -> Result<(), Error> {
+    fn read_batch(
+        &self,
+        batch: &RecordBatch,
+        shard: &UpstreamShard,
+        tally: &mut Tally,
+        push: &mut impl FnMut(&Record<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let Order { seed, batch: number, validation_share } = self.order;
         let ids = columns::strings(batch, "document_id")?;
         let num_bytes = columns::i64s(batch, "num_bytes")?;
-        for (row, tokens) in columns::token_rows(batch, "input_ids")?.iter().enumerate() {
-            let id = ids.value(row);
-            let key = shuffle_key(seed, number, id);
-            if part_of(key, parts) != part {
-                continue;
-            }
-            if let Some(bad) = tokens.iter().find(|token| **token as usize >= self.vocab_size) {
+        let tokens = columns::token_slices(batch, "input_ids")?;
+        let origin = match self.mixture {
+            Some(mixture) => Some((mixture, columns::strings(batch, "source")?, columns::strings(batch, "language")?)),
+            None => None,
+        };
+        for row in 0..batch.num_rows() {
+            let (id, of_row) = (ids.value(row), tokens.row(row));
+            if let Some(bad) = of_row.max().filter(|largest| *largest as usize >= self.vocab_size) {
                 let (path, document) = (shard.path.clone(), id.to_string());
-                return Err(Error::TokenOutOfRange { path, document, id: *bad, vocab_size: self.vocab_size });
+                return Err(Error::TokenOutOfRange { path, document, id: bad, vocab_size: self.vocab_size });
             }
-            loaded.entries.push(Entry {
-                key,
-                id: id.to_string(),
-                split: Split::of(id, validation_share),
-                num_bytes: num_bytes.value(row).max(0) as u64,
-                start: loaded.ids.append(tokens),
-                len: tokens.len(),
-            });
+            let split = Split::of(id, validation_share);
+            let copies = match &origin {
+                Some((mixture, sources, languages)) if split == Split::Train => {
+                    mixture.copies(id, sources.value(row), languages.value(row), of_row.len() as u64, tally)
+                }
+                _ => 1,
+            };
+            for copy in 0..copies {
+                let key = if copy == 0 { shuffle_key(seed, number, id) } else { copy_key(seed, number, id, copy) };
+                push(&Record { key, id, split, num_bytes: num_bytes.value(row).max(0) as u64, ids: of_row })?;
+            }
         }
         Ok(())
     }
 }
 
 /// Which of `parts` equal ranges a key falls into.
-fn part_of(key: u64, parts: u64) -> u64 {
+pub(crate) fn part_of(key: u64, parts: u64) -> u64 {
     ((u128::from(key) * u128::from(parts)) >> 64) as u64
 }
 

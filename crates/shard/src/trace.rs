@@ -76,7 +76,9 @@ pub(crate) fn trace(ctx: &StageContext, config: &Config, name: &str, pairs: bool
         let text = tokenizer.decode(&sample.ids[start..end])?;
         let _ = writeln!(out, "  {}", shorten_end(&one_line(&text)));
         if pairs {
-            for at in start.max(1)..end {
+            // A part that goes on with a document begins with the token before, which is no target.
+            let first = if offset > 0 { start + 1 } else { start.max(1) };
+            for at in first..end {
                 // Within a document, what stands before; at its start, the token that ended the one before.
                 let from = if at == start { at - 1 } else { start };
                 let prefix = tokenizer.decode(&sample.ids[from..at])?;

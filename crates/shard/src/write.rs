@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{Int32Type, Int64Type};
-use handoff::{OutputFile, ShardMeta, ShardWriter, StageDir, TableSchema, TokenWidth, columns, schema};
+use arrow::array::{Array, ArrayRef, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, UInt16Array, UInt32Array};
+use arrow::buffer::OffsetBuffer;
+use handoff::{OutputFile, ShardMeta, ShardWriter, StageDir, TableSchema, TokenWidth, schema};
 
 use crate::Error;
+use crate::config::TokenEncoding;
 use crate::order::Split;
 use crate::pack::Row;
 
@@ -21,12 +22,20 @@ pub(crate) struct SampleWriter {
     batch: u32,
     group_rows: usize,
     written: u64,
-    pending: Vec<Pending>,
+    pending: Pending,
 }
 
+/// Rows that are not written yet, column by column.
+#[derive(Debug, Default)]
 struct Pending {
-    row: Row,
-    document_ids: Vec<String>,
+    rows: usize,
+    ids: Vec<u32>,
+    starts: Vec<i32>,
+    document_ids: Vec<Arc<str>>,
+    offsets: Vec<i64>,
+    /// Document parts of each row.
+    parts: Vec<usize>,
+    num_bytes: Vec<i64>,
 }
 
 /// Name of a sample: split, batch, row.
@@ -47,7 +56,7 @@ impl SampleWriter {
         path: &Path,
         width: TokenWidth,
         (split, batch): (Split, u32),
-        group_rows: usize,
+        (group_rows, encoding): (usize, TokenEncoding),
         config_digest: String,
         mut extra: BTreeMap<String, String>,
     ) -> Result<Self, Error> {
@@ -55,14 +64,21 @@ impl SampleWriter {
         extra.insert("batch".into(), batch.to_string());
         let meta = ShardMeta { stage: "shard".into(), config_digest, extra };
         let table = schema::samples(width);
-        let writer = ShardWriter::with_row_group_rows(path, &table, &meta, group_rows)?;
-        Ok(Self { writer, table, width, split, batch, group_rows, written: 0, pending: Vec::new() })
+        let split_bytes: &[&str] = if encoding == TokenEncoding::SplitBytes { &["input_ids"] } else { &[] };
+        let writer = ShardWriter::with_split_bytes(path, &table, &meta, group_rows, split_bytes)?;
+        Ok(Self { writer, table, width, split, batch, group_rows, written: 0, pending: Pending::default() })
     }
 
-    /// Adds a row whose parts' documents are named `document_ids`.
-    pub(crate) fn push(&mut self, row: Row, document_ids: Vec<String>) -> Result<(), Error> {
-        self.pending.push(Pending { row, document_ids });
-        if self.pending.len() >= self.group_rows {
+    pub(crate) fn push(&mut self, row: &Row) -> Result<(), Error> {
+        let pending = &mut self.pending;
+        pending.rows += 1;
+        pending.ids.extend_from_slice(&row.ids);
+        pending.starts.extend_from_slice(&row.document_starts);
+        pending.document_ids.extend_from_slice(&row.document_ids);
+        pending.offsets.extend_from_slice(&row.token_offsets);
+        pending.parts.push(row.document_starts.len());
+        pending.num_bytes.push(row.num_bytes);
+        if pending.rows >= self.group_rows {
             self.flush()?;
         }
         Ok(())
@@ -70,33 +86,35 @@ impl SampleWriter {
 
     /// Rows so far.
     pub(crate) fn rows(&self) -> u64 {
-        self.written + self.pending.len() as u64
+        self.written + self.pending.rows as u64
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        if self.pending.is_empty() {
+        let Pending { rows, ids, starts, document_ids, offsets, parts, num_bytes } = std::mem::take(&mut self.pending);
+        if rows == 0 {
             return Ok(());
         }
-        let first = self.written;
-        let names = (0..self.pending.len() as u64).map(|row| sample_id(self.split, self.batch, first + row));
-        let take = |f: &dyn Fn(&mut Row) -> Vec<i32>, rows: &mut [Pending]| rows.iter_mut().map(|p| f(&mut p.row)).collect::<Vec<_>>();
-        let names = StringArray::from_iter_values(names);
-        let starts = take(&|row| std::mem::take(&mut row.document_starts), &mut self.pending);
-        let ids: Vec<Vec<u32>> = self.pending.iter_mut().map(|p| std::mem::take(&mut p.row.ids)).collect();
-        let offsets: Vec<Vec<i64>> = self.pending.iter_mut().map(|p| std::mem::take(&mut p.row.token_offsets)).collect();
-        let documents: Vec<Vec<String>> = self.pending.iter_mut().map(|p| std::mem::take(&mut p.document_ids)).collect();
-        let num_bytes = Int64Array::from_iter_values(self.pending.iter().map(|p| p.row.num_bytes));
+        let names = (self.written..self.written + rows as u64).map(|row| sample_id(self.split, self.batch, row));
+        let row_tokens = ids.len() / rows;
+        let parts = || OffsetBuffer::from_lengths(parts.iter().copied());
+        let list = |offsets, values: ArrayRef| -> Result<ArrayRef, Error> {
+            Ok(Arc::new(ListArray::try_new(schema::list_item(values.data_type().clone()), offsets, values, None)?))
+        };
+        let ids: ArrayRef = match self.width {
+            // The vocabulary fits the width, so no id is cut.
+            TokenWidth::U16 => Arc::new(UInt16Array::from_iter_values(ids.iter().map(|id| *id as u16))),
+            TokenWidth::U32 => Arc::new(UInt32Array::from(ids)),
+        };
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(names),
-            columns::build_tokens(self.width, &ids),
-            columns::build_list::<Int32Type>(&starts),
-            columns::build_string_list(&documents),
-            columns::build_list::<Int64Type>(&offsets),
-            Arc::new(num_bytes),
+            Arc::new(StringArray::from_iter_values(names)),
+            list(OffsetBuffer::from_lengths(std::iter::repeat_n(row_tokens, rows)), ids)?,
+            list(parts(), Arc::new(Int32Array::from(starts)))?,
+            list(parts(), Arc::new(StringArray::from_iter_values(document_ids.iter())))?,
+            list(parts(), Arc::new(Int64Array::from(offsets)))?,
+            Arc::new(Int64Array::from(num_bytes)),
         ];
         self.writer.write(&RecordBatch::try_new(self.table.arrow.clone(), columns)?)?;
-        self.written += self.pending.len() as u64;
-        self.pending.clear();
+        self.written += rows as u64;
         Ok(())
     }
 

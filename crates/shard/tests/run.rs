@@ -58,8 +58,8 @@ fn write_tokens(dir: &StageDir, path: &Path, tokenizer: &Tokenizer, documents: &
         Arc::new(StringArray::from_iter_values(documents.iter().map(|d| d.0.as_str()))),
         columns::build_tokens(TokenWidth::U16, &rows),
         Arc::new(Int64Array::from_iter_values(documents.iter().map(|d| d.1.len() as i64))),
-        Arc::new(StringArray::from(vec!["en"; n])),
-        Arc::new(StringArray::from(vec!["test"; n])),
+        Arc::new(StringArray::from_iter_values((0..n).map(|at| if at % 4 == 0 { "zh-Hans" } else { "en" }))),
+        Arc::new(StringArray::from_iter_values((0..n).map(|at| if at % 2 == 0 { "even.warc" } else { "odd.warc" }))),
     ];
     let extra = [
         ("tokenizer_digest", tokenizer.digest().to_string()),
@@ -207,6 +207,171 @@ fn every_token_of_every_document_is_a_target_once() {
     assert!(seen.values().all(|count| *count == 1));
 }
 
+/// Tokens of each document with their end token.
+fn tokens_of(texts: &BTreeMap<String, String>) -> BTreeMap<String, Vec<u32>> {
+    let tokenizer = tokenizer(false);
+    texts.iter().map(|(id, text)| (id.clone(), tokenizer.encode(text).expect("encodes").into_iter().chain([0]).collect())).collect()
+}
+
+/// How often each token of each document is a target, with what every target is predicted from checked.
+fn targets_of(rows: &[Row], tokens: &BTreeMap<String, Vec<u32>>) -> BTreeMap<(String, usize), u32> {
+    let mut seen = BTreeMap::new();
+    for row in rows {
+        let used = row.ids.iter().position(|id| *id == 1).unwrap_or(row.ids.len());
+        for part in 0..row.starts.len() {
+            let (start, offset) = (row.starts[part] as usize, row.offsets[part] as usize);
+            let end = row.starts.get(part + 1).map_or(used, |next| *next as usize);
+            assert_eq!(row.ids[start..end], tokens[&row.documents[part]][offset..offset + end - start]);
+            let context = usize::from(start == 0 || offset > 0);
+            assert!(context == 1 || row.ids[start - 1] == 0, "a document's first token follows an end token");
+            for at in offset + context..offset + end - start {
+                *seen.entry((row.documents[part].clone(), at)).or_default() += 1;
+            }
+        }
+    }
+    seen
+}
+
+#[test]
+fn every_packing_says_what_its_rows_are() {
+    for packing in ["concat", "best-fit", "bos-aligned"] {
+        let run = tempfile::tempdir().expect("temporary directory");
+        add_shard(run.path(), "a", (0, 0), 0);
+        add_shard(run.path(), "b", (0, 1), 1);
+        let report = go(run.path(), &format!("packing = {packing:?}")).expect("runs");
+        let texts: BTreeMap<String, String> = documents(0).into_iter().chain(documents(1)).collect();
+        let tokens = tokens_of(&texts);
+        let all: Vec<Row> = Split::ALL.into_iter().flat_map(|split| rows(run.path(), split, 0)).collect();
+        let seen = targets_of(&all, &tokens);
+        assert!(seen.values().all(|times| *times == 1), "{packing}: no token is a target twice");
+        let manifest = Manifest::load(&RunDir::new(run.path()).stage("shard")).expect("loads");
+        let counts = &manifest.units()["batch-00000"].counts;
+        let cropped = counts.get("cropped_tokens").copied().unwrap_or(0);
+        let total: usize = tokens.values().map(Vec::len).sum();
+        assert_eq!(total as u64, seen.len() as u64 + cropped, "{packing}");
+        assert_eq!(seen.len() as u64, counts["tokens.train"] + counts["tokens.validation"], "{packing}");
+        if packing == "bos-aligned" {
+            assert!(cropped > 0 && report.notes.iter().any(|note| note.contains("cropped away")), "{:?}", report.notes);
+            assert!(all.iter().all(|row| row.starts[0] == 1 && row.offsets[0] == 0));
+        } else {
+            assert_eq!(cropped, 0);
+            assert_eq!(all.iter().map(|row| row.num_bytes).sum::<i64>() as usize, texts.values().map(String::len).sum::<usize>());
+        }
+        if packing == "best-fit" {
+            let filled = seen.len() as f64 + 2.0 * 64.0;
+            assert!(filled / (all.len() * 64) as f64 >= 0.995, "{} tokens in {} rows", seen.len(), all.len());
+            assert!(report.notes.iter().any(|note| note.contains("of the places filled")), "{:?}", report.notes);
+        }
+    }
+}
+
+#[test]
+fn a_traced_part_that_goes_on_inside_a_row_predicts_no_context() {
+    let run = tempfile::tempdir().expect("temporary directory");
+    add_shard(run.path(), "a", (0, 0), 0);
+    go(run.path(), "validation_share = 0.0\npacking = \"best-fit\"").expect("runs");
+    let rows = rows(run.path(), Split::Train, 0);
+    let inside = |row: &Row| (0..row.starts.len()).filter(|part| row.starts[*part] > 0 && row.offsets[*part] > 0).count();
+    let row = rows.iter().find(|row| inside(row) > 0).expect("rests of two long documents share a row");
+    let command = &Shard::commands()[0];
+    let matches = command.clap.clone().get_matches_from(["trace", &row.sample_id, "--pairs"]);
+    let text = (command.run)(&context(run.path()), &config(""), &matches).expect("traces");
+    let padding = row.ids.iter().filter(|id| **id == 1).count();
+    assert_eq!(text.matches('→').count(), 64 - padding - inside(row), "{text}");
+}
+
+#[test]
+fn best_fit_needs_padding() {
+    let run = tempfile::tempdir().expect("temporary directory");
+    add_shard(run.path(), "a", (0, 0), 0);
+    // The same shard without the key.
+    let dir = RunDir::new(run.path()).stage("tokenize");
+    let table = schema::tokens(TokenWidth::U16);
+    let reader = ShardReader::open(&dir.data_shard(0), &table).expect("opens");
+    let mut extra = reader.metadata().clone();
+    extra.remove("pad_token_id");
+    let folder = run.path().join("more");
+    std::fs::create_dir(&folder).expect("creates");
+    let path = folder.join("unpadded.parquet");
+    let mut writer = ShardWriter::create(&path, &table, &ShardMeta { extra, ..ShardMeta::default() }).expect("creates");
+    for batch in reader.batches(100).expect("reads") {
+        writer.write(&batch.expect("reads")).expect("writes");
+    }
+    writer.finish(&dir).expect("finishes");
+    let inputs = |packing: &str| {
+        let tokenizer_dir = dir.tokenizer_dir().display().to_string();
+        format!("inputs = [{:?}]\ntokenizer = {tokenizer_dir:?}\npacking = {packing:?}", folder.display().to_string())
+    };
+    let error = go(run.path(), &inputs("best-fit")).expect_err("refused");
+    assert!(matches!(error, Error::NoPadToken { .. }), "{error}");
+    assert_eq!(error.exit(), Exit::Usage);
+    go(run.path(), &inputs("bos-aligned")).expect("runs");
+}
+
+#[test]
+fn weights_repeat_and_leave_out_training_documents_only() {
+    let (plain, mixed) = (tempfile::tempdir().expect("temporary directory"), tempfile::tempdir().expect("temporary directory"));
+    let weights = "weights = { \"even*\" = 2.5, \"odd.warc\" = 0.0, typo = 2.0 }\nlanguage_weights = { zh-Hans = 2.0 }\nmax_repeats = 4.0";
+    for (run, changes) in [(plain.path(), ""), (mixed.path(), weights)] {
+        add_shard(run, "a", (0, 0), 0);
+        let report = go(run, changes).expect("runs");
+        assert_eq!(report.notes.iter().any(|note| note.contains("stands behind typo")), !changes.is_empty(), "{:?}", report.notes);
+    }
+    let texts: BTreeMap<String, String> = documents(0).into_iter().collect();
+    let tokens = tokens_of(&texts);
+    let seen = targets_of(&rows(mixed.path(), Split::Train, 0), &tokens);
+    let mut halves = 0;
+    for (number, (id, _)) in documents(0).iter().enumerate() {
+        let times = seen.get(&(id.clone(), 0)).copied().unwrap_or(0);
+        assert!((0..tokens[id].len()).all(|at| seen.get(&(id.clone(), at)).copied().unwrap_or(0) == times), "whole documents");
+        match (Split::of(id, 0.2), number % 4) {
+            (Split::Validation, _) | (_, 1 | 3) => assert_eq!(times, 0),
+            (_, 0) => assert_eq!(times, 4, "2.5 times 2 is capped"),
+            _ => {
+                assert!(times == 2 || times == 3, "{times}");
+                halves |= 1 << (times - 2);
+            }
+        }
+    }
+    assert_eq!(halves, 3, "some twice, some three times");
+    let rows_of = |run: &Path| rows(run, Split::Validation, 0).into_iter().map(|row| row.ids).collect::<Vec<_>>();
+    assert_eq!(rows_of(plain.path()), rows_of(mixed.path()), "validation holds every document once");
+    let manifest = Manifest::load(&RunDir::new(mixed.path()).stage("shard")).expect("loads");
+    let counts = &manifest.units()["batch-00000"].counts;
+    assert_eq!(counts["weights.odd.warc.seen_tokens"], 0);
+    assert!(counts["weights.even*.seen_tokens"] > 2 * counts["weights.even*.once_tokens"]);
+    assert!(counts["capped_documents"] > 0 && counts["left_out_documents"] > 0);
+}
+
+#[test]
+fn the_encoding_changes_the_file_and_not_the_rows() {
+    let mut seen = Vec::new();
+    for encoding in ["dictionary", "split-bytes"] {
+        let run = tempfile::tempdir().expect("temporary directory");
+        add_shard(run.path(), "a", (0, 0), 0);
+        go(run.path(), &format!("token_encoding = {encoding:?}")).expect("runs");
+        let rows = rows(run.path(), Split::Train, 0).into_iter().map(|row| (row.ids, row.documents, row.offsets, row.num_bytes));
+        seen.push((files(run.path()), rows.collect::<Vec<_>>()));
+    }
+    assert_eq!(seen[0].1, seen[1].1);
+    assert_ne!(seen[0].0, seen[1].0);
+}
+
+#[test]
+fn wrong_weights_are_refused() {
+    for (changes, key) in [
+        ("weights = { a = -1.0 }", "weights.a"),
+        ("language_weights = { en = inf }", "language_weights.en"),
+        ("weights = { a = 2.0 }\nmax_repeats = 0.5", "max_repeats"),
+        ("max_repeats = 2.0", "max_repeats"),
+    ] {
+        let mut merged: toml::Table = toml::from_str(Shard::DEFAULT_TOML).expect("the default file parses");
+        merged.extend(toml::from_str::<toml::Table>(&format!("inputs = [\"tokenize\"]\n{changes}")).expect("parses"));
+        let problem = merged.try_into::<Config>().expect("a configuration").validate().expect_err("refused");
+        assert_eq!(problem.key, key, "{}", problem.message);
+    }
+}
+
 #[test]
 fn a_rerun_does_nothing_and_a_new_batch_only_adds() {
     let run = tempfile::tempdir().expect("temporary directory");
@@ -249,20 +414,22 @@ fn the_same_bytes_with_little_memory() {
     // 25,000 documents need more than the 1 MB that is the least.
     let many: Vec<(String, String)> =
         (0..25_000).map(|n| (handoff::document_id("test", &n.to_string(), ""), format!("文{n} text"))).collect();
-    let mut seen = Vec::new();
-    for memory in [1, 1000] {
-        let run = tempfile::tempdir().expect("temporary directory");
-        add_shard(run.path(), "a", (0, 0), 0);
-        let folder = run.path().join("more");
-        std::fs::create_dir(&folder).expect("creates");
-        let dir = RunDir::new(run.path()).stage("more");
-        write_tokens(&dir, &folder.join("many.parquet"), &tokenizer(false), &many);
-        let inputs = format!("inputs = [\"tokenize\", {:?}]\nmax_memory_mb = {memory}", folder.display().to_string());
-        go(run.path(), &inputs).expect("runs");
-        seen.push(files(run.path()));
+    for changes in ["", "packing = \"best-fit\"", "weights = { \"odd*\" = 2.2 }"] {
+        let mut seen = Vec::new();
+        for memory in [1, 1000] {
+            let run = tempfile::tempdir().expect("temporary directory");
+            add_shard(run.path(), "a", (0, 0), 0);
+            let folder = run.path().join("more");
+            std::fs::create_dir(&folder).expect("creates");
+            let dir = RunDir::new(run.path()).stage("more");
+            write_tokens(&dir, &folder.join("many.parquet"), &tokenizer(false), &many);
+            let inputs = format!("inputs = [\"tokenize\", {:?}]\nmax_memory_mb = {memory}\n{changes}", folder.display().to_string());
+            go(run.path(), &inputs).expect("runs");
+            seen.push(files(run.path()));
+        }
+        assert_eq!(seen[0].len(), 4, "no file is left besides");
+        assert_eq!(seen[0], seen[1], "{changes}");
     }
-    assert_eq!(seen[0].len(), 4);
-    assert_eq!(seen[0], seen[1]);
 }
 
 #[test]

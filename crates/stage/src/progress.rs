@@ -152,11 +152,13 @@ impl Bar {
 
     /// Ends the bar; a plain one prints its last line.
     pub fn finish(&self) {
+        // Finishing moves it to the end, wherever it was.
+        let position = self.bar.position();
         self.bar.finish_and_clear();
         if let Ok(mut plain) = self.plain.lock()
             && let Some(plain) = plain.take()
         {
-            plain.print(self.bar.position());
+            plain.print(position);
         }
     }
 }

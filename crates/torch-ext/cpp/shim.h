@@ -32,6 +32,7 @@ char* jl_rng_set(tensor state);
 char* jl_set_deterministic(int on);
 int jl_set_flush_denormal(int on);
 void jl_keep_memory();
+char* jl_peak_device_memory(int64_t device, int64_t* bytes);
 const char* jl_version();
 int jl_load_cuda(char** message);
 int jl_has_cpu_feature(const char* name);

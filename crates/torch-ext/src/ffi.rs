@@ -39,6 +39,7 @@ unsafe extern "C" {
     pub(crate) fn jl_set_deterministic(on: c_int) -> *mut c_char;
     pub(crate) fn jl_set_flush_denormal(on: c_int) -> c_int;
     pub(crate) fn jl_keep_memory();
+    pub(crate) fn jl_peak_device_memory(device: i64, bytes: *mut i64) -> *mut c_char;
     pub(crate) fn jl_version() -> *const c_char;
     pub(crate) fn jl_load_cuda(message: *mut *mut c_char) -> c_int;
     pub(crate) fn jl_rms_norm(x: Ptr, weight: Ptr, eps: f64, normed: *mut Ptr) -> *mut c_char;

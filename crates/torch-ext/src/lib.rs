@@ -20,6 +20,6 @@ pub use error::{Error, Result};
 pub use fused::{add_rms_norm, linear_cross_entropy, rms_norm, split_rotate, swiglu};
 pub use optim::{AdamW, foreach_add, foreach_copy, foreach_mul, foreach_mul_tensor, foreach_norm, foreach_zero, fused_adamw, step_tensor};
 pub use runtime::{
-    CudaLoad, has_fast_bf16, keep_memory, load_cuda, num_threads, rng_state, set_deterministic, set_flush_denormal, set_num_threads,
-    set_rng_state, version,
+    CudaLoad, has_fast_bf16, held_memory, keep_memory, load_cuda, num_threads, peak_memory, reset_peak_memory, rng_state,
+    set_deterministic, set_flush_denormal, set_num_threads, set_rng_state, version,
 };

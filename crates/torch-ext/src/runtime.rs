@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use crate::Result;
 use crate::ffi::{self, check, ptr, take_message, take_tensor};
@@ -79,6 +79,34 @@ pub fn version() -> &'static str {
 pub fn keep_memory() {
     // SAFETY: a plain call.
     unsafe { ffi::jl_keep_memory() }
+}
+
+/// The most memory held so far, in bytes, where the system tells: of the whole process for the CPU (Linux), of libtorch's
+/// allocator for a GPU.
+pub fn peak_memory(device: Device) -> Option<u64> {
+    if let Device::Cuda(index) = device {
+        let mut bytes = 0;
+        // SAFETY: `bytes` lives across the call.
+        check(unsafe { ffi::jl_peak_device_memory(index as i64, &mut bytes) }).ok()?;
+        return u64::try_from(bytes).ok();
+    }
+    proc_status("VmHWM:")
+}
+
+/// Lets [`peak_memory`] of the CPU begin anew at what is held now; false where the system has no such thing.
+pub fn reset_peak_memory() -> bool {
+    std::fs::write("/proc/self/clear_refs", "5").is_ok()
+}
+
+/// Memory of the whole process now, in bytes, where the system tells.
+pub fn held_memory() -> Option<u64> {
+    proc_status("VmRSS:")
+}
+
+fn proc_status(key: &str) -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 /// The state of libtorch's CPU random generator: a tensor of bytes.

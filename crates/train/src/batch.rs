@@ -62,6 +62,11 @@ pub enum Horizon {
     Steps(u64),
     /// Predicted tokens.
     Tokens(u64),
+    /// Predicted tokens for each parameter of the model (Hoffmann et al., arXiv 2203.15556, found about 20 to be best for the
+    /// compute spent); see [`Horizon::resolved`].
+    TokensPerParameter(f64),
+    /// Minutes of training, without evaluating and saving. Turned into steps by measuring the first ones, once.
+    Minutes(f64),
 }
 
 impl Horizon {
@@ -69,8 +74,7 @@ impl Horizon {
     ///
     /// # Errors
     /// [`Error::Horizon`] unless exactly one is given and it is positive.
-    pub fn one_of(epochs: Option<f64>, steps: Option<u64>, tokens: Option<u64>) -> Result<Self> {
-        let given = [epochs.map(Self::Epochs), steps.map(Self::Steps), tokens.map(Self::Tokens)];
+    pub fn one_of(given: impl IntoIterator<Item = Option<Self>>) -> Result<Self> {
         let mut given = given.into_iter().flatten();
         match (given.next(), given.next()) {
             (Some(horizon), None) if horizon.is_positive() => Ok(horizon),
@@ -82,12 +86,21 @@ impl Horizon {
 
     fn is_positive(self) -> bool {
         match self {
-            Self::Epochs(epochs) => epochs > 0.0 && epochs.is_finite(),
+            Self::Epochs(n) | Self::TokensPerParameter(n) | Self::Minutes(n) => n > 0.0 && n.is_finite(),
             Self::Steps(n) | Self::Tokens(n) => n > 0,
         }
     }
 
-    /// Optimizer steps over `rows` rows, rounded up; zero only where there are no rows.
+    /// The same as predicted tokens, where it depends on the number of parameters.
+    #[must_use]
+    pub fn resolved(self, num_params: u64) -> Self {
+        match self {
+            Self::TokensPerParameter(ratio) => Self::Tokens((ratio * num_params as f64).ceil().max(1.0) as u64),
+            other => other,
+        }
+    }
+
+    /// Optimizer steps over `rows` rows, rounded up; zero where there are no rows, and where the steps are not known yet.
     pub fn steps(self, rows: u64, plan: &BatchPlan) -> u64 {
         if rows == 0 {
             return 0;
@@ -96,6 +109,7 @@ impl Horizon {
             Self::Epochs(epochs) => steps_of_passes(epochs, rows, plan),
             Self::Steps(steps) => steps,
             Self::Tokens(tokens) => tokens.div_ceil(plan.tokens_per_step().max(1)),
+            Self::TokensPerParameter(_) | Self::Minutes(_) => 0,
         }
     }
 
@@ -146,9 +160,18 @@ mod tests {
 
     #[test]
     fn exactly_one_horizon() {
-        assert_eq!(Horizon::one_of(None, Some(3), None).unwrap(), Horizon::Steps(3));
-        for (epochs, steps, tokens) in [(None, None, None), (Some(1.0), Some(3), None), (Some(0.0), None, None), (None, Some(0), None)] {
-            assert!(Horizon::one_of(epochs, steps, tokens).is_err(), "{epochs:?} {steps:?} {tokens:?}");
+        let check = |given: [Option<Horizon>; 3]| Horizon::one_of(given);
+        assert_eq!(check([None, Some(Horizon::Steps(3)), None]).unwrap(), Horizon::Steps(3));
+        for bad in [Horizon::Epochs(0.0), Horizon::Steps(0), Horizon::Minutes(f64::NAN), Horizon::TokensPerParameter(-1.0)] {
+            assert!(check([None, Some(bad), None]).is_err(), "{bad:?}");
         }
+        assert!(check([None; 3]).is_err());
+        assert!(check([Some(Horizon::Epochs(1.0)), Some(Horizon::Steps(3)), None]).is_err());
+    }
+
+    #[test]
+    fn tokens_for_each_parameter_are_tokens() {
+        assert_eq!(Horizon::TokensPerParameter(20.0).resolved(1_000), Horizon::Tokens(20_000));
+        assert_eq!(Horizon::Steps(3).resolved(1_000), Horizon::Steps(3));
     }
 }

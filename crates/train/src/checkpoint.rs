@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! checkpoints/step-000500/   config.json model.safetensors tokenizer.json …   a Hugging Face model directory
-//!   trainer/state.safetensors   float32 master weights, both AdamW moments, generator state
+//!   trainer/state.safetensors   float32 master weights, both AdamW moments, losses of the last steps, generator state
 //!   trainer/state.json          step, cursor, lineage, threads, precision, digest of every file: written last
 //! ```
+//!
+//! `checkpoints/best.json` names the one with the lowest validation loss, which is kept.
 //!
 //! A checkpoint is staged under a temporary name, synced, and renamed, so a kill leaves the old state or the new one.
 //! On resume every file is checked against its digest; a damaged checkpoint is passed over for the one before it.
@@ -12,6 +14,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use handoff::{Digest, StageDir, atomic};
 use serde::{Deserialize, Serialize};
@@ -20,7 +23,7 @@ use crate::lineage::Lineage;
 use crate::{Error, Result};
 
 /// Version of `trainer/state.json`; another one is not resumed from.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Folder of a checkpoint that holds what a model directory does not need.
 const TRAINER: &str = "trainer";
@@ -44,6 +47,8 @@ pub struct State {
     pub device: String,
     /// Threads within one operation; bits are the same only for the same number.
     pub threads: usize,
+    /// Rows of a forward pass; bits are the same only for the same number.
+    pub micro_rows: u64,
     /// Digest of every other file of the checkpoint, by path relative to it.
     pub files: BTreeMap<String, Digest>,
 }
@@ -73,11 +78,33 @@ fn state_path(dir: &Path) -> PathBuf {
     dir.join(TRAINER).join("state.json")
 }
 
+/// Which checkpoints are kept besides the best one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// So many of the last.
+    pub last: usize,
+    /// Those whose step is a multiple of this.
+    pub every: Option<u64>,
+}
+
+/// `checkpoints/best.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Generation of the checkpoint.
+    pub generation: u64,
+    /// Its step.
+    pub step: u64,
+    /// What it is the best in.
+    pub metric: String,
+    /// The value.
+    pub value: f64,
+}
+
 /// The checkpoints of one stage directory.
 #[derive(Debug, Clone)]
 pub struct Checkpoints {
     stage_dir: StageDir,
-    keep_last: usize,
+    keep: Keep,
 }
 
 /// What [`Checkpoints::newest`] found.
@@ -90,9 +117,44 @@ pub struct Found {
 }
 
 impl Checkpoints {
-    /// Checkpoints under `stage_dir`, of which the last `keep_last` are kept.
-    pub fn new(stage_dir: StageDir, keep_last: usize) -> Self {
-        Self { stage_dir, keep_last }
+    /// Checkpoints under `stage_dir`, of which some are kept.
+    pub fn new(stage_dir: StageDir, keep: Keep) -> Self {
+        Self { stage_dir, keep }
+    }
+
+    /// The whole checkpoint in `path`.
+    ///
+    /// # Errors
+    /// [`Error::Branch`] when there is none, or it is damaged.
+    pub fn open(path: &Path) -> Result<Checkpoint> {
+        let state = read_state(path).and_then(|state| verify(path, &state).map(|()| state));
+        let state = state.map_err(|problem| Error::Branch { path: path.to_path_buf(), problem })?;
+        Ok(Checkpoint { path: path.to_path_buf(), state })
+    }
+
+    fn best_path(&self) -> PathBuf {
+        self.stage_dir.checkpoints().join("best.json")
+    }
+
+    /// The best checkpoint of a generation so far.
+    pub fn best(&self, generation: u64) -> Option<Best> {
+        let best: Best = serde_json::from_slice(&fs::read(self.best_path()).ok()?).ok()?;
+        (best.generation == generation).then_some(best)
+    }
+
+    /// Marks a checkpoint as the best one, unless one of its generation, not later than it, is better. After a crash the
+    /// steps behind the last checkpoint are done again, so a later mark is from the same weights or does not count. The best one
+    /// so far is then no longer kept for that.
+    ///
+    /// # Errors
+    /// When the mark cannot be written, or a checkpoint cannot be removed.
+    pub fn mark_if_best(&self, candidate: &Best) -> Result<()> {
+        let better = |best: Best| best.step <= candidate.step && best.value <= candidate.value;
+        if !self.best(candidate.generation).is_some_and(better) {
+            atomic::write_json(&self.best_path(), candidate)?;
+            self.prune(candidate.generation)?;
+        }
+        Ok(())
     }
 
     /// Removes what a killed process left half-written.
@@ -154,26 +216,28 @@ impl Checkpoints {
             let _ = fs::remove_dir_all(&staged);
             return Err(error);
         }
-        if let Err(error) = self.prune(&state) {
+        if let Err(error) = self.prune(state.generation) {
             // The new checkpoint is safe; an old one that stays only costs space.
             tracing::warn!(%error, "an older checkpoint could not be removed");
         }
         Ok(Checkpoint { path, state })
     }
 
-    /// Keeps the last `keep_last` of this generation; drops earlier generations, which the new checkpoint replaces.
-    fn prune(&self, newest: &State) -> Result<()> {
+    /// Keeps those of this generation that [`Keep`] names, and the best; drops earlier generations, which the new one replaces.
+    fn prune(&self, generation: u64) -> Result<()> {
         let mut own: Vec<(u64, PathBuf)> = Vec::new();
         for path in self.directories()? {
             match read_state(&path) {
-                Ok(state) if state.generation == newest.generation => own.push((state.step, path)),
-                Ok(state) if state.generation < newest.generation => remove(&path)?,
+                Ok(state) if state.generation == generation => own.push((state.step, path)),
+                Ok(state) if state.generation < generation => remove(&path)?,
                 _ => {}
             }
         }
         own.sort();
-        let surplus = own.len().saturating_sub(self.keep_last);
-        own.into_iter().take(surplus).try_for_each(|(_, path)| remove(&path))
+        own.truncate(own.len().saturating_sub(self.keep.last));
+        let best = self.best(generation).map(|best| best.step);
+        let is_kept = |step: u64| self.keep.every.is_some_and(|every| step.is_multiple_of(every)) || best == Some(step);
+        own.into_iter().filter(|(step, _)| !is_kept(*step)).try_for_each(|(_, path)| remove(&path))
     }
 
     fn directories(&self) -> Result<Vec<PathBuf>> {
@@ -191,6 +255,61 @@ impl Checkpoints {
         }
         out.sort();
         Ok(out)
+    }
+}
+
+/// What fills a directory with files.
+pub type Write = Box<dyn FnOnce(&Path) -> Result<()> + Send>;
+
+/// Writes checkpoints on a thread of its own, one at a time.
+#[derive(Debug)]
+pub struct Writer {
+    checkpoints: Checkpoints,
+    running: Option<JoinHandle<Result<()>>>,
+}
+
+impl Writer {
+    /// A writer of `checkpoints`.
+    pub fn new(checkpoints: Checkpoints) -> Self {
+        Self { checkpoints, running: None }
+    }
+
+    /// Begins to write a checkpoint, as [`Checkpoints::save`]; waits for the one before.
+    ///
+    /// # Errors
+    /// What went wrong with the one before, or a thread that cannot be started.
+    pub fn save(&mut self, state: State, write: impl FnOnce(&Path) -> Result<()> + Send + 'static) -> Result<()> {
+        self.finish()?;
+        let checkpoints = self.checkpoints.clone();
+        let work = move || checkpoints.save(state, write).map(drop);
+        let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(work).map_err(|source| Error::Thread { source })?;
+        self.running = Some(thread);
+        Ok(())
+    }
+
+    /// Waits until the last one is safe.
+    ///
+    /// # Errors
+    /// What went wrong with it.
+    pub fn finish(&mut self) -> Result<()> {
+        self.running.take().map_or(Ok(()), |thread| thread.join().map_err(|_| Error::WriterEnded)?)
+    }
+
+    /// As [`Checkpoints::mark_if_best`], once the last one is safe.
+    ///
+    /// # Errors
+    /// What went wrong with it, or with the mark.
+    pub fn mark_if_best(&mut self, candidate: Best) -> Result<()> {
+        self.finish()?;
+        self.checkpoints.mark_if_best(&candidate)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if let Err(error) = self.finish() {
+            tracing::warn!(%error, "the last checkpoint was not written");
+        }
     }
 }
 
@@ -251,6 +370,7 @@ mod tests {
             precision: "fp32".into(),
             device: "cpu".into(),
             threads: 1,
+            micro_rows: 1,
             files: BTreeMap::new(),
         }
     }
@@ -271,7 +391,7 @@ mod tests {
     #[test]
     fn the_newest_whole_one_is_found_and_damage_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints::new(RunDir::new(dir.path()).stage("pretrain"), 3);
+        let checkpoints = Checkpoints::new(RunDir::new(dir.path()).stage("pretrain"), Keep { last: 3, every: None });
         assert!(checkpoints.newest().unwrap().checkpoint.is_none());
         let paths: Vec<PathBuf> = [5, 10, 15].map(|s| save(&checkpoints, 1, s)).to_vec();
         assert_eq!(checkpoints.newest().unwrap().checkpoint.unwrap().state.step, 15);
@@ -287,9 +407,29 @@ mod tests {
     }
 
     #[test]
+    fn the_best_and_every_so_many_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::new(RunDir::new(dir.path()).stage("pretrain"), Keep { last: 2, every: Some(20) });
+        let mark = |generation, step, value| {
+            checkpoints.mark_if_best(&Best { generation, step, metric: "validation/loss".into(), value }).unwrap();
+            checkpoints.best(generation).unwrap().step
+        };
+        for (step, value, best) in [(5, 3.0, 5), (10, 2.0, 10), (15, 2.5, 10), (20, 2.1, 10), (25, 2.2, 10), (30, 2.3, 10), (35, 2.4, 10)] {
+            save(&checkpoints, 1, step);
+            assert_eq!(mark(1, step, value), best);
+        }
+        assert_eq!(steps(&checkpoints), [10, 20, 30, 35]);
+        assert_eq!(mark(1, 8, 2.2), 8, "going on from an earlier step, what came later does not count");
+        save(&checkpoints, 2, 5);
+        assert_eq!(checkpoints.best(2), None);
+        assert_eq!(mark(2, 5, 9.0), 5);
+        assert_eq!(steps(&checkpoints), [5]);
+    }
+
+    #[test]
     fn older_ones_go_and_a_new_generation_replaces_the_old_only_when_it_is_safe() {
         let dir = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints::new(RunDir::new(dir.path()).stage("pretrain"), 2);
+        let checkpoints = Checkpoints::new(RunDir::new(dir.path()).stage("pretrain"), Keep { last: 2, every: None });
         for step in [5, 10, 15] {
             save(&checkpoints, 1, step);
         }

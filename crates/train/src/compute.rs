@@ -1,7 +1,8 @@
 //! Where and how to compute: device, precision, threads.
 
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind};
+use std::time::Instant;
+use tch::{Device, Kind, Tensor};
 use torch_ext::CudaLoad;
 
 use crate::{Error, Result};
@@ -51,6 +52,26 @@ impl Compute {
             torch_ext::keep_memory();
         }
         Ok(Self { device, kind, threads })
+    }
+
+    /// What a matrix product reaches here, in FLOP/s, measured in a fraction of a second: the ceiling that model FLOPs utilization
+    /// (MFU, Chowdhery et al., arXiv 2204.02311) is given against.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn peak_flops(&self) -> Result<f64> {
+        let n: i64 = if self.device == Device::Cpu { 1024 } else { 8192 };
+        let a = Tensor::f_ones([n, n], (self.kind, self.device))?;
+        let mut out = a.f_empty_like()?;
+        let mut best = f64::INFINITY;
+        for _ in 0..4 {
+            let started = Instant::now();
+            out = a.f_mm_out(&out, &a)?;
+            // Waits for a GPU.
+            f64::try_from(out.f_get(0)?.f_get(0)?)?;
+            best = best.min(started.elapsed().as_secs_f64());
+        }
+        Ok(2.0 * (n as f64).powi(3) / best)
     }
 
     /// `bf16` or `fp32`.

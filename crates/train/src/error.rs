@@ -21,8 +21,8 @@ pub enum Error {
         /// Rows of one forward pass.
         micro_rows: u64,
     },
-    /// The horizon is not exactly one of epochs, steps and tokens.
-    #[error("set exactly one of `epochs`, `steps` and `tokens`, positive: {problem}")]
+    /// There is not exactly one horizon.
+    #[error("set exactly one of the keys that say how long to train, positive: {problem}")]
     Horizon {
         /// What is wrong.
         problem: &'static str,
@@ -79,18 +79,31 @@ pub enum Error {
         /// What changed, for people.
         difference: String,
     },
-    /// The loss or the gradient is not a number; the update was not made.
-    #[error("{what} is {value} at step {step}, before the update (rows {rows})")]
-    NotFinite {
-        /// `the loss` or `the gradient norm`.
-        what: &'static str,
-        /// The step.
+    /// Too many steps were skipped one after the other; the weights are those before them.
+    #[error("{count} steps in a row were skipped, the last at step {step} with loss {loss} and gradient norm {norm} (rows {rows})")]
+    Skipped {
+        /// How many.
+        count: u64,
+        /// The last one.
         step: u64,
-        /// Its value.
-        value: f64,
-        /// Rows of the batch, for finding the data.
+        /// Its loss.
+        loss: f64,
+        /// Its gradient norm.
+        norm: f64,
+        /// Rows of its batch, for finding the data.
         rows: String,
     },
+    /// A training from which another one is to branch off cannot be used.
+    #[error("cannot branch off `{path}`: {problem}")]
+    Branch {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Why not.
+        problem: String,
+    },
+    /// The thread that writes checkpoints ended, which it never should; its last words are on stderr.
+    #[error("the thread that writes checkpoints ended early")]
+    WriterEnded,
     /// A parameter that is meant to learn gets no gradient.
     #[error("{count} trainable tensor(s) get no gradient in the first steps, first `{first}`: part of the model would not learn")]
     NoGradient {
@@ -112,6 +125,14 @@ pub enum Error {
     Interrupted {
         /// Steps done.
         step: u64,
+    },
+    /// Memory does not hold a forward and backward pass.
+    #[error("memory does not hold a forward and backward pass of {rows} row(s)")]
+    OutOfMemory {
+        /// Rows of the pass.
+        rows: u64,
+        /// How many would fit, where that was found out.
+        fitting: Option<u64>,
     },
     /// A thread for part of the rows could not be started.
     #[error("cannot start a thread for training")]
@@ -139,6 +160,12 @@ pub enum Error {
         path: PathBuf,
         /// The operating system's reason.
         source: std::io::Error,
+    },
+    /// Text to look at could not be made.
+    #[error("cannot let the model go on with a text")]
+    Generate {
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The hand-off refused something.
     #[error(transparent)]
@@ -173,11 +200,26 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Whether it is about memory that libtorch could not get, on the CPU or a GPU.
+    pub fn is_out_of_memory(&self) -> bool {
+        let mut source: Option<&dyn std::error::Error> = Some(self);
+        while let Some(error) = source {
+            let text = error.to_string();
+            if text.contains("out of memory") || text.contains("can't allocate memory") {
+                return true;
+            }
+            source = error.source();
+        }
+        matches!(self, Self::OutOfMemory { .. })
+    }
+}
+
 impl stage::Failure for Error {
     fn exit(&self) -> Exit {
         match self {
             Self::Interrupted { .. } => Exit::Interrupted,
-            Self::NoRows { .. } | Self::RowLength { .. } | Self::TokenOutOfRange { .. } => Exit::Upstream,
+            Self::Branch { .. } | Self::NoRows { .. } | Self::RowLength { .. } | Self::TokenOutOfRange { .. } => Exit::Upstream,
             Self::Vocabulary { .. } | Self::Device { .. } | Self::Horizon { .. } | Self::Batch { .. } | Self::Schedule { .. } => {
                 Exit::Usage
             }
@@ -192,9 +234,11 @@ impl stage::Failure for Error {
                 "`on_new_data = \"continue\"` trains on from the last weights with the new rows, \"restart\" trains from the start on everything"
                     .into(),
             ),
-            Error::NotFinite { .. } => Some(
-                "the last checkpoint is untouched; lower `learning_rate`, lengthen `warmup_steps`, or try `precision = \"fp32\"`".into(),
+            Error::Skipped { .. } => Some(
+                "the last checkpoint is from before; lower `learning_rate`, lengthen `warmup_steps`, try `precision = \"fp32\"`, or look at these rows with `shard trace`".into(),
             ),
+            Error::OutOfMemory { fitting: Some(rows), .. } => Some(format!("`micro_batch_rows = {rows}` fits, with the same result but for rounding")),
+            Error::OutOfMemory { .. } => Some("shorter rows (`seq_len` of `shard`), `activation_checkpointing = true`, or a smaller model".into()),
             Error::Vocabulary { .. } => Some("use the tokenizer that stands in the model's own folder, from `tokenize` on".into()),
             Error::Interrupted { .. } => Some("run the same command again to go on".into()),
             Error::Horizon { .. } => Some("a `--set` of one of them does not unset another in the file: use the key that the file uses".into()),

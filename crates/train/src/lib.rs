@@ -8,6 +8,7 @@
 //! - [`trainer`]: the loop.
 //! - `replicas`: gradients of a step on several CPU threads.
 //! - [`checkpoint`]: directories to resume from, written whole or not at all.
+//! - [`guard`]: which steps are too bad to be made; [`fit`]: how many rows of a forward pass memory holds.
 //! - [`lineage`]: what was trained on what, and what to do when the data or the recipe changed.
 //! - [`settings`]: hyperparameters that all training stages share; [`source`]: where models and batches come from.
 //! - [`compute`]: device, precision, threads.
@@ -25,6 +26,8 @@ pub mod batch;
 pub mod checkpoint;
 pub mod compute;
 mod error;
+pub mod fit;
+pub mod guard;
 pub mod lineage;
 pub mod muon;
 pub mod observe;

@@ -44,7 +44,7 @@ impl DataBatch {
 }
 
 /// A stretch of steps over some batches.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Phase {
     /// First batch of this phase; the batches before it are earlier data.
     pub first_batch: usize,
@@ -56,6 +56,10 @@ pub struct Phase {
     pub steps: u64,
     /// Earlier rows mixed in for each new one.
     pub replay: f64,
+    /// Place in the phase's endless stream of rows where it begins: 0, unless it goes on with the rows of the phase before.
+    pub first_position: u64,
+    /// Whether the learning rate only falls, from its peak to its floor as `1 - √t`, over the steps of this phase.
+    pub cooldown: bool,
 }
 
 /// Recipe, data and phases of a training run.
@@ -75,7 +79,7 @@ impl Lineage {
     /// A run from the start: one phase over all batches.
     pub fn fresh(recipe: Value, batches: Vec<DataBatch>, seed: u64, horizon: Horizon, plan: &BatchPlan) -> Self {
         let rows = batches.iter().map(|b| b.rows).sum();
-        let phase = Phase { first_batch: 0, end_batch: batches.len(), first_step: 0, steps: horizon.steps(rows, plan), replay: 0.0 };
+        let phase = Phase { first_batch: 0, end_batch: batches.len(), first_step: 0, steps: horizon.steps(rows, plan), ..Phase::default() };
         Self { recipe, batches, phases: vec![phase], seed }
     }
 
@@ -89,7 +93,12 @@ impl Lineage {
         let earlier = rows_of(&self.batches);
         let new = rows_of(&batches[self.batches.len()..]);
         let replayed = ((replay * new as f64).round() as u64).min(earlier);
-        let passes = if first_rows == 0 { horizon.passes(new, plan) } else { horizon.passes(first_rows, plan) };
+        let measured = self.phases.first().map_or(0, |p| p.steps * plan.rows_per_step);
+        let passes = match horizon {
+            Horizon::Minutes(_) => measured as f64 / first_rows.max(1) as f64,
+            _ if first_rows == 0 => horizon.passes(new, plan),
+            _ => horizon.passes(first_rows, plan),
+        };
         let mut phases = self.phases.clone();
         phases.push(Phase {
             first_batch: self.batches.len(),
@@ -97,8 +106,23 @@ impl Lineage {
             first_step: self.total_steps(),
             steps: if new == 0 { 0 } else { steps_of_passes(passes, new + replayed, plan) },
             replay,
+            ..Phase::default()
         });
         Self { recipe: self.recipe.clone(), batches, phases, seed: self.seed }
+    }
+
+    /// The same run up to `step`, and then a phase of `steps` steps on the rows that would have come next, over which the
+    /// learning rate falls: a finished model off a run that goes on (Hägele et al., arXiv 2405.18392).
+    #[must_use]
+    pub fn cooled_down(&self, step: u64, steps: u64, plan: &BatchPlan) -> Self {
+        let mut phases = self.phases[..=self.phase_of(step.saturating_sub(1))].to_vec();
+        if let Some(last) = phases.last_mut() {
+            last.steps = step - last.first_step;
+            let first_position = last.first_position + last.steps * plan.rows_per_step;
+            let next = Phase { first_step: step, steps, first_position, cooldown: true, ..last.clone() };
+            phases.push(next);
+        }
+        Self { phases, ..self.clone() }
     }
 
     /// Steps of all phases.
@@ -198,7 +222,8 @@ pub fn decide(recorded: Option<&Lineage>, recipe: &Value, batches: &[DataBatch],
     }
 }
 
-fn recipe_difference(old: &Value, new: &Value) -> String {
+/// What changed between two recipes, for people.
+pub fn recipe_difference(old: &Value, new: &Value) -> String {
     let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return "another format".to_owned() };
     let mut changes: Vec<String> = new
         .iter()
@@ -269,13 +294,17 @@ mod tests {
         let grown = vec![batch("a", 100), batch("b", 20), batch("c", 0)];
         // 30 steps of 10 rows were 3 passes over 100 rows: 3 passes over 20 new and 20 earlier rows are 12 steps.
         let next = lineage().extended(grown.clone(), Horizon::Steps(30), &plan, 1.0);
-        assert_eq!(next.phases[1], Phase { first_batch: 1, end_batch: 3, first_step: 30, steps: 12, replay: 1.0 });
+        assert_eq!(next.phases[1], Phase { first_batch: 1, end_batch: 3, first_step: 30, steps: 12, replay: 1.0, ..Phase::default() });
         assert_eq!((next.total_steps(), next.phase_of(29), next.phase_of(30), next.phase_of(99)), (42, 0, 1, 1));
         assert_eq!(next.row_range(&next.phases[1]), (100, 120));
         let mut more = grown;
         more.push(batch("empty", 0));
         let idle = next.extended(more, Horizon::Steps(30), &plan, 1.0);
         assert_eq!((idle.phases[2].steps, idle.total_steps()), (0, 42));
+        let cooled = next.cooled_down(36, 5, &plan);
+        let last = Phase { first_step: 36, steps: 5, first_position: 60, cooldown: true, ..next.phases[1].clone() };
+        assert_eq!((cooled.phases[1].steps, &cooled.phases[2], cooled.total_steps()), (6, &last, 41));
+        assert_eq!(next.cooled_down(30, 5, &plan).phases.len(), 2, "right at the end of a phase it is that one which goes on");
         let json = serde_json::to_string(&idle).unwrap();
         assert_eq!(serde_json::from_str::<Lineage>(&json).unwrap(), idle);
     }

@@ -61,6 +61,30 @@ struct Matrix {
     buffer: Tensor,
 }
 
+impl Matrix {
+    fn share(&self) -> Self {
+        Self { master: self.master.shallow_clone(), grad: self.grad.shallow_clone(), buffer: self.buffer.shallow_clone() }
+    }
+}
+
+/// How far a step goes.
+pub(crate) struct Rates {
+    beta: f64,
+    lr: f64,
+    skip: Option<Tensor>,
+}
+
+impl Rates {
+    /// Step `step`, counted from 1, with learning rate `lr`; with `skip` (a 0-d f32) not 0, nothing changes.
+    pub(crate) fn at(step: u64, lr: f64, skip: Option<&Tensor>) -> Self {
+        Self { beta: momentum(step), lr, skip: skip.map(Tensor::shallow_clone) }
+    }
+
+    fn share(&self) -> Self {
+        Self { beta: self.beta, lr: self.lr, skip: self.skip.as_ref().map(Tensor::shallow_clone) }
+    }
+}
+
 /// One step on the masters of `params`, which are those that [`applies`] to, as at most `parts` pieces of work that do not
 /// depend on each other and are about equally large.
 ///
@@ -69,7 +93,7 @@ struct Matrix {
 ///
 /// # Errors
 /// What libtorch refuses.
-pub(crate) fn updates(params: &[&Param], grads: &[&Tensor], buffers: &[&Tensor], step: u64, lr: f64, parts: usize) -> Result<Vec<Work>> {
+pub(crate) fn updates(params: &[&Param], grads: &[&Tensor], buffers: &[&Tensor], rates: &Rates, parts: usize) -> Result<Vec<Work>> {
     let mut by_shape: BTreeMap<[i64; 2], Vec<Matrix>> = BTreeMap::new();
     for ((param, grad), buffer) in params.iter().zip(grads).zip(buffers) {
         for part in &param.parts {
@@ -86,18 +110,23 @@ pub(crate) fn updates(params: &[&Param], grads: &[&Tensor], buffers: &[&Tensor],
             piece.push((shape, own));
         }
     }
-    let beta = momentum(step);
     let work = |piece: Vec<([i64; 2], Vec<Matrix>)>| -> Work {
-        Box::new(move || tch::no_grad(|| piece.into_iter().try_for_each(|(shape, matrices)| update(shape, matrices, beta, lr))))
+        let rates = rates.share();
+        Box::new(move || tch::no_grad(|| piece.into_iter().try_for_each(|(shape, matrices)| update(shape, matrices, &rates))))
     };
     Ok(pieces.into_iter().map(work).collect())
 }
 
 /// Updates matrices of one shape.
-fn update([rows, columns]: [i64; 2], matrices: Vec<Matrix>, beta: f64, lr: f64) -> Result<()> {
+fn update([rows, columns]: [i64; 2], matrices: Vec<Matrix>, rates: &Rates) -> Result<()> {
     let mut ahead = Vec::new();
-    for matrix in &matrices {
+    let beta = rates.beta;
+    for mut matrix in matrices.iter().map(Matrix::share) {
         let mut buffer = matrix.buffer.shallow_clone();
+        if let Some(skip) = &rates.skip {
+            // The mean moved towards itself stays as it is, and the update is finite, so that 0 times it is 0.
+            matrix.grad = buffer.f_where_self(&skip.f_ne(0.0)?, &matrix.grad)?;
+        }
         let _ = buffer.f_lerp_(&matrix.grad, 1.0 - beta)?;
         // Nesterov: look one step ahead.
         ahead.push(matrix.grad.f_lerp(&buffer, beta)?);
@@ -105,9 +134,13 @@ fn update([rows, columns]: [i64; 2], matrices: Vec<Matrix>, beta: f64, lr: f64) 
     if ahead.is_empty() {
         return Ok(());
     }
-    let deltas: Vec<Tensor> = orthogonalize(&Tensor::f_stack(&ahead, 0)?)?.f_unbind(0)?;
+    let mut deltas = orthogonalize(&Tensor::f_stack(&ahead, 0)?)?;
+    if let Some(skip) = &rates.skip {
+        deltas = deltas.f_mul(&(1.0 - skip))?;
+    }
+    let deltas: Vec<Tensor> = deltas.f_unbind(0)?;
     let masters: Vec<&Tensor> = matrices.iter().map(|matrix| &matrix.master).collect();
-    let scale = lr * (rows as f64 / columns as f64).max(1.0).sqrt();
+    let scale = rates.lr * (rows as f64 / columns as f64).max(1.0).sqrt();
     Ok(torch_ext::foreach_add(&masters, &deltas.iter().collect::<Vec<_>>(), -scale)?)
 }
 
@@ -140,7 +173,8 @@ mod tests {
         let grads: Vec<Tensor> = params.iter().map(|p| Tensor::randn_like(&p.master)).collect();
         let buffers: Vec<Tensor> = params.iter().map(|p| p.master.zeros_like()).collect();
         let before: Vec<Tensor> = params.iter().map(|p| p.master.detach().copy()).collect();
-        let work = updates(&params, &grads.iter().collect::<Vec<_>>(), &buffers.iter().collect::<Vec<_>>(), 1, 0.1, 3).unwrap();
+        let work =
+            updates(&params, &grads.iter().collect::<Vec<_>>(), &buffers.iter().collect::<Vec<_>>(), &Rates::at(1, 0.1, None), 3).unwrap();
         assert_eq!(work.len(), 3);
         work.into_iter().for_each(|piece| piece().unwrap());
         for ((param, before), grad) in params.iter().zip(&before).zip(&grads) {

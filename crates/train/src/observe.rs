@@ -2,9 +2,12 @@
 
 use stage::{Bar, CancelToken, Metrics, StageContext};
 
-use crate::Result;
+use std::io::Write;
+use std::path::PathBuf;
+
 use crate::tensorboard::EventWriter;
-use crate::trainer::Observer;
+use crate::trainer::{Observer, TextSample};
+use crate::{Error, Result};
 
 /// The observer of a stage.
 pub struct StageObserver {
@@ -13,6 +16,7 @@ pub struct StageObserver {
     events: EventWriter,
     bar: Bar,
     done: u64,
+    samples: PathBuf,
 }
 
 impl StageObserver {
@@ -23,6 +27,8 @@ impl StageObserver {
     pub fn new(ctx: &StageContext, step: u64, total: u64) -> Result<Self> {
         let path = ctx.stage_dir.metrics_jsonl();
         stage::truncate_after(&path, step)?;
+        let samples = ctx.stage_dir.samples_jsonl();
+        stage::truncate_after(&samples, step)?;
         let bar = ctx.progress.bar("train", total, "steps");
         bar.set_position(step);
         Ok(Self {
@@ -32,6 +38,7 @@ impl StageObserver {
             events: EventWriter::create(&ctx.stage_dir.tb(), step)?,
             bar,
             done: step,
+            samples,
         })
     }
 
@@ -49,6 +56,17 @@ impl Observer for StageObserver {
     fn scalars(&mut self, step: u64, values: &[(&str, f64)]) -> Result<()> {
         self.metrics.log(step, values);
         self.events.scalars(step, values)
+    }
+
+    fn samples(&mut self, step: u64, samples: &[TextSample]) -> Result<()> {
+        let mut file =
+            std::fs::OpenOptions::new().create(true).append(true).open(&self.samples).map_err(Error::io("open", &self.samples))?;
+        for sample in samples {
+            let line = serde_json::json!({ "step": step, "prompt": sample.prompt, "completion": sample.completion });
+            writeln!(file, "{line}").map_err(Error::io("write", &self.samples))?;
+            tracing::debug!(step, prompt = sample.prompt, completion = sample.completion, "sample");
+        }
+        Ok(())
     }
 
     fn progress(&mut self, step: u64, line: Option<&str>) {

@@ -3,16 +3,17 @@
 //! libtorch supplies tensors and autograd; everything that must survive a stop is owned by the model (float32 masters)
 //! and here (both moments), in the order of [`Model::trainable`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 
 use model::{Grads, Model};
 use safetensors::tensor::{Dtype, TensorView};
-use safetensors::{SafeTensors, serialize};
+use safetensors::{SafeTensors, serialize_to_file};
 use tch::{Kind, Tensor};
 use torch_ext::AdamW;
 
+use crate::guard::Guard;
 use crate::replicas::Replicas;
 use crate::{Error, Result, muon};
 
@@ -79,11 +80,12 @@ impl Optimizer {
     /// One step on the masters with learning rate `lr`, AdamW in one kernel a group; `step` counts from 1.
     ///
     /// Gradients are divided by `max(norm / clip_norm, 1)` inside the kernel, so that a GPU is never waited for.
-    /// Working copies are refreshed.
+    /// With `skip` (a 0-d f32) not 0, neither weights nor moments change. Working copies are refreshed.
     ///
     /// # Errors
     /// What libtorch refuses.
-    pub(crate) fn step(&mut self, model: &Model, grads: &Grads, norm: &Tensor, step: u64, lr: f64, replicas: &Replicas) -> Result<()> {
+    pub(crate) fn step(&mut self, model: &Model, grads: &Grads, update: &Update<'_>, replicas: &Replicas) -> Result<()> {
+        let &Update { norm, skip, step, lr } = update;
         let (params, grads) = (model.trainable(), grads.tensors());
         let count = torch_ext::step_tensor(step as i64, model.device());
         let scale = match self.config.clip_norm {
@@ -98,49 +100,42 @@ impl Optimizer {
             let v: Vec<&Tensor> = group.iter().map(|&i| &self.exp_avg_sqs[i]).collect();
             let options = AdamW { lr, beta1: c.beta1, beta2: c.beta2, eps: c.eps, weight_decay };
             if !masters.is_empty() {
-                torch_ext::fused_adamw(&masters, &grads, &m, &v, &count, &options, scale.as_ref(), None)?;
+                torch_ext::fused_adamw(&masters, &grads, &m, &v, &count, &options, scale.as_ref(), skip)?;
             }
         }
         if let Some(ratio) = c.muon_lr_ratio {
             let matrices: Vec<_> = self.muon.iter().map(|&i| &params[i]).collect();
             let grads: Vec<&Tensor> = self.muon.iter().map(|&i| grads[i]).collect();
             let buffers: Vec<&Tensor> = self.muon.iter().map(|&i| &self.exp_avgs[i]).collect();
-            replicas.run(muon::updates(&matrices, &grads, &buffers, step, lr * ratio, replicas.parts())?)?;
+            replicas.run(muon::updates(&matrices, &grads, &buffers, &muon::Rates::at(step, lr * ratio, skip), replicas.parts())?)?;
         }
         Ok(model.refresh()?)
     }
 
-    /// Writes all that has to survive a stop: `master.<name>`, `exp_avg.<name>`, `exp_avg_sq.<name>`, and `rng.cpu`.
+    /// A copy of all that has to survive a stop: `master.<name>`, `exp_avg.<name>`, `exp_avg_sq.<name>`, `rng.cpu`, and the guard's.
     ///
     /// # Errors
-    /// When the file cannot be written.
-    pub fn save(&self, model: &Model, path: &Path) -> Result<()> {
+    /// What libtorch refuses.
+    pub fn snapshot(&self, model: &Model, guard: &Guard) -> Result<StateSnapshot> {
         let rng = torch_ext::rng_state()?;
-        let mut entries = Vec::new();
-        for (name, tensor) in self.named(model).into_iter().chain([("rng.cpu".to_owned(), &rng)]) {
+        let mut entries = BTreeMap::new();
+        for (name, tensor) in self.named(model).into_iter().chain(guard.tensors()).chain([("rng.cpu".to_owned(), &rng)]) {
             let dtype = if tensor.kind() == Kind::Uint8 { Dtype::U8 } else { Dtype::F32 };
             let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
-            entries.push((name, dtype, shape, bytes_of(tensor)?));
+            entries.insert(name, (dtype, shape, bytes_of(tensor)?));
         }
-        let misfit = |e: safetensors::SafeTensorError| Error::StateMismatch { path: path.to_path_buf(), problem: e.to_string() };
-        let mut views = Vec::with_capacity(entries.len());
-        for (name, dtype, shape, bytes) in &entries {
-            views.push((name, TensorView::new(*dtype, shape.clone(), bytes).map_err(misfit)?));
-        }
-        let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        let file = serialize(views, Some(format)).map_err(misfit)?;
-        fs::write(path, file).map_err(Error::io("write", path))
+        Ok(StateSnapshot { entries })
     }
 
-    /// Takes over what [`Optimizer::save`] wrote, masters included; names, shapes and count must be exactly these.
+    /// Takes over what [`StateSnapshot::write`] wrote, masters included; names, shapes and count must be exactly these.
     ///
     /// # Errors
     /// [`Error::StateMismatch`] where they are not, or when the file cannot be read.
-    pub fn load(&mut self, model: &Model, path: &Path) -> Result<()> {
+    pub fn load(&mut self, model: &Model, guard: &Guard, path: &Path) -> Result<()> {
         let bytes = fs::read(path).map_err(Error::io("read", path))?;
         let misfit = |problem: String| Error::StateMismatch { path: path.to_path_buf(), problem };
         let file = SafeTensors::deserialize(&bytes).map_err(|e| misfit(e.to_string()))?;
-        let named = self.named(model);
+        let named: Vec<(String, &Tensor)> = self.named(model).into_iter().chain(guard.tensors()).collect();
         if file.len() != named.len() + 1 {
             return Err(misfit(format!("it holds {} tensors, expected {}", file.len(), named.len() + 1)));
         }
@@ -164,6 +159,43 @@ impl Optimizer {
         let m = self.exp_avgs.iter().enumerate().map(|(i, t)| (each("exp_avg", i), t));
         let v = self.exp_avg_sqs.iter().enumerate().map(|(i, t)| (each("exp_avg_sq", i), t));
         masters.chain(m).chain(v).collect()
+    }
+}
+
+/// One step's part in [`Optimizer::step`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Update<'a> {
+    /// Euclidean norm of all gradients, 0-d f32.
+    pub(crate) norm: &'a Tensor,
+    /// 0-d f32; not 0: change nothing.
+    pub(crate) skip: Option<&'a Tensor>,
+    /// Number of the step, from 1.
+    pub(crate) step: u64,
+    /// Learning rate.
+    pub(crate) lr: f64,
+}
+
+/// The optimizer's and the guard's state in host memory.
+pub struct StateSnapshot {
+    entries: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>,
+}
+
+impl StateSnapshot {
+    /// Writes it as a safetensors file.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let misfit = |e: safetensors::SafeTensorError| Error::StateMismatch { path: path.to_path_buf(), problem: e.to_string() };
+        let mut views = Vec::with_capacity(self.entries.len());
+        for (name, (dtype, shape, bytes)) in &self.entries {
+            views.push((name, TensorView::new(*dtype, shape.clone(), bytes).map_err(misfit)?));
+        }
+        // safetensors makes a private temporary file; the result gets the permissions that a new file has here.
+        let created = fs::File::create(path).and_then(|file| file.metadata()).map_err(Error::io("create", path))?;
+        let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        serialize_to_file(views, Some(format), path).map_err(misfit)?;
+        fs::set_permissions(path, created.permissions()).map_err(Error::io("set the permissions of", path))
     }
 }
 
@@ -201,6 +233,35 @@ mod tests {
         grads
     }
 
+    fn step(optimizer: &mut Optimizer, model: &Model, grads: &Grads, step: u64, lr: f64, skip: Option<&Tensor>) {
+        let update = Update { norm: &grads.norm().unwrap(), skip, step, lr };
+        optimizer.step(model, grads, &update, &Replicas::start(model, 1, false).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_step_that_is_skipped_on_the_device_changes_nothing() {
+        for ratio in [None, Some(2.0)] {
+            let model = model(Kind::Float);
+            let mut optimizer = Optimizer::new(&model, OptimizerConfig { muon_lr_ratio: ratio, ..CONFIG });
+            let all = |optimizer: &Optimizer| optimizer.named(&model).iter().map(|(_, t)| values(t)).collect::<Vec<_>>();
+            step(&mut optimizer, &model, &grads(&model), 1, 0.01, Some(&Tensor::from(0.0_f32)));
+            let before = all(&optimizer);
+            let bad = grads(&model);
+            tch::no_grad(|| bad.tensors().iter().for_each(|g| drop(g.shallow_clone().fill_(f64::NAN))));
+            step(&mut optimizer, &model, &bad, 2, 0.01, Some(&Tensor::from(1.0_f32)));
+            assert_eq!(all(&optimizer), before, "muon {ratio:?}");
+            step(&mut optimizer, &model, &grads(&model), 2, 0.01, Some(&Tensor::from(0.0_f32)));
+            assert_ne!(all(&optimizer), before);
+            // The same as a step that nothing could have skipped.
+            let (a, b) = (self::model(Kind::Float), self::model(Kind::Float));
+            let config = OptimizerConfig { muon_lr_ratio: ratio, ..CONFIG };
+            let (mut oa, mut ob) = (Optimizer::new(&a, config), Optimizer::new(&b, config));
+            step(&mut oa, &a, &grads(&a), 1, 0.01, None);
+            step(&mut ob, &b, &grads(&b), 1, 0.01, Some(&Tensor::from(0.0_f32)));
+            assert!(oa.named(&a).iter().zip(ob.named(&b)).all(|((_, x), (_, y))| values(x) == values(y)));
+        }
+    }
+
     fn values(tensor: &Tensor) -> Vec<f32> {
         Vec::try_from(tensor.detach().to_kind(Kind::Float).flatten(0, -1)).unwrap()
     }
@@ -212,7 +273,7 @@ mod tests {
             let before: Vec<Vec<f32>> = model.trainable().iter().map(|p| values(&p.master)).collect();
             let grads = grads(&model);
             let mut optimizer = Optimizer::new(&model, OptimizerConfig { clip_norm: None, ..CONFIG });
-            optimizer.step(&model, &grads, &grads.norm().unwrap(), 1, 0.01, &Replicas::start(&model, 1).unwrap()).unwrap();
+            step(&mut optimizer, &model, &grads, 1, 0.01, None);
             for ((param, old), grad) in model.trainable().iter().zip(&before).zip(grads.tensors()) {
                 let shrink = if param.decay { 1.0 - 0.01 * 0.1 } else { 1.0 };
                 for ((new, old), g) in values(&param.master).iter().zip(old).zip(values(grad)) {
@@ -231,7 +292,7 @@ mod tests {
             let grads = grads(&model);
             let norm = grads.norm().unwrap();
             let mut optimizer = Optimizer::new(&model, OptimizerConfig { clip_norm: Some(limit), ..CONFIG });
-            optimizer.step(&model, &grads, &norm, 1, 0.0, &Replicas::start(&model, 1).unwrap()).unwrap();
+            step(&mut optimizer, &model, &grads, 1, 0.0, None);
             // The first moment is (1 - beta1) times the clipped gradient.
             let refs: Vec<&Tensor> = optimizer.exp_avgs.iter().collect();
             let kept = f64::try_from(torch_ext::foreach_norm(&refs).unwrap()).unwrap() / 0.1;
@@ -252,20 +313,21 @@ mod tests {
         let (a, b) = (model(Kind::BFloat16), model(Kind::BFloat16));
         let config = OptimizerConfig { muon_lr_ratio: ratio, ..CONFIG };
         let (mut oa, mut ob) = (Optimizer::new(&a, config), Optimizer::new(&b, config));
-        let train = |model: &Model, optimizer: &mut Optimizer, step| {
-            let grads = grads(model);
-            optimizer.step(model, &grads, &grads.norm().unwrap(), step, 0.01, &Replicas::start(model, 1).unwrap()).unwrap();
-        };
-        train(&a, &mut oa, 1);
-        oa.save(&a, &path).unwrap();
-        ob.load(&b, &path).unwrap();
-        train(&a, &mut oa, 2);
-        train(&b, &mut ob, 2);
+        let (mut ga, gb) = (Guard::new(6.0, tch::Device::Cpu).unwrap(), Guard::new(6.0, tch::Device::Cpu).unwrap());
+        let _ = ga.judge(0, &Tensor::from(2.5_f32), &Tensor::from(0.5_f32)).unwrap();
+        step(&mut oa, &a, &grads(&a), 1, 0.01, None);
+        oa.snapshot(&a, &ga).unwrap().write(&path).unwrap();
+        ob.load(&b, &gb, &path).unwrap();
+        for ((name, x), (_, y)) in ga.tensors().iter().zip(gb.tensors()) {
+            assert!(x.nan_to_num(0.0, 0.0, 0.0).equal(&y.nan_to_num(0.0, 0.0, 0.0)), "{name}");
+        }
+        step(&mut oa, &a, &grads(&a), 2, 0.01, None);
+        step(&mut ob, &b, &grads(&b), 2, 0.01, None);
         for ((name, x), (_, y)) in oa.named(&a).iter().zip(ob.named(&b)) {
             assert_eq!(values(x), values(y), "{name}");
         }
         let wider = Model::new(Config::llama(16, 16, 1, 2), 3, &Options::cpu()).unwrap();
-        let error = Optimizer::new(&wider, CONFIG).load(&wider, &path).unwrap_err().to_string();
+        let error = Optimizer::new(&wider, CONFIG).load(&wider, &gb, &path).unwrap_err().to_string();
         assert!(error.contains("master.model.embed_tokens.weight") && error.contains("[16, 16]"), "{error}");
     }
 

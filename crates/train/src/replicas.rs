@@ -42,6 +42,7 @@ struct Worker {
 pub(crate) struct Replicas {
     workers: Vec<Worker>,
     threads: usize,
+    recompute: bool,
 }
 
 /// Replicas for `threads` CPU threads: as many as there are threads if their gradients fit, else the most that divide them.
@@ -54,15 +55,16 @@ fn count(model: &Model, threads: usize) -> usize {
 }
 
 impl Replicas {
-    /// Starts the threads that suit the model. `threads` is what the process may use.
+    /// Starts the threads that suit the model. `threads` is what the process may use; `recompute`: what a block computes
+    /// between its input and output is not kept for the backward pass, but computed again.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub(crate) fn start(model: &Model, threads: usize) -> Result<Self> {
+    pub(crate) fn start(model: &Model, threads: usize, recompute: bool) -> Result<Self> {
         let count = count(model, threads);
-        let start = |_| Worker::start(model.replica()?, threads / count);
+        let start = |_| Worker::start(model.replica()?, threads / count, recompute);
         let workers = if count > 1 { (0..count).map(start).collect::<Result<_>>()? } else { Vec::new() };
-        Ok(Self { workers, threads })
+        Ok(Self { workers, threads, recompute })
     }
 
     /// Into how many parts work for [`Replicas::run`] is best divided.
@@ -76,7 +78,7 @@ impl Replicas {
     /// What libtorch refuses.
     pub(crate) fn add_gradients(&self, model: &Model, micro: Micro, targets: u64, grads: &mut Grads) -> Result<Tensor> {
         if self.workers.is_empty() {
-            let (loss, part) = gradients(model, &micro, targets)?;
+            let (loss, part) = gradients(model, &micro, targets, self.recompute)?;
             grads.add(part)?;
             return Ok(loss);
         }
@@ -137,7 +139,7 @@ impl Drop for Replicas {
 }
 
 impl Worker {
-    fn start(model: Model, threads: usize) -> Result<Self> {
+    fn start(model: Model, threads: usize, recompute: bool) -> Result<Self> {
         let (jobs, inbox) = channel::<Job>();
         let (outbox, replies) = channel();
         let (ready, is_ready) = channel();
@@ -150,7 +152,7 @@ impl Worker {
             for job in inbox {
                 let reply = match job {
                     Job::Gradients { micro, targets } => {
-                        gradients(&model, &micro, targets).map(|(loss, grads)| Reply::Gradients(loss, grads))
+                        gradients(&model, &micro, targets, recompute).map(|(loss, grads)| Reply::Gradients(loss, grads))
                     }
                     Job::Work(work) => work().map(|()| Reply::Done),
                 };
@@ -166,10 +168,15 @@ impl Worker {
     }
 }
 
-fn gradients(model: &Model, micro: &Micro, targets: u64) -> Result<(Tensor, Grads)> {
+fn gradients(model: &Model, micro: &Micro, targets: u64, recompute: bool) -> Result<(Tensor, Grads)> {
     // Divided by the targets of the whole step, so that accumulation changes nothing but rounding.
-    let loss = model.loss(&micro.ids, &micro.targets, &micro.inputs)?.sum / targets.max(1) as f64;
+    let targets = targets.max(1) as f64;
     let mut grads = Grads::new();
+    if recompute {
+        let loss = grads.add_recomputed(model, &micro.ids, &micro.targets, &micro.inputs, targets)?;
+        return Ok((loss, grads));
+    }
+    let loss = model.loss(&micro.ids, &micro.targets, &micro.inputs)?.sum / targets;
     grads.add_backward(model, &loss)?;
     Ok((loss.detach(), grads))
 }
@@ -190,8 +197,8 @@ mod tests {
         Model::new(Config::llama(16, 8, 2, 2), 3, &Options::cpu()).unwrap()
     }
 
-    fn sums(model: &Model, threads: usize, rows: i64) -> (f64, Vec<Tensor>) {
-        let replicas = Replicas::start(model, threads).unwrap();
+    fn sums(model: &Model, threads: usize, rows: i64, recompute: bool) -> (f64, Vec<Tensor>) {
+        let replicas = Replicas::start(model, threads, recompute).unwrap();
         let mut grads = Grads::new();
         let mut loss = 0.0;
         // Two micro-batches, so that accumulation is part of it.
@@ -208,16 +215,16 @@ mod tests {
             if lora {
                 model.attach_lora(&LoraConfig::all_linear(2, 4.0), 1).unwrap();
             }
-            let (loss, expected) = sums(&model, 1, 5);
+            let (loss, expected) = sums(&model, 1, 5, false);
             assert!(loss.is_finite() && loss > 0.0);
-            for threads in [2, 3, 4, 8] {
-                let (other, grads) = sums(&model, threads, 5);
+            for (threads, recompute) in [(1, true), (2, false), (3, true), (4, false), (8, false)] {
+                let (other, grads) = sums(&model, threads, 5, recompute);
                 assert!((loss - other).abs() < 1e-5, "{threads} threads: loss {other}, expected {loss}");
                 assert_eq!(grads.len(), model.trainable().len());
                 for ((a, b), param) in expected.iter().zip(&grads).zip(model.trainable()) {
                     assert!(a.allclose(b, 1e-4, 1e-6, false), "{threads} threads: {}", param.name);
                 }
-                let again = sums(&model, threads, 5);
+                let again = sums(&model, threads, 5, recompute);
                 assert_eq!(again.0.to_bits(), other.to_bits());
                 assert!(again.1.iter().zip(&grads).all(|(a, b)| a.equal(b)), "the same bits again");
             }
@@ -227,7 +234,7 @@ mod tests {
     #[test]
     fn replicas_see_what_the_optimizer_does() {
         let model = model();
-        let replicas = Replicas::start(&model, 2).unwrap();
+        let replicas = Replicas::start(&model, 2, false).unwrap();
         let loss = |grads: &mut Grads| replicas.add_gradients(&model, micro(4), 24, grads).unwrap().double_value(&[]);
         let mut grads = Grads::new();
         let before = loss(&mut grads);
@@ -249,7 +256,7 @@ mod tests {
     #[test]
     fn a_failing_job_is_an_error_and_the_threads_go_on() {
         let model = model();
-        let replicas = Replicas::start(&model, 2).unwrap();
+        let replicas = Replicas::start(&model, 2, false).unwrap();
         let mut bad = micro(4);
         bad.ids = bad.ids.to_kind(Kind::Float);
         replicas.add_gradients(&model, bad, 24, &mut Grads::new()).unwrap_err();

@@ -28,6 +28,8 @@ pub struct Samples {
     /// Where documents begin in each row: all rows concatenated, each row's part ending at `starts_end`.
     starts: Vec<u32>,
     starts_end: Vec<usize>,
+    /// Places of a row that hold a token only as context; rows without any are not listed.
+    context: BTreeMap<u64, Vec<u32>>,
     metadata: BTreeMap<String, String>,
     pad: Option<i64>,
 }
@@ -50,6 +52,7 @@ impl Samples {
             num_bytes: Vec::new(),
             starts: Vec::new(),
             starts_end: Vec::new(),
+            context: BTreeMap::new(),
             metadata: BTreeMap::new(),
             pad: None,
         };
@@ -65,7 +68,7 @@ impl Samples {
             self.metadata = reader.metadata().clone();
             self.pad = self.metadata.get("pad_token_id").and_then(|id| id.parse().ok());
         }
-        for batch in reader.batches_of(LOAD_ROWS, &["input_ids", "document_starts", "num_bytes"])? {
+        for batch in reader.batches_of(LOAD_ROWS, &["input_ids", "document_starts", "token_offsets", "num_bytes"])? {
             let batch = batch?;
             for row in columns::token_rows(&batch, "input_ids")? {
                 if self.row_tokens == 0 {
@@ -81,6 +84,11 @@ impl Samples {
                     // Below `vocab_size`, which fits the width.
                     Ids::U16(ids) => ids.extend(row.iter().map(|&id| id as u16)),
                     Ids::U32(ids) => ids.extend(row),
+                }
+            }
+            for (places, row) in columns::context_places(&batch)?.into_iter().zip(self.len()..) {
+                if !places.is_empty() {
+                    self.context.insert(row, places);
                 }
             }
             for row in columns::i32_rows(&batch, "document_starts")? {
@@ -126,7 +134,10 @@ impl Samples {
 
     /// Rows as inputs (all tokens but the last) and targets (all but the first), and the number of targets.
     ///
-    /// Padding after the last document is no target. With `document_mask`, tokens see only their own document.
+    /// Targets are what follows in the row, whatever the packing: `shard` sees to it that this is right, a document's first token
+    /// following an end token and every other one its document's token before. Two things are no targets: padding, and tokens
+    /// repeated as context ([`columns::context_places`]), which are targets in another row. With `document_mask`, tokens see only
+    /// their own document.
     ///
     /// # Errors
     /// What libtorch refuses.
@@ -138,7 +149,13 @@ impl Samples {
         for &row in rows {
             let tokens = self.row(row);
             ids.extend_from_slice(&tokens[..time]);
+            let first_target = targets.len();
             targets.extend(tokens[1..].iter().map(|&id| if Some(id) == self.pad { IGNORE } else { id }));
+            for &place in self.context.get(&row).into_iter().flatten() {
+                if let Some(target) = targets.get_mut(first_target + place as usize - 1) {
+                    *target = IGNORE;
+                }
+            }
             if document_mask {
                 let starts = self.document_starts(row);
                 segments.extend((0..time as u32).map(|t| starts.partition_point(|&start| start <= t) as i64));
@@ -179,13 +196,17 @@ mod tests {
     use handoff::{RunDir, ShardMeta, ShardWriter, StageDir};
 
     fn write(dir: &StageDir, index: u32, width: TokenWidth, rows: &[Vec<u32>]) -> std::path::PathBuf {
+        write_with_offsets(dir, index, width, rows, &[0, 0])
+    }
+
+    fn write_with_offsets(dir: &StageDir, index: u32, width: TokenWidth, rows: &[Vec<u32>], offsets: &[i64]) -> std::path::PathBuf {
         let n = rows.len();
         let columns: Vec<ArrayRef> = vec![
             Arc::new(StringArray::from(vec!["s"; n])),
             columns::build_tokens(width, rows),
             columns::build_list::<Int32Type>(&vec![vec![0, 2]; n]),
             columns::build_string_list(&vec![vec!["d", "e"]; n]),
-            columns::build_list::<Int64Type>(&vec![vec![0, 0]; n]),
+            columns::build_list::<Int64Type>(&vec![offsets.to_vec(); n]),
             Arc::new(Int64Array::from_iter_values((0..n as i64).map(|i| 10 + i))),
         ];
         let table = schema::samples(width);
@@ -228,6 +249,18 @@ mod tests {
         assert_eq!((values(&micro.targets), targets), (vec![5, 6, 7, IGNORE], 3));
         // The second document begins at token 2.
         assert_eq!(values(&micro.inputs.positions.unwrap()), [0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn context_is_no_target() {
+        let dir = tempfile::tempdir().unwrap();
+        let stage = RunDir::new(dir.path()).stage("shard");
+        // The first part goes on with a document at the row's start, the second at token 2.
+        let a = write_with_offsets(&stage, 0, TokenWidth::U16, &[vec![4, 5, 6, 7, 8], vec![4, 5, 6, 7, 1]], &[3, 9]);
+        let samples = Samples::load([a.as_path()], 10).unwrap();
+        let (micro, targets) = samples.micro(&[1, 0], Device::Cpu, false).unwrap();
+        let values = Vec::<i64>::try_from(micro.targets.flatten(0, -1)).unwrap();
+        assert_eq!((values, targets), (vec![5, IGNORE, 7, IGNORE, 5, IGNORE, 7, 8], 5));
     }
 
     #[test]

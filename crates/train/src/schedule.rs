@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::lineage::Phase;
 use crate::{Error, Result};
 
 /// Shape of the decay after the warm-up.
@@ -52,6 +53,16 @@ impl Schedule {
         Self { warmup_steps: (warmup.ceil() as u64).min(self.warmup_steps), ..*self }
     }
 
+    /// Multiplier of the peak learning rate at a step of a phase; `first_steps` are those of the first phase, for which the
+    /// warm-up was configured.
+    pub fn at(&self, phase: &Phase, step_in_phase: u64, first_steps: u64) -> f64 {
+        if phase.cooldown {
+            let t = step_in_phase as f64 / phase.steps.max(1) as f64;
+            return self.min_share + (1.0 - self.min_share) * (1.0 - t.clamp(0.0, 1.0).sqrt());
+        }
+        self.scaled(phase.steps, first_steps).multiplier(step_in_phase, phase.steps)
+    }
+
     /// Multiplier of the peak learning rate at `step` of `total`, always within [0, 1].
     pub fn multiplier(&self, step: u64, total: u64) -> f64 {
         let warmup = if self.warmup_steps == 0 { 1.0 } else { (step + 1) as f64 / self.warmup_steps as f64 };
@@ -97,6 +108,17 @@ mod tests {
         check(Decay::Wsd, 66, 1.0);
         check(Decay::Wsd, 77, 0.05 + 0.95 * (1.0 - 0.5));
         check(Decay::Wsd, 110, 0.05);
+    }
+
+    #[test]
+    fn a_cooldown_falls_from_the_peak_to_the_floor() {
+        let phase = Phase { first_step: 500, steps: 100, cooldown: true, ..Phase::default() };
+        let at = |step| schedule(Decay::Constant).at(&phase, step, 1000);
+        assert!((at(0) - 1.0).abs() < 1e-12);
+        assert!((at(25) - (0.05 + 0.95 * 0.5)).abs() < 1e-12);
+        assert!(at(99) > 0.05 && at(99) < 0.06);
+        let phase = Phase { cooldown: false, ..phase };
+        assert!((schedule(Decay::Constant).at(&phase, 0, 1000) - 1.0).abs() < 1e-12, "10 of 1000 steps are 1 of 100");
     }
 
     #[test]

@@ -9,12 +9,14 @@ use serde_json::Value;
 use stage::StageContext;
 
 use crate::batch::{BatchPlan, Horizon};
-use crate::checkpoint::{Checkpoint, Checkpoints, FORMAT_VERSION, State};
+use crate::checkpoint::{Checkpoint, Checkpoints, FORMAT_VERSION, Keep, State, Writer};
 use crate::compute::Compute;
+use crate::guard::Guard;
 use crate::lineage::{DataBatch, Decision, Lineage, OnNewData, decide};
 use crate::observe::StageObserver;
 use crate::optimizer::{Optimizer, OptimizerConfig};
-use crate::trainer::{LoopSettings, Outcome, Task, Trainer};
+use crate::schedule::Schedule;
+use crate::trainer::{LoopSettings, Outcome, Task, Trainer, calibrate, duration_text};
 use crate::{Error, Result};
 
 /// Name of the manifest entry of a finished model.
@@ -47,8 +49,47 @@ pub struct Request {
     /// Seed of order and initial weights.
     pub seed: u64,
     /// Checkpoints kept.
-    pub keep_last: usize,
+    pub keep: Keep,
+    /// Where this training branches off another one, if it does.
+    pub cooldown: Option<Cooldown>,
 }
+
+/// A branch off a training at a constant learning rate: some more steps, over which the rate falls.
+#[derive(Debug, Clone)]
+pub struct Cooldown {
+    /// The checkpoint that it starts from.
+    pub from: Checkpoint,
+    /// How many steps.
+    pub steps: u64,
+}
+
+impl Cooldown {
+    /// A branch off the checkpoint in `path`, where the learning rate of `schedule` must not fall yet.
+    ///
+    /// # Errors
+    /// [`Error::Branch`] when there is none, or it is past the constant part.
+    pub fn new(path: &Path, steps: u64, schedule: &Schedule) -> Result<Self> {
+        let from = Checkpoints::open(path)?;
+        let (lineage, step) = (&from.state.lineage, from.state.step);
+        let problem = |problem: String| Err(Error::Branch { path: path.to_path_buf(), problem });
+        let phase = &lineage.phases[lineage.phase_of(step.saturating_sub(1))];
+        let first_steps = lineage.phases[0].steps;
+        if step <= phase.first_step {
+            return problem(format!("its step {step} is the first of its phase"));
+        }
+        let share = schedule.at(phase, step - 1 - phase.first_step, first_steps);
+        if phase.cooldown || share < 1.0 {
+            return problem(format!(
+                "at step {step} the learning rate is at {:.0} % of its peak, not in the constant part of `wsd` or `constant`",
+                100.0 * share
+            ));
+        }
+        Ok(Self { from, steps })
+    }
+}
+
+/// What [`calibrate`] needs to turn minutes into steps.
+const CALIBRATION: std::time::Duration = std::time::Duration::from_secs(5);
 
 impl Request {
     /// The manifest key of the finished model.
@@ -91,7 +132,7 @@ impl Session {
     /// # Errors
     /// [`Error::NewData`] under the policy to refuse, [`Error::NoRows`] without data.
     pub fn open(stage_dir: &StageDir, request: Request, over: bool) -> Result<Self> {
-        let checkpoints = Checkpoints::new(stage_dir.clone(), request.keep_last);
+        let checkpoints = Checkpoints::new(stage_dir.clone(), request.keep);
         let found = checkpoints.newest()?;
         let newest = found.checkpoint.as_ref().map_or(0, |c| c.state.generation);
         let recorded = found.checkpoint.as_ref().map(|c| &c.state.lineage);
@@ -106,12 +147,19 @@ impl Session {
                 let lineage = checkpoint.state.lineage.extended(request.batches.clone(), request.horizon, &request.plan, request.replay);
                 (lineage, Some(checkpoint))
             }
-            _ => (fresh(), None),
+            _ => match &request.cooldown {
+                Some(branch) => {
+                    let lineage = branch.from.state.lineage.cooled_down(branch.from.state.step, branch.steps, &request.plan);
+                    (Lineage { recipe: request.recipe.clone(), ..lineage }, Some(branch.from.clone()))
+                }
+                None => (fresh(), None),
+            },
         };
-        if lineage.total_steps() == 0 {
+        if lineage.total_steps() == 0 && !matches!((request.horizon, &start), (Horizon::Minutes(_), None)) {
             return Err(Error::NoRows { of: stage_dir.name().to_owned() });
         }
-        let generation = if start.is_some() { newest } else { newest + 1 };
+        let goes_on = matches!(decision, Decision::Resume | Decision::Continue { .. });
+        let generation = if goes_on { newest } else { newest + 1 };
         Ok(Self { checkpoints, request, generation, decision, lineage, start, damaged: found.damaged })
     }
 
@@ -158,7 +206,7 @@ impl Session {
     /// # Errors
     /// As [`Trainer::run`], and [`Error::StateMismatch`] where the checkpoint does not fit the model.
     pub fn train(
-        &self,
+        &mut self,
         ctx: &StageContext,
         task: &impl Task,
         optimizer: OptimizerConfig,
@@ -168,12 +216,17 @@ impl Session {
         self.checkpoints.clean()?;
         // libtorch seeds its generator by chance; nothing here draws from it, but its state is part of a checkpoint.
         tch::manual_seed(self.request.seed as i64);
+        if let (Horizon::Minutes(minutes), 0) = (self.request.horizon, self.lineage.total_steps()) {
+            self.fix_steps(task, optimizer, minutes, settings.recompute, compute)?;
+        }
+        let peak_flops = compute.peak_flops()?;
         let mut optimizer = Optimizer::new(task.model(), optimizer);
+        let mut guard = Guard::of(task.model(), settings.skip_sigma)?;
         let (mut step, mut rows_seen) = (0, 0);
         if let Some(checkpoint) = &self.start {
-            optimizer.load(task.model(), &checkpoint.tensors())?;
+            optimizer.load(task.model(), &guard, &checkpoint.tensors())?;
             (step, rows_seen) = (checkpoint.state.step, checkpoint.state.rows_seen);
-            warn_of_difference(&checkpoint.state, compute);
+            warn_of_difference(&checkpoint.state, compute, self.request.plan.micro_rows);
         }
         let state = State {
             format_version: FORMAT_VERSION,
@@ -184,14 +237,49 @@ impl Session {
             precision: compute.precision().to_owned(),
             device: compute.device_name(),
             threads: compute.threads,
+            micro_rows: self.request.plan.micro_rows,
             files: BTreeMap::new(),
         };
         let mut observer = StageObserver::new(ctx, step, self.lineage.total_steps())?;
-        let mut trainer =
-            Trainer { task, optimizer: &mut optimizer, checkpoints: &self.checkpoints, observer: &mut observer, settings, state };
+        let mut trainer = Trainer {
+            task,
+            optimizer: &mut optimizer,
+            guard: &mut guard,
+            checkpoints: Writer::new(self.checkpoints.clone()),
+            observer: &mut observer,
+            settings,
+            peak_flops,
+            state,
+        };
         let outcome = trainer.run();
+        // What was saved last is safe before anything is said about it.
+        let saved = trainer.checkpoints.finish();
+        drop(trainer);
         observer.finish();
-        outcome
+        outcome.and_then(|outcome| saved.map(|()| outcome))
+    }
+
+    /// Turns minutes into steps, for good: they are part of every checkpoint.
+    fn fix_steps(&mut self, task: &impl Task, config: OptimizerConfig, minutes: f64, recompute: bool, compute: &Compute) -> Result<()> {
+        let mut scratch = Optimizer::new(task.model(), config);
+        // So that the schedule has something to go by; the learning rate is 0 all the same.
+        let mut lineage = self.lineage.clone();
+        lineage.phases[0].steps = u64::MAX / 2;
+        let measured = calibrate(task, &mut scratch, &lineage, compute.threads, recompute, CALIBRATION)?;
+        let steps = ((60.0 * minutes / measured.secs_per_step) as u64).max(1);
+        self.lineage.phases[0].steps = steps;
+        tracing::info!("horizon: {} at {:.3} s a step are {steps} steps", duration_text(60.0 * minutes), measured.secs_per_step);
+        Ok(())
+    }
+
+    /// Rows of a forward pass that the training so far was made with.
+    pub fn micro_rows(&self) -> Option<u64> {
+        self.start.as_ref().map(|checkpoint| checkpoint.state.micro_rows)
+    }
+
+    /// Takes over the rows of a forward pass once they are known.
+    pub fn set_plan(&mut self, plan: BatchPlan) {
+        self.request.plan = plan;
     }
 
     /// Puts finished directories in place (`write` fills a staged one) and commits the manifest entry.
@@ -224,19 +312,14 @@ impl Session {
     }
 }
 
-fn warn_of_difference(state: &State, compute: &Compute) {
-    let now = (compute.precision().to_owned(), compute.device_name(), compute.threads);
-    let then = (state.precision.clone(), state.device.clone(), state.threads);
+fn warn_of_difference(state: &State, compute: &Compute, micro_rows: u64) {
+    let text = |precision: &str, device: &str, threads: usize, rows: u64| {
+        format!("{precision} on {device} with {threads} thread(s) and {rows} row(s) at a time")
+    };
+    let then = text(&state.precision, &state.device, state.threads, state.micro_rows);
+    let now = text(compute.precision(), &compute.device_name(), compute.threads, micro_rows);
     if now != then {
-        tracing::warn!(
-            "the checkpoint was made with {} on {} with {} thread(s), this run uses {} on {} with {}: results are close, but not the same bits",
-            then.0,
-            then.1,
-            then.2,
-            now.0,
-            now.1,
-            now.2
-        );
+        tracing::warn!("the checkpoint was made with {then}, this run uses {now}: results are close, but not the same bits");
     }
 }
 

@@ -1,7 +1,9 @@
 //! Hyperparameters that all training stages share, checked in one place.
 
+use crate::checkpoint::Keep;
 use crate::optimizer::OptimizerConfig;
 use crate::schedule::{Decay, Schedule};
+use crate::trainer::LoopSettings;
 use serde::{Deserialize, Serialize};
 
 /// Type of the weights in model folders.
@@ -53,6 +55,12 @@ macro_rules! hyper {
             log_every: $config.log_every,
             save_every: $config.save_every,
             keep_last: $config.keep_last,
+            keep_every: $config.keep_every,
+            keep_best: $config.keep_best,
+            skip_sigma: $config.skip_sigma,
+            max_skipped: $config.max_skipped,
+            activation_checkpointing: $config.activation_checkpointing,
+            eval_every: $config.eval_every,
             replay: $config.replay,
         }
     };
@@ -76,6 +84,12 @@ pub struct Hyper {
     pub log_every: u64,
     pub save_every: u64,
     pub keep_last: usize,
+    pub keep_every: Option<u64>,
+    pub keep_best: bool,
+    pub skip_sigma: f64,
+    pub max_skipped: u64,
+    pub activation_checkpointing: bool,
+    pub eval_every: u64,
     pub replay: f64,
 }
 
@@ -95,7 +109,9 @@ impl Hyper {
         {
             return Err(("muon_learning_rate", format!("is {value}, it must be positive")));
         }
-        for (key, value) in [("weight_decay", self.weight_decay), ("clip_norm", self.clip_norm), ("replay", self.replay)] {
+        let at_least_zero =
+            [("weight_decay", self.weight_decay), ("clip_norm", self.clip_norm), ("replay", self.replay), ("skip_sigma", self.skip_sigma)];
+        for (key, value) in at_least_zero {
             if value < 0.0 || !value.is_finite() {
                 return Err((key, format!("is {value}, it must not be negative")));
             }
@@ -110,15 +126,45 @@ impl Hyper {
                 return Err((key, format!("is {value}, it must lie between 0 and 1")));
             }
         }
-        for (key, value) in [("log_every", self.log_every), ("save_every", self.save_every)] {
+        let at_least_one = [
+            ("log_every", self.log_every),
+            ("save_every", self.save_every),
+            ("max_skipped", self.max_skipped),
+            ("keep_every", self.keep_every.unwrap_or(1)),
+        ];
+        for (key, value) in at_least_one {
             if value == 0 {
                 return Err((key, "is 0, it must be at least 1".to_owned()));
             }
+        }
+        if let Some(every) = self.keep_every.filter(|every| !every.is_multiple_of(self.save_every)) {
+            return Err(("keep_every", format!("is {every}, it must be a multiple of `save_every` = {}", self.save_every)));
         }
         if self.keep_last < 2 {
             return Err(("keep_last", format!("is {}: with fewer than 2, a damaged checkpoint would lose the training", self.keep_last)));
         }
         Ok(())
+    }
+
+    /// The loop's settings; `limit` is for smoke runs.
+    pub fn settings(&self, limit: Option<u64>) -> LoopSettings {
+        LoopSettings {
+            learning_rate: self.learning_rate,
+            schedule: self.schedule(),
+            save_every: self.save_every,
+            eval_every: (self.eval_every > 0).then_some(self.eval_every),
+            log_every: self.log_every,
+            keep_best: self.keep_best,
+            skip_sigma: self.skip_sigma,
+            max_skipped: self.max_skipped,
+            recompute: self.activation_checkpointing,
+            limit,
+        }
+    }
+
+    /// Which checkpoints are kept.
+    pub fn keep(&self) -> Keep {
+        Keep { last: self.keep_last, every: self.keep_every }
     }
 
     /// The learning-rate schedule.
@@ -156,6 +202,12 @@ mod tests {
             log_every: 1,
             save_every: 1,
             keep_last: 2,
+            keep_every: None,
+            keep_best: true,
+            skip_sigma: 6.0,
+            max_skipped: 10,
+            activation_checkpointing: false,
+            eval_every: 0,
             replay: 0.0,
         };
         assert_eq!(good.validate(), Ok(()));
@@ -169,5 +221,9 @@ mod tests {
         check(Hyper { min_lr_share: 1.1, ..good }, "min_lr_share");
         check(Hyper { save_every: 0, ..good }, "save_every");
         check(Hyper { keep_last: 1, ..good }, "keep_last");
+        check(Hyper { skip_sigma: -1.0, ..good }, "skip_sigma");
+        check(Hyper { max_skipped: 0, ..good }, "max_skipped");
+        check(Hyper { keep_every: Some(0), ..good }, "keep_every");
+        check(Hyper { keep_every: Some(15), save_every: 10, ..good }, "keep_every");
     }
 }

@@ -2,16 +2,18 @@
 //!
 //! What is trained on is a [`Task`]'s business; the loop owns the order of a step (batches, gradients, check, clip,
 //! update), logging, saving, and stopping. Saving comes before evaluation, so that an evaluation that fails loses nothing.
+//! Checkpoints are copied at once and written on another thread.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use model::{Grads, Inputs, Model};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
-use crate::checkpoint::{Checkpoints, State, tensors_path};
+use crate::checkpoint::{Best, State, Write, Writer, tensors_path};
+use crate::guard::Guard;
 use crate::lineage::{Lineage, Phase};
-use crate::optimizer::{Optimizer, zero_gradients};
+use crate::optimizer::{Optimizer, Update, zero_gradients};
 use crate::replicas::Replicas;
 use crate::schedule::Schedule;
 use crate::{Error, Result};
@@ -68,11 +70,37 @@ pub trait Task {
     /// What libtorch refuses.
     fn evaluate(&self) -> Result<Vec<(&'static str, f64)>>;
 
-    /// Writes what a checkpoint needs to be loaded elsewhere into `dir`: a model or adapter directory.
+    /// Text to look at while training; empty where none is wanted. Must not change any state.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    fn text_samples(&self) -> Result<Vec<TextSample>> {
+        Ok(Vec::new())
+    }
+
+    /// A copy of what a checkpoint needs to be loaded elsewhere, a model or adapter directory: what it returns writes that
+    /// into a directory, on any thread, while training goes on.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    fn snapshot(&self) -> Result<Write>;
+
+    /// Writes the same at once.
     ///
     /// # Errors
     /// When a file cannot be written.
-    fn write_model(&self, dir: &Path) -> Result<()>;
+    fn write_model(&self, dir: &Path) -> Result<()> {
+        (self.snapshot()?)(dir)
+    }
+}
+
+/// Text that the model goes on with.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct TextSample {
+    /// What it was given.
+    pub prompt: String,
+    /// What it made of it, greedily.
+    pub completion: String,
 }
 
 /// Who is told how training goes, and may ask it to stop.
@@ -85,6 +113,12 @@ pub trait Observer {
     /// # Errors
     /// When they cannot be written.
     fn scalars(&mut self, step: u64, values: &[(&str, f64)]) -> Result<()>;
+
+    /// Text of a step, for `samples.jsonl`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn samples(&mut self, step: u64, samples: &[TextSample]) -> Result<()>;
 
     /// `step` steps are done; `line` says how the last ones went, where something was logged.
     fn progress(&mut self, step: u64, line: Option<&str>);
@@ -103,6 +137,14 @@ pub struct LoopSettings {
     pub eval_every: Option<u64>,
     /// Steps between logged lines.
     pub log_every: u64,
+    /// Whether the checkpoint with the best score is kept, and one written before every evaluation.
+    pub keep_best: bool,
+    /// Standard deviations from the mean of the last steps at which a step is skipped; 0: only what is not finite is.
+    pub skip_sigma: f64,
+    /// Steps skipped one after the other that end the training.
+    pub max_skipped: u64,
+    /// Whether activations inside blocks are computed again instead of kept.
+    pub recompute: bool,
     /// At most so many steps in this process, for a smoke run.
     pub limit: Option<u64>,
 }
@@ -120,6 +162,8 @@ pub struct Outcome {
     pub tokens_per_sec: f64,
     /// Mean loss of the last logged steps, if any were done.
     pub last_loss: Option<f64>,
+    /// Steps skipped since the training began.
+    pub skipped: u64,
     /// Scores after the last step.
     pub scores: Vec<(&'static str, f64)>,
 }
@@ -130,12 +174,16 @@ pub struct Trainer<'a, T: Task> {
     pub task: &'a T,
     /// Weights and moments.
     pub optimizer: &'a mut Optimizer,
+    /// Judge of steps.
+    pub guard: &'a mut Guard,
     /// Where checkpoints go.
-    pub checkpoints: &'a Checkpoints,
+    pub checkpoints: Writer,
     /// Who is told.
     pub observer: &'a mut dyn Observer,
     /// Settings.
     pub settings: LoopSettings,
+    /// What a matrix product reaches on this device, in FLOP/s; utilization is given against it.
+    pub peak_flops: f64,
     /// Step, lineage and the rest of what a checkpoint records.
     pub state: State,
 }
@@ -143,57 +191,89 @@ pub struct Trainer<'a, T: Task> {
 /// Losses and times since the last logged line.
 #[derive(Default)]
 struct Window {
-    loss: f64,
+    /// Sum of the losses of steps that were not skipped, and their number, on the device.
+    losses: Option<Tensor>,
     steps: u64,
     tokens: u64,
     time: Duration,
 }
 
+impl Window {
+    fn add(&mut self, result: &StepResult, time: Duration) -> Result<()> {
+        let loss = result.loss.f_to_kind(Kind::Double)?;
+        let kept = 1.0 - result.skip.f_to_kind(Kind::Double)?;
+        let loss = Tensor::f_stack(&[loss.f_nan_to_num(0.0, 0.0, 0.0)?.f_mul(&kept)?, kept], 0)?;
+        self.losses = Some(match self.losses.take() {
+            Some(sum) => sum.f_add(&loss)?,
+            None => loss,
+        });
+        self.steps += 1;
+        self.tokens += result.tokens;
+        self.time += time;
+        Ok(())
+    }
+
+    /// The mean loss; NaN where every step was skipped. Waits for a GPU.
+    fn mean_loss(&self) -> Result<f64> {
+        let Some(losses) = &self.losses else { return Ok(f64::NAN) };
+        let values = Vec::<f64>::try_from(losses)?;
+        Ok(values[0] / values[1])
+    }
+}
+
 struct StepResult {
-    loss: f64,
-    grad_norm: f64,
+    loss: Tensor,
+    norm: Tensor,
+    /// 1 where the step was skipped.
+    skip: Tensor,
     lr: f64,
     targets: u64,
     tokens: u64,
+    rows: Vec<u64>,
 }
 
 impl<T: Task> Trainer<'_, T> {
     /// Trains until the lineage's last step, and evaluates there.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] after a clean save, [`Error::NotFinite`] and [`Error::NoGradient`] before the update they
-    /// concern, and what saving and libtorch refuse.
+    /// [`Error::Interrupted`] after a clean save, [`Error::Skipped`] after too many bad steps, [`Error::NoGradient`], and
+    /// what saving and libtorch refuse.
     pub fn run(&mut self) -> Result<Outcome> {
         let total = self.state.lineage.total_steps();
         let first = self.state.step;
-        let replicas = Replicas::start(self.task.model(), self.state.threads)?;
+        let replicas = Replicas::start(self.task.model(), self.state.threads, self.settings.recompute)?;
         let (mut window, mut whole) = (Window::default(), Window::default());
-        let mut outcome = Outcome { complete: true, steps: 0, targets: 0, tokens_per_sec: 0.0, last_loss: None, scores: Vec::new() };
+        let mut outcome =
+            Outcome { complete: true, steps: 0, targets: 0, tokens_per_sec: 0.0, last_loss: None, skipped: 0, scores: Vec::new() };
         let mut without_gradient: Option<Vec<usize>> = None;
+        let on_cpu = self.task.model().device() == Device::Cpu;
         while self.state.step < total {
             let started = Instant::now();
             let step = self.state.step;
             let result = self.step(step, &replicas, &mut without_gradient)?;
             self.state.step += 1;
-            outcome.targets += result.targets;
-            for w in [&mut window, &mut whole] {
-                w.loss += result.loss;
-                w.steps += 1;
-                w.tokens += result.tokens;
-                w.time += started.elapsed();
-            }
             let (done, last) = (self.state.step, self.state.step == total);
-            let line =
-                if done.is_multiple_of(self.settings.log_every) || last { Some(self.log(&result, &window, &whole, total)?) } else { None };
+            let logs = done.is_multiple_of(self.settings.log_every) || last;
+            if on_cpu || logs {
+                // A GPU is waited for only where something is logged.
+                self.check_skipped(&result, step)?;
+            }
+            outcome.targets += result.targets;
+            window.add(&result, started.elapsed())?;
+            (whole.steps, whole.tokens, whole.time) = (whole.steps + 1, whole.tokens + result.tokens, whole.time + started.elapsed());
+            let line = if logs { Some(self.log(&result, &window, &whole, total, &mut outcome)?) } else { None };
             if line.is_some() {
-                outcome.last_loss = Some(window.loss / window.steps as f64);
                 window = Window::default();
             }
             self.observer.progress(done, line.as_deref());
             let stop = self.observer.cancelled();
             let limited = !last && self.settings.limit.is_some_and(|limit| done - first >= limit);
-            if stop || last || limited || done.is_multiple_of(self.settings.save_every) {
+            let evaluates = !last && !stop && !limited && self.settings.eval_every.is_some_and(|every| done.is_multiple_of(every));
+            if stop || last || limited || done.is_multiple_of(self.settings.save_every) || (evaluates && self.settings.keep_best) {
                 self.save()?;
+            }
+            if stop || last || limited {
+                self.checkpoints.finish()?;
             }
             if stop {
                 return Err(Error::Interrupted { step: done });
@@ -202,12 +282,13 @@ impl<T: Task> Trainer<'_, T> {
                 outcome.complete = false;
                 break;
             }
-            if !last && self.settings.eval_every.is_some_and(|every| done.is_multiple_of(every)) {
+            if evaluates {
                 self.evaluate(&replicas)?;
             }
         }
         outcome.steps = self.state.step - first;
         outcome.tokens_per_sec = rate(&whole);
+        outcome.skipped = self.guard.skipped()?.total;
         if outcome.complete {
             outcome.scores = self.evaluate(&replicas)?;
         }
@@ -226,21 +307,29 @@ impl<T: Task> Trainer<'_, T> {
             loss += replicas.add_gradients(model, micro, batch.targets, &mut grads)?;
         }
         let norm = grads.norm()?;
-        // The one place where the host waits for a GPU.
-        let values = Vec::<f64>::try_from(Tensor::f_stack(&[&loss, &norm], 0)?.to_kind(Kind::Double))?;
-        for (what, value) in [("the loss", values[0]), ("the gradient norm", values[1])] {
-            if !value.is_finite() {
-                return Err(Error::NotFinite { what, step, value, rows: sample_of(&batch.rows) });
-            }
-        }
         if step < 2 {
             self.check_gradients(step, &grads, without_gradient)?;
         }
-        let schedule = self.settings.schedule.scaled(phase.steps, lineage.phases[0].steps);
-        let lr = self.settings.learning_rate * schedule.multiplier(step_in_phase, phase.steps);
-        self.optimizer.step(model, &grads, &norm, step + 1, lr, replicas)?;
+        let lr = self.settings.learning_rate * self.settings.schedule.at(phase, step_in_phase, lineage.phases[0].steps);
+        let skip = self.guard.judge(step, &loss, &norm)?;
+        // On the CPU there is nothing to wait for, and nothing to compute for a step that is skipped.
+        let on_cpu = model.device() == Device::Cpu;
+        if !on_cpu || f64::try_from(&skip)? == 0.0 {
+            let update = Update { norm: &norm, skip: (!on_cpu).then_some(&skip), step: step + 1, lr };
+            self.optimizer.step(model, &grads, &update, replicas)?;
+        }
         self.state.rows_seen += batch.rows.len() as u64;
-        Ok(StepResult { loss: values[0], grad_norm: values[1], lr, targets: batch.targets, tokens: batch.tokens })
+        Ok(StepResult { loss, norm, skip, lr, targets: batch.targets, tokens: batch.tokens, rows: batch.rows })
+    }
+
+    /// Ends the training once too many steps in a row were skipped.
+    fn check_skipped(&self, result: &StepResult, step: u64) -> Result<()> {
+        let skipped = self.guard.skipped()?;
+        if skipped.in_a_row < self.settings.max_skipped {
+            return Ok(());
+        }
+        let (loss, norm) = (f64::try_from(&result.loss)?, f64::try_from(&result.norm)?);
+        Err(Error::Skipped { count: skipped.in_a_row, step, loss, norm, rows: sample_of(&result.rows) })
     }
 
     /// Every tensor must have had a gradient that is not zero by the second step. (At the first, LoRA's `A` has none
@@ -258,40 +347,61 @@ impl<T: Task> Trainer<'_, T> {
         }
     }
 
-    fn log(&mut self, last: &StepResult, window: &Window, whole: &Window, total: u64) -> Result<String> {
-        let (step, loss) = (self.state.step, window.loss / window.steps as f64);
+    fn log(&mut self, last: &StepResult, window: &Window, whole: &Window, total: u64, outcome: &mut Outcome) -> Result<String> {
+        let (step, loss) = (self.state.step, window.mean_loss()?);
+        outcome.last_loss = Some(loss);
+        let norm = f64::try_from(&last.norm)?;
         let tokens_per_sec = rate(window);
+        let row_tokens = last.tokens as f64 / last.rows.len().max(1) as f64;
+        let flops_per_token = self.task.model().config().flops_per_token(row_tokens as i64);
+        let mfu = tokens_per_sec * flops_per_token / self.peak_flops;
         let eta_secs = whole.time.as_secs_f64() / whole.steps as f64 * (total - step) as f64;
-        self.observer.scalars(
-            step,
-            &[
-                ("train/loss", loss),
-                ("train/learning_rate", last.lr),
-                ("train/grad_norm", last.grad_norm),
-                ("throughput/tokens_per_sec", tokens_per_sec),
-                ("throughput/eta_secs", eta_secs),
-            ],
-        )?;
-        Ok(format!(
-            "step {step}/{total}  loss {loss:.4}  lr {:.2e}  grad norm {:.3}  {tokens_per_sec:.0} tokens/s  {} left",
-            last.lr,
-            last.grad_norm,
-            duration_text(eta_secs)
-        ))
+        let skipped = self.guard.skipped()?.total;
+        let memory = torch_ext::peak_memory(self.task.model().device());
+        let mut scalars = vec![
+            ("train/loss", loss),
+            ("train/learning_rate", last.lr),
+            ("train/grad_norm", norm),
+            ("train/skipped_steps", skipped as f64),
+            ("throughput/tokens_per_sec", tokens_per_sec),
+            ("throughput/mfu", mfu),
+            ("throughput/eta_secs", eta_secs),
+        ];
+        scalars.extend(memory.map(|bytes| ("memory/peak_bytes", bytes as f64)));
+        self.observer.scalars(step, &scalars)?;
+        let mut line = format!("loss {loss:.4}  lr {:.2e}  grad norm {norm:.3}", last.lr);
+        if skipped > 0 {
+            line += &format!("  {skipped} skipped");
+        }
+        line += &format!("  {tokens_per_sec:.0} tokens/s  MFU {:.0} %", 100.0 * mfu);
+        if let Some(bytes) = memory {
+            line += &format!("  {:.1} GB", bytes as f64 / 1e9);
+        }
+        Ok(line + &format!("  {} left", duration_text(eta_secs)))
     }
 
-    fn save(&self) -> Result<()> {
-        self.checkpoints.save(self.state.clone(), |dir| {
-            self.task.write_model(dir)?;
-            self.optimizer.save(self.task.model(), &tensors_path(dir))
-        })?;
-        Ok(())
+    fn save(&mut self) -> Result<()> {
+        let model = self.task.snapshot()?;
+        let state = self.optimizer.snapshot(self.task.model(), self.guard)?;
+        self.checkpoints.save(self.state.clone(), move |dir| {
+            model(dir)?;
+            state.write(&tensors_path(dir))
+        })
     }
 
     fn evaluate(&mut self, replicas: &Replicas) -> Result<Vec<(&'static str, f64)>> {
+        let step = self.state.step;
         let scores = replicas.alone(|| tch::no_grad(|| self.task.evaluate()))?;
         if !scores.is_empty() {
-            self.observer.scalars(self.state.step, &scores)?;
+            self.observer.scalars(step, &scores)?;
+        }
+        let samples = replicas.alone(|| tch::no_grad(|| self.task.text_samples()))?;
+        if !samples.is_empty() {
+            self.observer.samples(step, &samples)?;
+        }
+        if let Some((metric, value)) = scores.first().filter(|_| self.settings.keep_best) {
+            let generation = self.state.generation;
+            self.checkpoints.mark_if_best(Best { generation, step, metric: (*metric).to_owned(), value: *value })?;
         }
         Ok(scores)
     }
@@ -304,6 +414,8 @@ pub struct Calibration {
     pub steps: u64,
     /// Tokens per second over them.
     pub tokens_per_sec: f64,
+    /// Seconds of one step.
+    pub secs_per_step: f64,
     /// Copies of the gradients that are held at a time.
     pub replicas: usize,
 }
@@ -317,10 +429,11 @@ pub fn calibrate(
     optimizer: &mut Optimizer,
     lineage: &Lineage,
     threads: usize,
+    recompute: bool,
     duration: Duration,
 ) -> Result<Calibration> {
     let model = task.model();
-    let replicas = Replicas::start(model, threads)?;
+    let replicas = Replicas::start(model, threads, recompute)?;
     let phase = &lineage.phases[0];
     let mut measured = Window::default();
     let mut started = Instant::now();
@@ -331,7 +444,7 @@ pub fn calibrate(
             let _ = replicas.add_gradients(model, micro, batch.targets, &mut grads)?;
         }
         let norm = grads.norm()?;
-        optimizer.step(model, &grads, &norm, step + 1, 0.0, &replicas)?;
+        optimizer.step(model, &grads, &Update { norm: &norm, skip: None, step: step + 1, lr: 0.0 }, &replicas)?;
         // Waits for a GPU.
         f64::try_from(&norm)?;
         if step == 0 {
@@ -345,7 +458,8 @@ pub fn calibrate(
             break;
         }
     }
-    Ok(Calibration { steps: measured.steps, tokens_per_sec: rate(&measured), replicas: replicas.parts() })
+    let secs_per_step = measured.time.as_secs_f64() / measured.steps.max(1) as f64;
+    Ok(Calibration { steps: measured.steps, tokens_per_sec: rate(&measured), secs_per_step, replicas: replicas.parts() })
 }
 
 fn rate(window: &Window) -> f64 {

@@ -37,6 +37,7 @@ pub fn render(facts: &Facts<'_>) -> String {
         sections::relations,
         sections::likelihood,
         sections::losses,
+        sections::samples,
         sections::models,
         sections::data,
         sections::files,
@@ -162,6 +163,7 @@ pub(crate) mod tests {
                 stage: "pretrain".into(),
                 train: (0..500).map(|i| (f64::from(i), 7.0 - f64::from(i) / 100.0)).collect(),
                 validation: vec![(250.0, 4.6), (499.0, 2.2)],
+                samples: vec![(250, "The".into(), " of <of".into()), (499, "The".into(), " capital".into())],
             }],
             data: vec![DataStage {
                 name: "crawl-clean".into(),
@@ -187,6 +189,12 @@ pub(crate) mod tests {
             assert!(!page.contains(outside), "page contains {outside}");
         }
         assert!(!page.contains("NaN") && !page.contains("inf"));
+    }
+
+    #[test]
+    fn samples_of_a_training_are_shown_as_text() {
+        let page = page();
+        assert!(page.contains("What it wrote while it learned") && page.contains("&lt;of"));
     }
 
     #[test]

@@ -312,6 +312,33 @@ pub(super) fn losses(facts: &Facts<'_>) -> String {
     section("Learning curves", &body)
 }
 
+/// Steps at which samples are shown, at most; the rest stands in the file.
+const SAMPLE_STEPS: usize = 6;
+
+/// What the models wrote while they learned.
+pub(super) fn samples(facts: &Facts<'_>) -> String {
+    let mut body = String::new();
+    for training in facts.training.iter().filter(|t| !t.samples.is_empty()) {
+        let mut steps: Vec<u64> = training.samples.iter().map(|sample| sample.0).collect();
+        steps.dedup();
+        let shown: Vec<u64> =
+            (0..steps.len().min(SAMPLE_STEPS)).map(|i| steps[(i + 1) * steps.len() / steps.len().min(SAMPLE_STEPS) - 1]).collect();
+        let mut prompts: Vec<&str> =
+            training.samples.iter().filter(|sample| sample.0 == steps[0]).map(|sample| sample.1.as_str()).collect();
+        prompts.dedup();
+        let head: Vec<Cell> =
+            std::iter::once(Cell::text("Step")).chain(prompts.iter().map(|prompt| Cell::text(&format!("{prompt} …")))).collect();
+        let row = |step: &u64| {
+            let completion =
+                |prompt: &&str| training.samples.iter().find(|(s, p, _)| s == step && p == prompt).map_or("", |sample| &sample.2);
+            std::iter::once(Cell::text(&step.to_string())).chain(prompts.iter().map(|prompt| Cell::text(completion(prompt)))).collect()
+        };
+        let rows: Vec<Vec<Cell>> = shown.iter().map(row).collect();
+        let _ = writeln!(body, "<h3>{}</h3>{}", escape(&training.stage), table(&head, &rows));
+    }
+    if body.is_empty() { body } else { section("What it wrote while it learned", &body) }
+}
+
 /// Sizes of the models.
 pub(super) fn models(facts: &Facts<'_>) -> String {
     let rows: Vec<Vec<Cell>> = facts

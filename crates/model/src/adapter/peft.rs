@@ -14,7 +14,7 @@ use super::{LoraConfig, PROJECTIONS};
 use crate::error::{Error, Result};
 use crate::hf::pretty;
 use crate::model::Model;
-use crate::weights::{self, Outgoing, Slot};
+use crate::weights::{self, Outgoing, Slot, Snapshot};
 
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
@@ -84,18 +84,25 @@ impl PeftConfig {
 }
 
 impl Model {
-    /// Writes the attached adapter into `dir`, which must exist (a staged one, as with [`Model::save`]).
+    /// Writes [`Model::adapter_snapshot`] into `dir`.
+    ///
+    /// # Errors
+    /// No adapter, or as [`Snapshot::write`].
+    pub fn save_adapter(&self, dir: &Path, base_model: &str) -> Result<()> {
+        self.adapter_snapshot(base_model)?.write(dir)
+    }
+
+    /// The files of the attached adapter, over the model's own memory.
     /// `base_model` is what `base_model_name_or_path` says: where the base model is found.
     ///
     /// # Errors
-    /// No adapter, or files that cannot be written.
-    pub fn save_adapter(&self, dir: &Path, base_model: &str) -> Result<()> {
+    /// No adapter.
+    pub fn adapter_snapshot(&self, base_model: &str) -> Result<Snapshot> {
         let Some(adapter) = &self.adapter else {
             return Err(Error::Adapter("there is no adapter to save".to_owned()));
         };
         let tensors: BTreeMap<String, Outgoing> =
             adapter.params.iter().map(|param| (param.name.clone(), Outgoing::new(param.master.shallow_clone(), Kind::Float))).collect();
-        weights::write(&dir.join(WEIGHTS), &tensors)?;
         let config = &adapter.config;
         // Alpha is an integer in nearly all files, and some readers insist on it.
         let alpha = if config.alpha.fract() == 0.0 { json!(config.alpha as i64) } else { json!(config.alpha) };
@@ -114,7 +121,7 @@ impl Model {
             "use_dora": false,
             "use_rslora": config.use_rslora,
         });
-        weights::write_text(&dir.join(CONFIG), &pretty(&value))
+        Ok(Snapshot::new(WEIGHTS, tensors, vec![(CONFIG, pretty(&value))]))
     }
 
     /// Attaches the adapter in a PEFT directory.

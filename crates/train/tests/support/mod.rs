@@ -89,6 +89,16 @@ impl Bench {
     }
 }
 
+impl Bench {
+    /// Starts, kills after `delay`, and says whether it was still running.
+    pub(crate) fn kill_after(&self, run: &str, args: &[&str], delay: Duration) -> bool {
+        let mut child = self.command(run, args).spawn().unwrap();
+        std::thread::sleep(delay);
+        child.kill().unwrap();
+        finish(child).code == -1
+    }
+}
+
 fn finish(child: Child) -> Ran {
     let output = child.wait_with_output().unwrap();
     Ran {
@@ -186,6 +196,7 @@ fn write_rows(stage: &StageDir, split: &str, batch: u32, tokenizer: &Tokenizer, 
 /// The first step directory under `checkpoints/`, newest last.
 pub(crate) fn checkpoints(stage: &StageDir) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = std::fs::read_dir(stage.checkpoints()).unwrap().map(|e| e.unwrap().path()).collect();
+    paths.retain(|path| path.is_dir());
     paths.sort();
     paths
 }

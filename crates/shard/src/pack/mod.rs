@@ -1,0 +1,174 @@
+//! Packing: documents in, rows of equal length out.
+//!
+//! A row has `seq_len + 1` tokens. Its targets are all but the first, which is there to predict the second from: an end token that
+//! belongs to no part where the row begins with a document's beginning, and the token before where it goes on with a document.
+//!
+//! Three packings, see [`Packing`]:
+//! - `concat`: one stream, cut wherever a row is full.
+//! - [`best_fit`]: documents stay whole where they can; no token is lost.
+//! - [`bos_aligned`]: every row begins with a document's beginning; what does not fit is lost, and counted.
+//!
+//! **A document's first token always follows an end token, and every other token its own document's token before it.** Where a part
+//! that goes on with a document stands inside a row, it therefore begins with the token before it, repeated: that place is context
+//! and **no target**, as [`handoff::columns::context_places`] tells.
+
+pub mod best_fit;
+pub mod bos_aligned;
+mod concat;
+pub mod pool;
+
+use std::sync::Arc;
+
+use crate::config::Packing;
+use concat::Concat;
+use pool::Windowed;
+
+pub(crate) use pool::window_bytes;
+
+/// One training row.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Row {
+    /// `seq_len + 1` token ids.
+    pub ids: Vec<u32>,
+    /// Where each document part begins in `ids`.
+    pub document_starts: Vec<i32>,
+    /// Each part's document.
+    pub document_ids: Vec<Arc<str>>,
+    /// Place of each part's first token within its document.
+    pub token_offsets: Vec<i64>,
+    /// Bytes of text that the targets stand for.
+    pub num_bytes: i64,
+}
+
+impl Row {
+    fn clear(&mut self) {
+        self.ids.clear();
+        self.document_starts.clear();
+        self.document_ids.clear();
+        self.token_offsets.clear();
+        self.num_bytes = 0;
+    }
+
+    /// Opens a part at the end of the row.
+    fn open_part(&mut self, id: &Arc<str>, offset: usize) {
+        self.document_starts.push(self.ids.len() as i32);
+        self.document_ids.push(id.clone());
+        self.token_offsets.push(offset as i64);
+    }
+}
+
+/// A document to be packed.
+#[derive(Debug, Clone, Copy)]
+pub struct Document<'a> {
+    /// Its id.
+    pub id: &'a Arc<str>,
+    /// Its token ids, the end token last.
+    pub ids: &'a [u32],
+    /// Bytes of its text.
+    pub num_bytes: u64,
+}
+
+/// What every packing needs to know.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame<'a> {
+    /// Targets of a row.
+    pub seq_len: usize,
+    /// Stands before a document's first token.
+    pub end_id: u32,
+    /// Fills incomplete rows.
+    pub pad_id: Option<u32>,
+    /// Bytes of text behind each id.
+    pub token_bytes: &'a [u32],
+}
+
+impl Frame<'_> {
+    fn bytes_of(&self, ids: &[u32]) -> u64 {
+        ids.iter().map(|id| self.token_bytes.get(*id as usize).map_or(0, |n| u64::from(*n))).sum()
+    }
+
+    /// Fills a row of fewer than `seq_len` targets; false where there is no padding token.
+    fn pad(&self, row: &mut Row) -> bool {
+        if let Some(pad) = self.pad_id {
+            row.ids.resize(self.seq_len + 1, pad);
+        }
+        self.pad_id.is_some()
+    }
+}
+
+/// What packing cost, in tokens unless said otherwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Padding.
+    pub padding: u64,
+    /// Places that repeat a token as context.
+    pub context: u64,
+    /// Tokens of the last row, dropped because there is no padding token.
+    pub dropped: u64,
+    /// Tokens cropped away: by `bos-aligned` only.
+    pub cropped: u64,
+    /// Documents that lost tokens to cropping.
+    pub cropped_documents: u64,
+    /// Documents longer than a row, which had to be split (not counted by `concat`).
+    pub split_documents: u64,
+    /// Cuts that `best-fit` made besides, only to fill rows.
+    pub cuts_to_fill: u64,
+}
+
+/// Packs the documents of one split of one batch, in the order given.
+#[derive(Debug)]
+pub struct Packer<'a>(Kind<'a>);
+
+#[derive(Debug)]
+enum Kind<'a> {
+    Concat(Concat<'a>),
+    Windowed(Windowed<'a>),
+}
+
+impl<'a> Packer<'a> {
+    /// A packer. `best-fit` needs a padding token.
+    pub fn new(packing: Packing, frame: Frame<'a>) -> Self {
+        Self(match packing {
+            Packing::Concat => Kind::Concat(Concat::new(frame)),
+            Packing::BestFit => Kind::Windowed(Windowed::new(frame, best_fit::pack, false)),
+            Packing::BosAligned => Kind::Windowed(Windowed::new(frame, bos_aligned::pack, true)),
+        })
+    }
+
+    /// Adds a document; `emit` takes every row that is complete.
+    ///
+    /// # Errors
+    /// What `emit` refuses.
+    pub fn push<E>(&mut self, document: Document<'_>, emit: &mut impl FnMut(&Row) -> Result<(), E>) -> Result<(), E> {
+        if document.ids.is_empty() {
+            return Ok(());
+        }
+        match &mut self.0 {
+            Kind::Concat(concat) => concat.push(document, emit),
+            Kind::Windowed(windowed) => windowed.push(document, emit),
+        }
+    }
+
+    /// Ends the stream: `emit` takes the rows that are left.
+    ///
+    /// # Errors
+    /// What `emit` refuses.
+    pub fn finish<E>(self, emit: &mut impl FnMut(&Row) -> Result<(), E>) -> Result<Cost, E> {
+        match self.0 {
+            Kind::Concat(concat) => concat.finish(emit),
+            Kind::Windowed(windowed) => windowed.finish(emit),
+        }
+    }
+}
+
+/// Bytes of a document's text that belong to a run of its tokens. Byte-level tokens spell the text exactly; others (a prefix space, a
+/// normalizer) may not, and then the text's bytes are shared out in proportion. Over a document the shares always add up.
+fn share(num_bytes: u64, before: u64, after: u64, total: u64, last: bool) -> i64 {
+    if total == num_bytes {
+        return (after - before) as i64;
+    }
+    if total == 0 {
+        return if last { num_bytes as i64 } else { 0 };
+    }
+    let up_to = |part: u64| (u128::from(part) * u128::from(num_bytes) / u128::from(total)) as i64;
+    up_to(after) - up_to(before)
+}
