@@ -19,6 +19,7 @@
 //! | | num_chars | int64 | Unicode characters of `text` |
 //! | | num_bytes | int64 | UTF-8 bytes of `text` |
 //! | | payload_digest | utf8? | digest of the HTTP payload |
+//! | | scores | struct? of float64? and list\<float64\> | what the filters measured, see [`score_fields`]; absent where they did not look |
 //! | rejected | id, url | utf8 | as above; empty where unknown |
 //! | | stage, reason | utf8 | who refused it and why |
 //! | | value, threshold | float64? | the measured value and the limit it broke |
@@ -26,6 +27,8 @@
 //! | | text | utf8? | what was refused |
 //! | | source | utf8 | name of the input |
 //! | | source_offset | int64? | offset or row in the input |
+//! | | failed_rules | list\<utf8\>? | the reasons of all rules that it broke, the first one first |
+//! | | scores | struct? | as in documents |
 //! | tokens | document_id | utf8 | |
 //! | | input_ids | list\<uint16 or uint32\> | token ids, the end token last |
 //! | | num_bytes | int64 | UTF-8 bytes of the text |
@@ -119,6 +122,54 @@ pub fn message_fields() -> Fields {
     Fields::from(vec![text("role"), text("content")])
 }
 
+/// What the filters of `crawl-clean` measure of a text, each a nullable `float64`. A unit is a word, or where Han and kana prevail a
+/// character; shares are from 0 to 1.
+///
+/// | field | meaning |
+/// | --- | --- |
+/// | `units` | number of units |
+/// | `word_length` | mean or median length of a word, characters |
+/// | `symbols` | `#` and ellipses for each word; the greater of the two where they are judged apart |
+/// | `bullet_lines`, `ellipsis_lines` | share of lines that begin with a bullet, that end with an ellipsis |
+/// | `alphabetic` | share of words with a letter, or of Han and kana among the units |
+/// | `stop_words` | function words, different ones or all |
+/// | `line_punctuation`, `short_lines` | share of lines that end with a sentence's mark, that are short |
+/// | `newlines` | line breaks for each unit |
+/// | `duplicate_lines`, `duplicate_line_chars` | share of repeated lines, and of the characters in them |
+/// | `duplicate_paragraphs`, `duplicate_paragraph_chars` | the same of paragraphs |
+/// | `sentences` | number of sentences, where it is asked for |
+/// | `removed_words` | share of words that line edits took away |
+/// | `pii` | pieces of personal data found |
+/// | `model_language`, `model_quality` | score of the language, and of the quality label, by a model of the user |
+pub const SCORES: [&str; 19] = [
+    "units",
+    "word_length",
+    "symbols",
+    "bullet_lines",
+    "ellipsis_lines",
+    "alphabetic",
+    "stop_words",
+    "line_punctuation",
+    "short_lines",
+    "newlines",
+    "duplicate_lines",
+    "duplicate_line_chars",
+    "duplicate_paragraphs",
+    "duplicate_paragraph_chars",
+    "sentences",
+    "removed_words",
+    "pii",
+    "model_language",
+    "model_quality",
+];
+
+/// The fields of column `scores`: [`SCORES`], and two lists, `top_ngrams` and `duplicate_ngrams`: one share of the text's characters for
+/// each length of n-gram that the rules ask for, in their order.
+pub fn score_fields() -> Fields {
+    let numbers = SCORES.iter().map(|name| maybe(float(name)));
+    numbers.chain(["top_ngrams", "duplicate_ngrams"].map(|name| list(name, DataType::Float64))).collect()
+}
+
 fn table(name: &'static str, version: u32, fields: Vec<Field>) -> TableSchema {
     TableSchema { name, version, arrow: Arc::new(Schema::new(fields)) }
 }
@@ -127,7 +178,7 @@ fn table(name: &'static str, version: u32, fields: Vec<Field>) -> TableSchema {
 pub fn documents() -> TableSchema {
     table(
         "documents",
-        1,
+        2,
         vec![
             text("id"),
             text("url"),
@@ -144,6 +195,7 @@ pub fn documents() -> TableSchema {
             int("num_chars"),
             int("num_bytes"),
             maybe(text("payload_digest")),
+            maybe(Field::new("scores", DataType::Struct(score_fields()), false)),
         ],
     )
 }
@@ -152,7 +204,7 @@ pub fn documents() -> TableSchema {
 pub fn rejected() -> TableSchema {
     table(
         "rejected",
-        1,
+        2,
         vec![
             text("id"),
             text("url"),
@@ -164,6 +216,8 @@ pub fn rejected() -> TableSchema {
             maybe(text("text")),
             text("source"),
             maybe(int("source_offset")),
+            maybe(list("failed_rules", DataType::Utf8)),
+            maybe(Field::new("scores", DataType::Struct(score_fields()), false)),
         ],
     )
 }

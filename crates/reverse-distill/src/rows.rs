@@ -176,6 +176,7 @@ impl Target<'_> {
                 text(&|r| r.document_id.clone()),
                 Arc::new(Int64Array::from(vec![None::<i64>; chunk.len()])) as ArrayRef,
             ];
+            let columns = handoff::columns::fill_up(columns, &table);
             writer.write(&self.batch(&table, columns)?)?;
         }
         Ok(writer.finish(self.dir)?)

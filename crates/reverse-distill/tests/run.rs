@@ -52,6 +52,7 @@ fn write_documents(dir: &StageDir, index: u32, documents: &[Row<'_>]) -> handoff
         none(),
     ];
     let table = schema::documents();
+    let columns = handoff::columns::fill_up(columns, &table);
     let mut writer = ShardWriter::create(&dir.data_shard(index), &table, &ShardMeta::default()).unwrap();
     writer.write(&RecordBatch::try_new(table.arrow.clone(), columns).unwrap()).unwrap();
     writer.finish(dir).unwrap()

@@ -59,6 +59,7 @@ fn write_documents(dir: &StageDir, path: &Path, documents: &[(String, String, &'
         none(),
     ];
     let table = schema::documents();
+    let columns = handoff::columns::fill_up(columns, &table);
     let mut writer = ShardWriter::create(path, &table, &ShardMeta::default()).expect("creates");
     writer.write(&RecordBatch::try_new(table.arrow.clone(), columns).expect("a batch")).expect("writes");
     writer.finish(dir).expect("finishes")
