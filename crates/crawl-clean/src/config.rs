@@ -1,5 +1,6 @@
 //! Configuration of the stage; `default.toml` beside this file is its manual and holds every default.
 
+use crate::filter::preset::{BUILT_IN, Class, Preset, Profile, Rules};
 use serde::{Deserialize, Serialize};
 use stage::ConfigProblem;
 
@@ -55,58 +56,41 @@ pub struct LanguageConfig {
 pub struct FilterConfig {
     /// Apply the filters and replace personal data.
     pub enabled: bool,
-    /// Replace e-mail addresses, telephone numbers and IP addresses.
+    /// Name of a built-in preset, or a file that ends in `.toml`.
+    pub preset: String,
+    /// Replace personal data.
     pub replace_pii: bool,
-    /// Rules for languages written in words.
+    /// Refuse texts with more pieces of personal data; absent: none is refused for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_pii: Option<u64>,
+    /// Keys that override the preset for languages written in words.
     pub words: Rules,
-    /// Rules for Chinese and Japanese, counted in characters.
+    /// Keys that override the preset for Chinese and Japanese.
     pub han: Rules,
 }
 
-/// Thresholds of one class of languages. A unit is a word, or a Han or kana character.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rules {
-    /// Least number of units.
-    pub min_units: usize,
-    /// Most units.
-    pub max_units: usize,
-    /// Least mean length of a word in characters (words only).
-    pub min_mean_length: f64,
-    /// Greatest mean length of a word in characters (words only).
-    pub max_mean_length: f64,
-    /// Most `#` or ellipses per unit.
-    pub max_symbol_share: f64,
-    /// Largest share of lines that begin with a bullet.
-    pub max_bullet_lines: f64,
-    /// Largest share of lines that end with an ellipsis.
-    pub max_ellipsis_lines: f64,
-    /// Least share of units that hold a letter (words), or of Han and kana among all letters and digits (characters).
-    pub min_alphabetic: f64,
-    /// Least number of different function words in the text.
-    pub min_stop_words: usize,
-    /// Largest share of lines that repeat an earlier line.
-    pub max_duplicate_lines: f64,
-    /// Largest share of characters in lines that repeat an earlier line.
-    pub max_duplicate_line_chars: f64,
-    /// `[n, share]`: largest share of characters in copies of the most frequent n-gram.
-    pub top_ngrams: Vec<(usize, f64)>,
-    /// `[n, share]`: largest share of characters in n-grams that occurred before.
-    pub duplicate_ngrams: Vec<(usize, f64)>,
-    /// Least share of lines that end with a sentence's mark.
-    pub min_line_punctuation: f64,
-    /// A line of at most this many characters is short.
-    pub short_line_chars: usize,
-    /// Largest share of short lines.
-    pub max_short_lines: f64,
-    /// Most line breaks per unit.
-    pub max_newlines_per_unit: f64,
-    /// Least number of sentences.
-    pub min_sentences: usize,
-    /// Refuse texts with a curly bracket.
-    pub refuse_curly_bracket: bool,
-    /// Refuse texts with filler words.
-    pub refuse_lorem_ipsum: bool,
+impl FilterConfig {
+    /// True if `preset` is a file of the user's.
+    #[must_use]
+    pub fn preset_is_file(&self) -> bool {
+        self.preset.ends_with(".toml")
+    }
+
+    /// The rules of every profile of `preset`, single keys overridden.
+    ///
+    /// # Errors
+    /// The key and what is wrong with the rules as overridden.
+    pub fn resolve(&self, preset: &Preset) -> Result<Vec<Rules>, ConfigProblem> {
+        let over = |class| if class == Class::Han { ("filter.han", &self.han) } else { ("filter.words", &self.words) };
+        let resolve = |profile: &Profile| {
+            let (key, keys) = over(profile.class);
+            let mut rules = profile.rules.clone();
+            rules.override_by(keys);
+            rules.check().map_err(|problem| ConfigProblem::new(key, format!("with profile `{}`: {problem}", profile.name)))?;
+            Ok(rules)
+        };
+        preset.profiles.iter().map(resolve).collect()
+    }
 }
 
 /// `[stage.crawl-clean.dedup]`.
@@ -147,13 +131,15 @@ impl Config {
         if dedup.bands == 0 || dedup.rows == 0 || dedup.shingle_words == 0 || dedup.shingle_chars == 0 {
             return problem("dedup", "bands, rows, shingle_words and shingle_chars must be positive");
         }
-        for (name, rules) in [("filter.words", &self.filter.words), ("filter.han", &self.filter.han)] {
-            if rules.min_units > rules.max_units {
-                return problem(name, "min_units is greater than max_units");
-            }
-            if rules.top_ngrams.iter().chain(&rules.duplicate_ngrams).any(|&(n, share)| n == 0 || !(0.0..=1.0).contains(&share)) {
-                return problem(name, "an n-gram rule is [n, share] with n of 1 or more and a share from 0 to 1");
-            }
+        for (key, rules) in [("filter.words", &self.filter.words), ("filter.han", &self.filter.han)] {
+            rules.check().or_else(|problem_text| problem(key, &problem_text))?;
+        }
+        if !self.filter.preset_is_file() {
+            let names: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+            let Some(preset) = Preset::built_in(&self.filter.preset) else {
+                return problem("filter.preset", &format!("is none of {}, nor a file that ends in .toml", names.join(", ")));
+            };
+            self.filter.resolve(&preset)?;
         }
         Ok(())
     }
@@ -186,7 +172,18 @@ pub(crate) mod tests {
         assert_eq!(key(|c| c.inputs.clear()), "inputs");
         assert_eq!(key(|c| c.languages.clear()), "languages");
         assert_eq!(key(|c| c.dedup.rows = 0), "dedup");
-        assert_eq!(key(|c| c.filter.han.min_units = usize::MAX), "filter.han");
-        assert_eq!(key(|c| c.filter.words.top_ngrams = vec![(0, 0.5)]), "filter.words");
+        assert_eq!(key(|c| c.filter.han.min_units = Some(usize::MAX)), "filter.han");
+        assert_eq!(key(|c| c.filter.words.top_ngrams = Some(vec![(0, 0.5)])), "filter.words");
+        assert_eq!(key(|c| c.filter.preset = "gophers".into()), "filter.preset");
+    }
+
+    #[test]
+    fn single_keys_override_the_preset() {
+        let mut config = defaults();
+        config.filter.han.min_units = Some(7);
+        let preset = Preset::built_in("default").unwrap();
+        let rules = config.filter.resolve(&preset).unwrap();
+        let least = |tag: &str| rules[preset.select(tag, "")].min_units;
+        assert_eq!((least("zh"), least("en"), least("fr")), (Some(7), Some(50), Some(50)));
     }
 }

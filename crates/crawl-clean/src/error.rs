@@ -26,6 +26,14 @@ pub enum Error {
         /// Cause from the operating system.
         source: std::io::Error,
     },
+    /// A file that the configuration names holds something else.
+    #[error("`{path}` cannot be used: {problem}")]
+    BadFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A file named as WARC in which no record begins.
     #[error("`{path}` holds no WARC record")]
     NotWarc {
@@ -116,6 +124,7 @@ impl Failure for Error {
     fn exit(&self) -> Exit {
         match self {
             Self::NoSuchInput { .. }
+            | Self::BadFile { .. }
             | Self::NothingToRead { .. }
             | Self::SameName { .. }
             | Self::WorkersWithDedup { .. }

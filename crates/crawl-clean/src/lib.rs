@@ -15,6 +15,7 @@
 //! - **The same ingest log and configuration give the same bytes** for any number of threads and any grouping of the work.
 //! - **Nothing vanishes**: `records` = `records.other` + `kept` + `rejected`, by reason ([`Reason`]).
 
+pub mod assets;
 pub mod charset;
 pub mod config;
 pub mod dedup;
@@ -59,6 +60,8 @@ impl Stage for CrawlClean {
     fn dry_run(ctx: &StageContext, config: &Config) -> Result<DryRun, StageError> {
         let inputs = units::find(ctx, config)?;
         let manifest = Manifest::load(&ctx.stage_dir)?;
+        let assets = assets::Assets::load(&ctx.config_dir, config)?;
+        let ctx = &StageContext { config_digest: assets.digest(ctx.config_digest), ..ctx.clone() };
         Ok(DryRun::of_plan(&units::compare(ctx, &inputs, &manifest)))
     }
 

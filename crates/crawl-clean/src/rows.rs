@@ -2,12 +2,14 @@
 
 use crate::dedup::Signature;
 use crate::error::Error;
+use crate::filter::Scores;
 use crate::page::{Document, Refused};
 use arrow::array::{
     Array, ArrayRef, FixedSizeBinaryArray, Float32Array, Float64Array, Int64Array, ListArray, ListBuilder, RecordBatch, StringArray,
-    UInt64Array, UInt64Builder,
+    StructArray, UInt64Array, UInt64Builder,
 };
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{DataType, Field, Float64Type, Schema};
 use handoff::{ShardReader, TableSchema};
 use std::path::Path;
 use std::sync::Arc;
@@ -22,20 +24,21 @@ pub fn documents(rows: &[Document], source: &str) -> Result<RecordBatch, Error> 
     let int = |get: fn(&Document) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(rows.iter().map(get))) };
     let columns: Vec<ArrayRef> = vec![
         text(|d| &d.id),
-        text(|d| &d.url),
-        text(|d| &d.text),
-        text(|d| d.language),
+        text(|d| &d.page.url),
+        text(|d| &d.page.text),
+        text(|d| &d.page.language),
         Arc::new(StringArray::from_iter_values(rows.iter().map(|_| source))),
-        maybe(|d| d.title.as_deref()),
-        maybe(|d| d.date.as_deref()),
-        int(|d| d.offset),
-        maybe(|d| d.charset),
-        maybe(|d| d.charset_source),
-        int(|d| d.replaced_chars as i64),
-        Arc::new(Float32Array::from_iter_values(rows.iter().map(|d| d.language_score))),
-        int(|d| d.text.chars().count() as i64),
-        int(|d| d.text.len() as i64),
-        maybe(|d| d.payload_digest.as_deref()),
+        maybe(|d| d.page.title.as_deref()),
+        maybe(|d| d.page.date.as_deref()),
+        int(|d| d.page.offset),
+        maybe(|d| d.page.charset.as_deref()),
+        maybe(|d| d.page.charset_source.as_deref()),
+        int(|d| d.page.replaced_chars as i64),
+        Arc::new(Float32Array::from_iter_values(rows.iter().map(|d| d.page.language_score))),
+        int(|d| d.page.text.chars().count() as i64),
+        int(|d| d.page.text.len() as i64),
+        maybe(|d| d.page.payload_digest.as_deref()),
+        scores(&rows.iter().map(|d| d.scores.as_ref()).collect::<Vec<_>>()),
     ];
     Ok(RecordBatch::try_new(handoff::schema::documents().arrow, columns)?)
 }
@@ -58,8 +61,25 @@ pub fn rejected(rows: &[Refused], source: &str) -> Result<RecordBatch, Error> {
         Arc::new(rows.iter().map(|r| r.text.as_deref()).collect::<StringArray>()),
         text(&|_| source.to_owned()),
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.offset))),
+        handoff::columns::build_string_list(
+            &rows.iter().map(|r| r.failed.iter().map(|reason| reason.as_str()).collect()).collect::<Vec<Vec<_>>>(),
+        ),
+        scores(&rows.iter().map(|r| r.scores.as_ref()).collect::<Vec<_>>()),
     ];
     Ok(RecordBatch::try_new(handoff::schema::rejected().arrow, columns)?)
+}
+
+/// Column `scores`, as `handoff::schema::score_fields` has it.
+fn scores(rows: &[Option<&Scores>]) -> ArrayRef {
+    let mut columns: Vec<ArrayRef> = (0..handoff::schema::SCORES.len())
+        .map(|i| Arc::new(rows.iter().map(|row| row.and_then(|scores| scores.numbers()[i])).collect::<Float64Array>()) as ArrayRef)
+        .collect();
+    for list in [|scores: &Scores| scores.top_ngrams.clone(), |scores: &Scores| scores.duplicate_ngrams.clone()] {
+        let values: Vec<Vec<f64>> = rows.iter().map(|row| row.map(list).unwrap_or_default()).collect();
+        columns.push(handoff::columns::build_list::<Float64Type>(&values));
+    }
+    let present = NullBuffer::from_iter(rows.iter().map(Option::is_some));
+    Arc::new(StructArray::new(handoff::schema::score_fields(), columns, Some(present)))
 }
 
 /// The side table `signatures`: every document that reached deduplication, in order.

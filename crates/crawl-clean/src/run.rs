@@ -1,10 +1,11 @@
 //! The stage: reads units in ingest order, cleans their pages in parallel, decides duplicates in order, commits unit by unit.
 
+use crate::assets::Assets;
 use crate::config::Config;
 use crate::dedup::{Seen, Signature};
 use crate::error::Error;
 use crate::input::{self, Content, Item};
-use crate::page::{Cleaner, Document, Outcome, Refused};
+use crate::page::{Cleaner, Document, Outcome, Refused, Spent};
 use crate::units::{self, FORMAT_VERSION, Unit};
 use crate::{NAME, rows};
 use handoff::{IngestLog, Manifest, ShardMeta, ShardWriter, StageDir, UnitEntry, UnitKey, schema};
@@ -12,7 +13,7 @@ use rayon::prelude::*;
 use stage::{Bar, Report, StageContext, StageError};
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Rows of a batch that is written; fixed, so that the bytes of a shard do not depend on how its pages were grouped for the work.
 const WRITE_ROWS: usize = 512;
@@ -48,6 +49,9 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
 }
 
 fn run_here(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
+    let assets = Assets::load(&ctx.config_dir, config)?;
+    // What the configuration's files hold is part of it.
+    let ctx = &StageContext { config_digest: assets.digest(ctx.config_digest), ..ctx.clone() };
     if ctx.worker.count > 1 && config.dedup.enabled {
         return Err(Error::WorkersWithDedup { count: ctx.worker.count }.into());
     }
@@ -81,7 +85,7 @@ fn run_here(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
     jobs.retain(|job| ctx.worker.owns(job.index as usize));
     jobs.sort_by_key(|job| job.index);
     jobs.truncate(ctx.limit.map_or(usize::MAX, |limit| limit as usize));
-    let done = work(ctx, config, &jobs, &mut seen, &mut manifest, &mut failed)?;
+    let done = work(ctx, config, &assets, &jobs, &mut seen, &mut manifest, &mut failed)?;
     let summary = manifest.write_summary()?;
     if !failed.is_empty() {
         return Err(Error::FilesFailed { files: failed }.into());
@@ -95,7 +99,7 @@ fn run_here(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
         rejected: summary.rejected,
         notes: notes(&summary.counts),
         look: vec![ctx.stage_dir.data().display().to_string(), ctx.stage_dir.rejected().display().to_string()],
-        watch: inputs.watch,
+        watch: inputs.watch.into_iter().chain(assets.paths().map(Into::into)).collect(),
         text: None,
     })
 }
@@ -168,12 +172,13 @@ fn keep_or_redo(
 fn work(
     ctx: &StageContext,
     config: &Config,
+    assets: &Assets,
     jobs: &[Job],
     seen: &mut Seen,
     manifest: &mut Manifest,
     failed: &mut Vec<String>,
 ) -> Result<u64, StageError> {
-    let cleaner = Cleaner::new(config);
+    let cleaner = Cleaner::new(config, assets);
     let bytes: u64 = jobs.iter().map(|job| job.unit.input.bytes).sum();
     let bar = ctx.progress.bar("clean", bytes, "bytes");
     let started = Instant::now();
@@ -259,7 +264,8 @@ impl Worker<'_> {
                     Some(output) => output,
                     None => Output::create(self.ctx, job)?,
                 };
-                for outcome in part.outcomes {
+                for (outcome, spent) in part.outcomes {
+                    output.spend(spent);
                     self.take(&mut output, outcome)?;
                 }
                 match part.end {
@@ -288,7 +294,7 @@ impl Worker<'_> {
             shape.push((part.job, part.items.len(), part.end));
             items.extend(part.items.into_iter().map(|item| (part.job, item)));
         }
-        let outcomes: Vec<Outcome> =
+        let outcomes: Vec<(Outcome, Spent)> =
             items.into_par_iter().with_max_len(8).map(|(job, item)| self.cleaner.clean(item, &self.jobs[job].unit.source)).collect();
         let mut outcomes = outcomes.into_iter();
         shape.into_iter().map(|(job, count, end)| Cleaned { job, outcomes: outcomes.by_ref().take(count).collect(), end }).collect()
@@ -304,9 +310,10 @@ impl Worker<'_> {
                     let decision = self.seen.decide(&document.id, &signature);
                     output.sign(document.id.clone(), signature)?;
                     if let Err(rejection) = decision {
-                        let text = Some(self.cleaner.sample(&document.text)).filter(|text| !text.is_empty());
-                        let Document { id, url, offset, .. } = *document;
-                        return output.refuse(Refused { id, url, offset, text, rejection });
+                        let Document { id, page, scores, .. } = *document;
+                        let text = Some(self.cleaner.sample(&page.text)).filter(|text| !text.is_empty());
+                        let early = Refused::early(page.url, page.offset, rejection);
+                        return output.refuse(Refused { id, text, text_bytes: page.text.len(), scores, ..early });
                     }
                 }
                 output.keep(*document)?;
@@ -339,7 +346,7 @@ impl Worker<'_> {
 
 struct Cleaned {
     job: usize,
-    outcomes: Vec<Outcome>,
+    outcomes: Vec<(Outcome, Spent)>,
     end: Option<Result<(), Error>>,
 }
 
@@ -354,6 +361,8 @@ struct Output {
     refused: Vec<Refused>,
     signed: Vec<(String, Signature)>,
     counts: BTreeMap<String, u64>,
+    /// Time by step, in the order of [`Spent::steps`].
+    spent: [Duration; 5],
 }
 
 impl Output {
@@ -374,6 +383,7 @@ impl Output {
             refused: Vec::new(),
             signed: Vec::new(),
             counts: BTreeMap::new(),
+            spent: [Duration::ZERO; 5],
         })
     }
 
@@ -383,13 +393,23 @@ impl Output {
         }
     }
 
+    fn spend(&mut self, spent: Spent) {
+        for (sum, (_, step)) in self.spent.iter_mut().zip(spent.steps()) {
+            *sum += step;
+        }
+    }
+
     fn keep(&mut self, document: Document) -> Result<(), Error> {
         self.count("pages", 1);
         self.count("kept", 1);
-        self.count("kept.text_bytes", document.text.len() as u64);
+        self.count("kept.text_bytes", document.page.text.len() as u64);
         self.count("pii.emails", document.pii.emails);
         self.count("pii.phones", document.pii.phones);
         self.count("pii.ips", document.pii.ips);
+        self.count("pii.ids", document.pii.ids);
+        self.count("pii.cards", document.pii.cards);
+        self.count("edited.lines", document.removed.lines);
+        self.count("edited.chars", document.removed.chars);
         self.kept.push(document);
         if self.kept.len() >= WRITE_ROWS { self.flush_kept() } else { Ok(()) }
     }
@@ -398,6 +418,7 @@ impl Output {
         self.count("pages", 1);
         self.count("rejected", 1);
         self.count(&format!("rejected.{}", refused.rejection.reason), 1);
+        self.count(&format!("bytes.{}", refused.rejection.reason), refused.text_bytes as u64);
         self.refused.push(refused);
         if self.refused.len() >= WRITE_ROWS { self.flush_refused() } else { Ok(()) }
     }
@@ -427,6 +448,9 @@ impl Output {
         self.flush_kept()?;
         self.flush_refused()?;
         self.flush_signed()?;
+        for (sum, (step, _)) in self.spent.into_iter().zip(Spent::default().steps()) {
+            self.count(&format!("micros.{step}"), sum.as_micros() as u64);
+        }
         let dir = &ctx.stage_dir;
         self.signatures.finish(dir)?;
         let rejected = self.rejected.finish(dir)?;
@@ -454,13 +478,16 @@ fn notes(counts: &BTreeMap<String, u64>) -> Vec<String> {
     if !reasons.is_empty() {
         out.push(format!("rejected for {}", reasons.iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>().join(", ")));
     }
-    if get("pii.emails") + get("pii.phones") + get("pii.ips") > 0 {
-        out.push(format!(
-            "replaced {} e-mail addresses, {} telephone numbers, {} IP addresses",
-            get("pii.emails"),
-            get("pii.phones"),
-            get("pii.ips")
-        ));
+    let kinds = ["emails", "phones", "ips", "ids", "cards"];
+    let names = ["e-mail addresses", "telephone numbers", "IP addresses", "identity numbers", "bank cards"];
+    let replaced: Vec<String> = kinds
+        .iter()
+        .zip(names)
+        .filter_map(|(kind, name)| Some((get(&format!("pii.{kind}")), name)).filter(|(n, _)| *n > 0))
+        .map(|(n, name)| format!("{n} {name}"))
+        .collect();
+    if !replaced.is_empty() {
+        out.push(format!("replaced {}", replaced.join(", ")));
     }
     out
 }
