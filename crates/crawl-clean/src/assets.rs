@@ -3,6 +3,8 @@
 use crate::config::Config;
 use crate::error::Error;
 use crate::filter::{Compiled, Preset};
+use crate::model::TextModel;
+use crate::url::{List, UrlRules};
 use handoff::{Digest, DigestBuilder};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +13,10 @@ use std::path::{Path, PathBuf};
 pub struct Assets {
     preset: Preset,
     compiled: Vec<Compiled>,
+    urls: UrlRules,
+    url_digest: Digest,
+    language_model: Option<TextModel>,
+    quality_model: Option<TextModel>,
     /// Files read, with the digest of each.
     files: Vec<(PathBuf, Digest)>,
 }
@@ -34,7 +40,45 @@ impl Assets {
             .filter
             .resolve(&preset)
             .map_err(|p| Error::BadFile { path: name.into(), problem: format!("{}: {}", p.key, p.message) })?;
-        Ok(Self { preset, compiled: rules.iter().map(Compiled::new).collect(), files: files.read })
+        let before_urls = files.read.len();
+        let urls = files.urls(config)?;
+        let url_files = files.read[before_urls..].iter().map(|(_, digest)| *digest);
+        let url_digest = with_files(Digest::of_bytes(&config.url.min_soft_words.to_le_bytes()), url_files);
+        let language_model = config.language.model.as_deref().map(|name| files.model(name)).transpose()?;
+        let quality_model = config.quality.model.as_deref().map(|name| files.model(name)).transpose()?;
+        if let (Some(model), Some(path)) = (&quality_model, &config.quality.model) {
+            let label = config.quality.label.trim_start_matches("__label__");
+            if !model.labels().iter().any(|known| known == label) {
+                let problem = format!("it has no label `{label}`, only {}", model.labels().join(", "));
+                return Err(Error::BadFile { path: folder.join(path), problem });
+            }
+        }
+        let compiled = rules.iter().map(Compiled::new).collect();
+        Ok(Self { preset, compiled, urls, url_digest, language_model, quality_model, files: files.read })
+    }
+
+    /// The lists of addresses.
+    #[must_use]
+    pub fn urls(&self) -> &UrlRules {
+        &self.urls
+    }
+
+    /// Digest of the lists of addresses.
+    #[must_use]
+    pub fn url_digest(&self) -> Digest {
+        self.url_digest
+    }
+
+    /// The user's language model.
+    #[must_use]
+    pub fn language_model(&self) -> Option<&TextModel> {
+        self.language_model.as_ref()
+    }
+
+    /// The user's quality model.
+    #[must_use]
+    pub fn quality_model(&self) -> Option<&TextModel> {
+        self.quality_model.as_ref()
     }
 
     /// The rules for a text of a language.
@@ -70,6 +114,28 @@ struct Files<'a> {
 }
 
 impl Files<'_> {
+    fn urls(&mut self, config: &Config) -> Result<UrlRules, Error> {
+        let mut rules = UrlRules::new(config.url.min_soft_words);
+        let lists = [
+            (List::Domains, &config.url.domains),
+            (List::Urls, &config.url.urls),
+            (List::Hard, &config.url.hard_words),
+            (List::Soft, &config.url.soft_words),
+        ];
+        for (list, names) in lists {
+            for name in names {
+                let (_, bytes) = self.read(name)?;
+                rules.add(list, &String::from_utf8_lossy(&bytes));
+            }
+        }
+        Ok(rules)
+    }
+
+    fn model(&mut self, name: &str) -> Result<TextModel, Error> {
+        let (path, bytes) = self.read(name)?;
+        TextModel::read(&bytes).map_err(|problem| Error::BadFile { path, problem })
+    }
+
     fn read(&mut self, name: &str) -> Result<(PathBuf, Vec<u8>), Error> {
         let path = self.folder.join(name);
         let bytes = std::fs::read(&path).map_err(Error::read(&path))?;

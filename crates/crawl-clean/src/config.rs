@@ -24,6 +24,8 @@ pub struct Config {
     pub chunk_bytes: usize,
     /// Characters of a refused text that are kept in `rejected/`.
     pub rejected_text_chars: usize,
+    /// Keep what extraction found, so that other thresholds decide again without reading the inputs.
+    pub keep_extracted: bool,
     /// Column of JSON lines or Parquet with extracted text.
     pub text_column: String,
     /// Column with HTML, read where there is no text.
@@ -32,10 +34,14 @@ pub struct Config {
     pub url_column: String,
     /// Column with the date.
     pub date_column: String,
+    /// Lists of addresses.
+    pub url: UrlConfig,
     /// Language identification.
     pub language: LanguageConfig,
     /// Quality filters and personal data.
     pub filter: FilterConfig,
+    /// A user's quality model.
+    pub quality: QualityConfig,
     /// Exact and near duplicates.
     pub dedup: DedupConfig,
 }
@@ -47,6 +53,40 @@ pub struct LanguageConfig {
     /// Refuse what is not in `languages`.
     pub enabled: bool,
     /// Least score of the decision.
+    pub min_score: f64,
+    /// A supervised fastText model (`.bin` or `.ftz`) whose word overrules ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Below this probability of the model the language is `und`.
+    pub model_min_score: f64,
+}
+
+/// `[stage.crawl-clean.url]`: files with an entry a line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UrlConfig {
+    /// Domains to refuse, with all below them.
+    pub domains: Vec<String>,
+    /// Addresses to refuse.
+    pub urls: Vec<String>,
+    /// Words of which one in the address is enough.
+    pub hard_words: Vec<String>,
+    /// Words of which `min_soft_words` are needed.
+    pub soft_words: Vec<String>,
+    /// Soft words in an address that refuse it.
+    pub min_soft_words: usize,
+}
+
+/// `[stage.crawl-clean.quality]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QualityConfig {
+    /// A supervised fastText model (`.bin` or `.ftz`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The label whose probability is the score.
+    pub label: String,
+    /// Least score.
     pub min_score: f64,
 }
 
@@ -130,6 +170,15 @@ impl Config {
         let dedup = &self.dedup;
         if dedup.bands == 0 || dedup.rows == 0 || dedup.shingle_words == 0 || dedup.shingle_chars == 0 {
             return problem("dedup", "bands, rows, shingle_words and shingle_chars must be positive");
+        }
+        if self.url.min_soft_words == 0 {
+            return problem("url.min_soft_words", "must be positive; without lists nothing is refused");
+        }
+        if self.quality.model.is_some() && !self.filter.enabled {
+            return problem("quality.model", "would not be asked with filter.enabled = false");
+        }
+        if self.filter.max_pii.is_some() && !self.filter.enabled {
+            return problem("filter.max_pii", "would not be asked with filter.enabled = false");
         }
         for (key, rules) in [("filter.words", &self.filter.words), ("filter.han", &self.filter.han)] {
             rules.check().or_else(|problem_text| problem(key, &problem_text))?;

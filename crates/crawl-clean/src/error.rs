@@ -26,6 +26,18 @@ pub enum Error {
         /// Cause from the operating system.
         source: std::io::Error,
     },
+    /// There is no output to look at.
+    #[error("nothing is done yet in `{path}`")]
+    NothingDone {
+        /// The folder of the output.
+        path: PathBuf,
+    },
+    /// No reason has that name.
+    #[error("no page is ever refused for `{name}`")]
+    NoSuchReason {
+        /// The name asked for.
+        name: String,
+    },
     /// A file that the configuration names holds something else.
     #[error("`{path}` cannot be used: {problem}")]
     BadFile {
@@ -125,6 +137,7 @@ impl Failure for Error {
         match self {
             Self::NoSuchInput { .. }
             | Self::BadFile { .. }
+            | Self::NoSuchReason { .. }
             | Self::NothingToRead { .. }
             | Self::SameName { .. }
             | Self::WorkersWithDedup { .. }
@@ -139,6 +152,8 @@ impl Failure for Error {
             Self::NoSuchInput { .. } | Self::NothingToRead { .. } => {
                 Some("check `inputs` under [stage.crawl-clean]; relative paths start from the folder of the configuration file".into())
             }
+            Self::NothingDone { .. } => Some("run the stage first, with the same --config and --run".into()),
+            Self::NoSuchReason { .. } => Some("`crawl-clean report` lists the reasons of a run".into()),
             Self::NoColumn { .. } => Some("set `text_column` or `html_column` under [stage.crawl-clean]".into()),
             Self::SameName { .. } => Some("name their common folder in `inputs`, or rename one of them".into()),
             Self::WorkersWithDedup { .. } => Some("run with one worker, or with --set stage.crawl-clean.dedup.enabled=false".into()),

@@ -3,7 +3,7 @@
 //! **Input**: WARC, ARC and WET files (plain, gzip per record or whole, zstd), HTML files, JSON lines and Parquet.
 //!
 //! **Output**: `data/NNNNN.parquet` (`handoff::schema::documents`), `rejected/NNNNN.parquet` (`handoff::schema::rejected`), and
-//! the side table `signatures/NNNNN.parquet` ([`rows::signature_schema`]).
+//! the side tables `signatures/NNNNN.parquet` ([`rows::signature_schema`]) and `extracted/NNNNN.parquet` ([`extracted::schema`]).
 //!
 //! **Unit**: one input file, in the order of the ingest log. Pages are cleaned in parallel, each by itself ([`page`]); duplicates are
 //! then decided in order ([`dedup`]).
@@ -22,14 +22,19 @@ pub mod dedup;
 pub mod dom;
 pub mod error;
 pub mod extract;
+pub mod extracted;
 pub mod filter;
 pub mod input;
+pub mod inspect;
+pub mod model;
 pub mod page;
 pub mod reason;
 pub mod reduce;
+pub mod report;
 pub mod rows;
 pub mod run;
 pub mod units;
+pub mod url;
 
 pub use config::Config;
 pub use error::Error;
@@ -37,7 +42,7 @@ pub use reason::{Reason, Rejection};
 pub use run::run;
 
 use handoff::Manifest;
-use stage::{ConfigProblem, DryRun, Report, Stage, StageContext, StageError};
+use stage::{Command, ConfigProblem, DryRun, Report, Stage, StageContext, StageError};
 
 /// Name of the stage.
 pub const NAME: &str = "crawl-clean";
@@ -51,7 +56,7 @@ impl Stage for CrawlClean {
     const NAME: &'static str = NAME;
     const ABOUT: &'static str = "Turns web archives into clean, deduplicated documents";
     const DEFAULT_TOML: &'static str = include_str!("default.toml");
-    const UNDIGESTED: &'static [&'static str] = &["inputs", "chunk_bytes"];
+    const UNDIGESTED: &'static [&'static str] = &["inputs", "chunk_bytes", "keep_extracted"];
 
     fn validate(config: &Config) -> Result<(), ConfigProblem> {
         config.validate()
@@ -63,6 +68,10 @@ impl Stage for CrawlClean {
         let assets = assets::Assets::load(&ctx.config_dir, config)?;
         let ctx = &StageContext { config_digest: assets.digest(ctx.config_digest), ..ctx.clone() };
         Ok(DryRun::of_plan(&units::compare(ctx, &inputs, &manifest)))
+    }
+
+    fn commands() -> Vec<Command<Self>> {
+        vec![report::command(), inspect::command()]
     }
 
     fn run(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {

@@ -6,10 +6,12 @@ use crate::config::Config;
 use crate::dedup::Signature;
 use crate::dom::Limits;
 use crate::extract::{Extracted, extract};
+use crate::extracted::Stored;
 use crate::filter::lines::Removed;
 use crate::filter::{self, Judgement, Scores, Scratch, pii};
 use crate::input::http::Response;
 use crate::input::{Content, Item, RawPage};
+use crate::model::language_tag;
 use crate::reason::{Reason, Rejection};
 use corpus::MinHasher;
 use std::borrow::Cow;
@@ -43,6 +45,27 @@ pub struct Reached {
     pub language: Cow<'static, str>,
     /// How sure the language is.
     pub language_score: f32,
+}
+
+impl Reached {
+    /// A copy with an empty text.
+    #[must_use]
+    pub fn clone_without_text(&self) -> Self {
+        Self {
+            url: self.url.clone(),
+            offset: self.offset,
+            date: self.date.clone(),
+            payload_digest: self.payload_digest.clone(),
+            title: self.title.clone(),
+            text: String::new(),
+            charset: self.charset.clone(),
+            charset_source: self.charset_source.clone(),
+            replaced_chars: self.replaced_chars,
+            cut: self.cut,
+            language: self.language.clone(),
+            language_score: self.language_score,
+        }
+    }
 }
 
 /// A document as it goes into the `documents` table, with what deduplication needs.
@@ -142,6 +165,20 @@ pub struct Cleaner<'a> {
     hasher: MinHasher,
 }
 
+/// Characters of a text that are shown to the user's language model.
+const LANGUAGE_CHARS: usize = 4000;
+
+/// What comes of an item.
+#[derive(Debug)]
+pub struct Cleaned {
+    /// What is written.
+    pub outcome: Outcome,
+    /// Time spent.
+    pub spent: Spent,
+    /// What extraction found, where it is to be kept.
+    pub stored: Option<Stored>,
+}
+
 /// Seed of the signatures. Fixed: signatures of earlier runs have to compare with those of later ones.
 const SIGNATURE_SEED: u64 = 1;
 
@@ -158,15 +195,23 @@ impl<'a> Cleaner<'a> {
         Self { config, assets, hasher }
     }
 
-    /// Turns an item of the input named `source` into what is written.
+    /// Turns an item of the input named `source` into what is written; with `store` also into what is kept of its extraction.
     #[must_use]
-    pub fn clean(&self, item: Item, source: &str) -> (Outcome, Spent) {
+    pub fn clean(&self, item: Item, source: &str, store: bool) -> Cleaned {
         let mut spent = Spent::default();
-        let outcome = match self.reach(item, &mut spent) {
+        let reached = self.reach(item, &mut spent);
+        let stored = store.then(|| match &reached {
+            Ok(page) => Stored::Page(page.clone()),
+            Err(Outcome::Refused(refused)) => {
+                Stored::Refused { url: refused.url.clone(), offset: refused.offset, rejection: refused.rejection.clone() }
+            }
+            Err(_) => Stored::Other,
+        });
+        let outcome = match reached {
             Ok(page) => self.judge(page, source, &mut spent),
             Err(outcome) => outcome,
         };
-        (outcome, spent)
+        Cleaned { outcome, spent, stored }
     }
 
     /// Brings an item to its text.
@@ -176,10 +221,15 @@ impl<'a> Cleaner<'a> {
     pub fn reach(&self, item: Item, spent: &mut Spent) -> Result<Reached, Outcome> {
         let page = match item {
             Item::Page(page) => page,
+            Item::Reached(page) => return Ok(*page),
             Item::Other => return Err(Outcome::Other),
             Item::Bad { url, offset, rejection } => return Err(Outcome::Refused(Box::new(Refused::early(url, offset, rejection)))),
         };
         let RawPage { url, offset, date, payload_digest, content } = page;
+        // Before anything of the body is decoded.
+        if let Err(rejection) = self.assets.urls().check(&url) {
+            return Err(Outcome::Refused(Box::new(Refused::early(url, offset, rejection))));
+        }
         match timed(&mut spent.extract, || self.read(content)) {
             Ok(Read { extracted, charset, charset_source, replaced_chars }) => {
                 let language = timed(&mut spent.language, || corpus::language(&extracted.text));
@@ -206,6 +256,7 @@ impl<'a> Cleaner<'a> {
     #[must_use]
     pub fn judge(&self, mut page: Reached, source: &str, spent: &mut Spent) -> Outcome {
         let config = self.config;
+        let model_language = timed(&mut spent.language, || self.ask_language(&mut page));
         if let Err(rejection) = self.check_page(&page) {
             let text = (rejection.reason != Reason::Empty && rejection.reason != Reason::HtmlLimits).then_some(page.text.as_str());
             return self.refuse(&page, source, text, vec![rejection], None);
@@ -219,8 +270,14 @@ impl<'a> Cleaner<'a> {
             if edited.is_empty() {
                 failed.push(Rejection::new(Reason::Empty));
             }
-            let counted = self.personal_data(&edited, spent, &mut failed);
-            let measured = Scores { pii: counted, ..measured };
+            if let (Some(score), Some(least)) = (model_language, rules.rules.min_model_score)
+                && score < least
+            {
+                failed.push(Rejection::measured(Reason::Language, score, least).with_detail(page.language.as_ref()));
+            }
+            let pii = self.personal_data(&edited, spent, &mut failed);
+            let model_quality = timed(&mut spent.filter, || self.ask_quality(&edited, &mut failed));
+            let measured = Scores { pii, model_language, model_quality, ..measured };
             if !failed.is_empty() {
                 return self.refuse(&page, source, Some(&page.text), failed, Some(measured));
             }
@@ -243,6 +300,27 @@ impl<'a> Cleaner<'a> {
             config.dedup.enabled.then(|| timed(&mut spent.signature, || Signature::of(&page.text, &self.hasher, &config.dedup)));
         let id = handoff::document_id(source, &page.url, &page.text);
         Outcome::Document(Box::new(Document { id, page, scores, removed, pii, signature }))
+    }
+
+    /// The language by the user's model, which overrules ours; its score.
+    fn ask_language(&self, page: &mut Reached) -> Option<f64> {
+        let model = self.assets.language_model()?;
+        let beginning = page.text.char_indices().nth(LANGUAGE_CHARS).map_or(page.text.len(), |(at, _)| at);
+        let (label, score) = model.best(&page.text[..beginning]).unwrap_or_default();
+        let sure = f64::from(score) >= self.config.language.model_min_score;
+        page.language = if sure { Cow::Owned(language_tag(&label, &page.language)) } else { Cow::Borrowed("und") };
+        page.language_score = score;
+        Some(f64::from(score))
+    }
+
+    /// The score of the quality label by the user's model.
+    fn ask_quality(&self, text: &str, failed: &mut Vec<Rejection>) -> Option<f64> {
+        let quality = &self.config.quality;
+        let score = f64::from(self.assets.quality_model()?.probability(text, &quality.label));
+        if score < quality.min_score {
+            failed.push(Rejection::measured(Reason::Quality, score, quality.min_score));
+        }
+        Some(score)
     }
 
     /// Counts personal data where there is a limit to it, whether it is replaced or not.
@@ -391,7 +469,7 @@ mod tests {
     fn clean(config: &Config, content: Content) -> Outcome {
         let page = RawPage { url: "http://a.example/".into(), offset: 7, date: None, payload_digest: None, content };
         let assets = Assets::load(std::path::Path::new("."), config).unwrap();
-        Cleaner::new(config, &assets).clean(Item::Page(page), "a.warc").0
+        Cleaner::new(config, &assets).clean(Item::Page(page), "a.warc", false).outcome
     }
 
     fn reason(config: &Config, content: Content) -> Option<Reason> {

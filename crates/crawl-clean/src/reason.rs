@@ -121,6 +121,52 @@ reasons! {
     DuplicateNear => "duplicate_near",
 }
 
+/// A step of the funnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// Reading records, and their addresses.
+    Read,
+    /// Decoding and extracting.
+    Extract,
+    /// Language.
+    Language,
+    /// Quality, personal data and the quality model.
+    Filter,
+    /// Duplicates.
+    Duplicates,
+}
+
+impl Step {
+    /// All steps in order.
+    pub const ALL: [Self; 5] = [Self::Read, Self::Extract, Self::Language, Self::Filter, Self::Duplicates];
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Extract => "extract",
+            Self::Language => "language",
+            Self::Filter => "filter",
+            Self::Duplicates => "duplicates",
+        }
+    }
+}
+
+impl Reason {
+    /// The step that refuses for this reason.
+    #[must_use]
+    pub fn step(self) -> Step {
+        match self {
+            Self::Language => Step::Language,
+            Self::DuplicateExact | Self::DuplicateNear => Step::Duplicates,
+            early if early <= Self::ContentType => Step::Read,
+            early if early <= Self::Empty => Step::Extract,
+            _ => Step::Filter,
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -171,5 +217,9 @@ mod tests {
             assert_eq!(Reason::parse(reason.as_str()), Some(reason));
         }
         assert_eq!(Reason::parse("no_reason"), None);
+        let steps =
+            [Reason::UrlWords, Reason::HttpStatus, Reason::Charset, Reason::Empty, Reason::Language, Reason::TooShort, Reason::Quality];
+        assert_eq!(steps.map(|r| r.step().as_str()), ["read", "read", "extract", "extract", "language", "filter", "filter"]);
+        assert_eq!(Reason::DuplicateNear.step(), Step::Duplicates);
     }
 }

@@ -4,14 +4,16 @@ use crate::assets::Assets;
 use crate::config::Config;
 use crate::dedup::{Seen, Signature};
 use crate::error::Error;
+use crate::extracted::{self, EXTRACTED, Stored};
 use crate::input::{self, Content, Item};
-use crate::page::{Cleaner, Document, Outcome, Refused, Spent};
+use crate::page::{Cleaned, Cleaner, Document, Outcome, Refused, Spent};
 use crate::units::{self, FORMAT_VERSION, Unit};
 use crate::{NAME, rows};
-use handoff::{IngestLog, Manifest, ShardMeta, ShardWriter, StageDir, UnitEntry, UnitKey, schema};
+use handoff::{Digest, IngestLog, Manifest, ShardMeta, ShardWriter, StageDir, UnitEntry, UnitKey, schema};
 use rayon::prelude::*;
 use stage::{Bar, Report, StageContext, StageError};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -112,10 +114,12 @@ fn describe(error: &Error) -> String {
 }
 
 fn remove(manifest: &mut Manifest, dir: &StageDir, unit: &str) -> Result<(), Error> {
-    let side = manifest.units().get(unit).map(|entry| dir.side_shard(SIGNATURES, entry.index));
+    let index = manifest.units().get(unit).map(|entry| entry.index);
     manifest.remove(unit)?;
-    if let Some(side) = side.filter(|path| path.exists()) {
-        std::fs::remove_file(&side).map_err(Error::read(&side))?;
+    for side in index.into_iter().flat_map(|index| [SIGNATURES, EXTRACTED].map(|side| dir.side_shard(side, index))) {
+        if side.exists() {
+            std::fs::remove_file(&side).map_err(Error::read(&side))?;
+        }
     }
     Ok(())
 }
@@ -179,13 +183,14 @@ fn work(
     failed: &mut Vec<String>,
 ) -> Result<u64, StageError> {
     let cleaner = Cleaner::new(config, assets);
+    let kept = Extraction::of(ctx, config, assets, jobs);
     let bytes: u64 = jobs.iter().map(|job| job.unit.input.bytes).sum();
     let bar = ctx.progress.bar("clean", bytes, "bytes");
     let started = Instant::now();
     let (sender, receiver) = sync_channel(1);
     let done = std::thread::scope(|scope| {
-        scope.spawn(|| read_all(config, jobs, sender, &ctx.cancel));
-        let worker = Worker { ctx, jobs, cleaner: &cleaner, manifest, seen, failed, bar: &bar };
+        scope.spawn(|| read_all(config, jobs, &kept, sender, &ctx.cancel));
+        let worker = Worker { ctx, jobs, extraction: &kept, cleaner: &cleaner, manifest, seen, failed, bar: &bar };
         worker.consume(receiver)
     })?;
     bar.finish();
@@ -195,13 +200,17 @@ fn work(
 }
 
 /// Sends the items of all jobs in order, about `chunk_bytes` at a time.
-fn read_all(config: &Config, jobs: &[Job], sender: SyncSender<Vec<Part>>, cancel: &stage::CancelToken) {
+fn read_all(config: &Config, jobs: &[Job], extraction: &Extraction, sender: SyncSender<Vec<Part>>, cancel: &stage::CancelToken) {
     let mut chunk: Vec<Part> = Vec::new();
     let mut bytes = 0;
     for (number, job) in jobs.iter().enumerate() {
         let mut part = Part { job: number, items: Vec::new(), end: None };
         let mut end = Ok(());
-        match input::open(&job.unit.input.path, &job.unit.source, config) {
+        let items = match &extraction.stored[number] {
+            Some(table) => extracted::open(table),
+            None => input::open(&job.unit.input.path, &job.unit.source, config),
+        };
+        match items {
             Err(error) => end = Err(error),
             Ok(items) => {
                 for item in items {
@@ -237,6 +246,7 @@ fn size(item: &Item) -> usize {
     // What a record costs beside its bytes.
     const OVERHEAD: usize = 512;
     match item {
+        Item::Reached(page) => page.text.len() + OVERHEAD,
         Item::Page(page) => page.content.len() + OVERHEAD + if matches!(page.content, Content::Http(_)) { OVERHEAD } else { 0 },
         _ => OVERHEAD,
     }
@@ -245,6 +255,7 @@ fn size(item: &Item) -> usize {
 struct Worker<'a> {
     ctx: &'a StageContext,
     jobs: &'a [Job],
+    extraction: &'a Extraction,
     cleaner: &'a Cleaner<'a>,
     manifest: &'a mut Manifest,
     seen: &'a mut Seen,
@@ -262,11 +273,12 @@ impl Worker<'_> {
                 let job = &self.jobs[part.job];
                 let mut output = match open.take() {
                     Some(output) => output,
-                    None => Output::create(self.ctx, job)?,
+                    None => Output::create(self.ctx, job, self.extraction.meta(part.job, job).as_ref())?,
                 };
-                for (outcome, spent) in part.outcomes {
-                    output.spend(spent);
-                    self.take(&mut output, outcome)?;
+                for page in part.pages {
+                    output.spend(page.spent);
+                    output.store(page.stored)?;
+                    self.take(&mut output, page.outcome)?;
                 }
                 match part.end {
                     None => open = Some(output),
@@ -287,17 +299,20 @@ impl Worker<'_> {
     }
 
     /// The parallel part: every page on its own, results in the order of the pages.
-    fn clean(&self, chunk: Vec<Part>) -> Vec<Cleaned> {
+    fn clean(&self, chunk: Vec<Part>) -> Vec<CleanedPart> {
         let mut shape = Vec::with_capacity(chunk.len());
         let mut items = Vec::new();
         for part in chunk {
             shape.push((part.job, part.items.len(), part.end));
             items.extend(part.items.into_iter().map(|item| (part.job, item)));
         }
-        let outcomes: Vec<(Outcome, Spent)> =
-            items.into_par_iter().with_max_len(8).map(|(job, item)| self.cleaner.clean(item, &self.jobs[job].unit.source)).collect();
-        let mut outcomes = outcomes.into_iter();
-        shape.into_iter().map(|(job, count, end)| Cleaned { job, outcomes: outcomes.by_ref().take(count).collect(), end }).collect()
+        let clean = |(job, item): (usize, Item)| {
+            let store = self.extraction.keep && self.extraction.stored[job].is_none();
+            self.cleaner.clean(item, &self.jobs[job].unit.source, store)
+        };
+        let pages: Vec<Cleaned> = items.into_par_iter().with_max_len(8).map(clean).collect();
+        let mut pages = pages.into_iter();
+        shape.into_iter().map(|(job, count, end)| CleanedPart { job, pages: pages.by_ref().take(count).collect(), end }).collect()
     }
 
     fn take(&mut self, output: &mut Output, outcome: Outcome) -> Result<(), Error> {
@@ -344,10 +359,38 @@ impl Worker<'_> {
     }
 }
 
-struct Cleaned {
+struct CleanedPart {
     job: usize,
-    outcomes: Vec<(Outcome, Spent)>,
+    pages: Vec<Cleaned>,
     end: Option<Result<(), Error>>,
+}
+
+/// What is kept of extraction, and what earlier runs kept.
+struct Extraction {
+    /// Keep what is extracted now.
+    keep: bool,
+    /// Digest of the settings that matter to it.
+    settings: Digest,
+    /// For each job the table that stands for its input.
+    stored: Vec<Option<PathBuf>>,
+}
+
+impl Extraction {
+    fn of(ctx: &StageContext, config: &Config, assets: &Assets, jobs: &[Job]) -> Self {
+        let settings = extracted::settings(config, assets);
+        let stored = |job: &Job| {
+            let path = ctx.stage_dir.side_shard(EXTRACTED, job.index);
+            let serves = !ctx.force && extracted::serves(&path, &job.unit.source, job.unit.input.digest, settings);
+            serves.then_some(path)
+        };
+        Self { keep: config.keep_extracted, settings, stored: jobs.iter().map(stored).collect() }
+    }
+
+    /// The metadata of the table to write for a job, if one is.
+    fn meta(&self, number: usize, job: &Job) -> Option<ShardMeta> {
+        let write = self.keep && self.stored[number].is_none();
+        write.then(|| extracted::meta(&job.unit.source, job.unit.input.digest, self.settings))
+    }
 }
 
 /// The open shards of a unit.
@@ -357,6 +400,9 @@ struct Output {
     documents: ShardWriter,
     rejected: ShardWriter,
     signatures: ShardWriter,
+    /// What extraction found, where it is to be kept.
+    extracted: Option<ShardWriter>,
+    stored: Vec<Stored>,
     kept: Vec<Document>,
     refused: Vec<Refused>,
     signed: Vec<(String, Signature)>,
@@ -366,14 +412,17 @@ struct Output {
 }
 
 impl Output {
-    fn create(ctx: &StageContext, job: &Job) -> Result<Self, Error> {
+    fn create(ctx: &StageContext, job: &Job, extracted: Option<&ShardMeta>) -> Result<Self, Error> {
         let dir = &ctx.stage_dir;
         let meta = ShardMeta {
             stage: NAME.to_owned(),
             config_digest: ctx.config_digest.to_string(),
             extra: BTreeMap::from([("source".to_owned(), job.unit.source.clone())]),
         };
+        let table = |meta| ShardWriter::create(&dir.side_shard(EXTRACTED, job.index), &extracted::schema(), meta);
         Ok(Self {
+            extracted: extracted.map(table).transpose()?,
+            stored: Vec::new(),
             source: job.unit.source.clone(),
             started: Instant::now(),
             documents: ShardWriter::create(&dir.data_shard(job.index), &schema::documents(), &meta)?,
@@ -429,6 +478,18 @@ impl Output {
         if self.signed.len() >= WRITE_ROWS { self.flush_signed() } else { Ok(()) }
     }
 
+    fn store(&mut self, stored: Option<Stored>) -> Result<(), Error> {
+        self.stored.extend(stored);
+        if self.stored.len() >= WRITE_ROWS { self.flush_stored() } else { Ok(()) }
+    }
+
+    fn flush_stored(&mut self) -> Result<(), Error> {
+        if let Some(writer) = &mut self.extracted {
+            writer.write(&extracted::batch(&std::mem::take(&mut self.stored))?)?;
+        }
+        Ok(())
+    }
+
     fn flush_kept(&mut self) -> Result<(), Error> {
         self.documents.write(&rows::documents(&std::mem::take(&mut self.kept), &self.source)?)?;
         Ok(())
@@ -448,11 +509,15 @@ impl Output {
         self.flush_kept()?;
         self.flush_refused()?;
         self.flush_signed()?;
+        self.flush_stored()?;
         for (sum, (step, _)) in self.spent.into_iter().zip(Spent::default().steps()) {
             self.count(&format!("micros.{step}"), sum.as_micros() as u64);
         }
         let dir = &ctx.stage_dir;
         self.signatures.finish(dir)?;
+        if let Some(extracted) = self.extracted.take() {
+            extracted.finish(dir)?;
+        }
         let rejected = self.rejected.finish(dir)?;
         let documents = self.documents.finish(dir)?;
         let key = UnitKey { input_digest: job.unit.input.digest, config_digest: ctx.config_digest, format_version: FORMAT_VERSION };

@@ -5,7 +5,6 @@ use super::preset::{Alphabetic, Average, Copies, Rules, Splitter, Whole};
 use super::scores::Scores;
 use corpus::UnitKind;
 use memchr::memmem;
-use std::collections::HashMap;
 
 /// Rules with what is looked up for every word, made once for a profile.
 #[derive(Debug)]
@@ -15,7 +14,7 @@ pub struct Compiled {
     splitter: Splitter,
     word_splitter: Splitter,
     /// Number of each function word by its hash.
-    stop_words: HashMap<u64, u32>,
+    stop_words: StopWords,
     /// Longest function word in bytes.
     stop_bytes: usize,
     /// Function words of several characters of Han, sought as they stand.
@@ -30,13 +29,13 @@ impl Compiled {
     #[must_use]
     pub fn new(rules: &Rules) -> Self {
         let splitter = rules.splitter.unwrap_or(Splitter::Words);
-        let mut stop_words = HashMap::new();
+        let mut stop_words = StopWords::default();
         let mut stop_phrases = Vec::new();
         for (i, word) in rules.stop_words.iter().flatten().enumerate() {
             if corpus::units(word).count() > 1 {
                 stop_phrases.push((memmem::Finder::new(word.as_bytes()).into_owned(), i as u32));
             } else {
-                stop_words.insert(corpus::hash64(word.as_bytes(), 0), i as u32);
+                stop_words.insert(corpus::hash64(word.as_bytes(), 0), i as u8);
             }
         }
         let sizes = |list: &Option<Vec<(usize, f64)>>| list.iter().flatten().map(|&(n, _)| n).collect();
@@ -165,10 +164,56 @@ impl Words {
             return;
         }
         let upper = compiled.rules.stop_words_any_case == Some(true) && word.bytes().any(|byte| byte.is_ascii_uppercase());
-        let hash = if upper { corpus::hash64(word.to_ascii_lowercase().as_bytes(), 0) } else { hash };
-        if let Some(number) = compiled.stop_words.get(&hash) {
+        let hash = if upper { lower_hash(word) } else { hash };
+        if let Some(number) = compiled.stop_words.get(hash) {
             self.stop_set |= 1 << number;
             self.stop_count += 1;
+        }
+    }
+}
+
+/// Hash of a word in lower case.
+fn lower_hash(word: &str) -> u64 {
+    let mut buffer = [0_u8; 32];
+    let Some(lower) = buffer.get_mut(..word.len()) else {
+        return corpus::hash64(word.to_ascii_lowercase().as_bytes(), 0);
+    };
+    lower.copy_from_slice(word.as_bytes());
+    lower.make_ascii_lowercase();
+    corpus::hash64(lower, 0)
+}
+
+/// Numbers of up to 64 words by their hashes, looked up for every short word of a text.
+#[derive(Debug)]
+struct StopWords([(u64, u8); StopWords::SLOTS]);
+
+impl Default for StopWords {
+    fn default() -> Self {
+        Self([(0, Self::FREE); Self::SLOTS])
+    }
+}
+
+impl StopWords {
+    const SLOTS: usize = 256;
+    const FREE: u8 = u8::MAX;
+
+    fn insert(&mut self, hash: u64, number: u8) {
+        let mut at = hash as usize % Self::SLOTS;
+        while self.0[at].1 != Self::FREE && self.0[at].0 != hash {
+            at = (at + 1) % Self::SLOTS;
+        }
+        self.0[at] = (hash, number);
+    }
+
+    #[inline]
+    fn get(&self, hash: u64) -> Option<u8> {
+        let mut at = hash as usize % Self::SLOTS;
+        loop {
+            match self.0[at] {
+                (_, Self::FREE) => return None,
+                (known, number) if known == hash => return Some(number),
+                _ => at = (at + 1) % Self::SLOTS,
+            }
         }
     }
 }
