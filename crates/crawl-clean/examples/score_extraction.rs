@@ -9,9 +9,9 @@
 
 use crawl_clean::charset::decode;
 use crawl_clean::dom::Limits;
-use crawl_clean::extract::extract_with;
 use crawl_clean::extract::features;
 use crawl_clean::extract::model::Model;
+use crawl_clean::extract::{Markup, extract_with};
 use crawl_clean::input::http::Response;
 use crawl_clean::input::warc::WarcReader;
 use crawl_clean::input::{Content, Item};
@@ -104,7 +104,7 @@ fn score_set(folder: &Path, name: &str, folds: Option<&Folds>, worst: bool) -> R
         };
         let model = folds.map_or_else(|| Some(Model::built_in()), |folds| folds.model(&page.url)).ok_or("a page is in no fold")?;
         let started = Instant::now();
-        let got = extract_with(&decode(&body, response.charset()).text, Limits { nodes: 1_000_000, depth: 4096 }, model);
+        let got = extract_with(&decode(&body, response.charset()).text, Limits { nodes: 1_000_000, depth: 4096 }, Markup::Plain, model);
         let took = started.elapsed().as_secs_f64();
         secs += took;
         slowest = slowest.max(took);

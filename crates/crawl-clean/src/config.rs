@@ -1,5 +1,6 @@
 //! Configuration of the stage; `default.toml` beside this file is its manual and holds every default.
 
+use crate::extract::Markup;
 use serde::{Deserialize, Serialize};
 use stage::ConfigProblem;
 
@@ -19,6 +20,8 @@ pub struct Config {
     pub max_depth: usize,
     /// Largest share of characters that could not be decoded.
     pub max_replaced_share: f64,
+    /// How headings, lists, tables and code are written.
+    pub markup: Markup,
     /// Bytes of pages held in memory at a time.
     pub chunk_bytes: usize,
     /// Characters of a refused text that are kept in `rejected/`.

@@ -4,7 +4,7 @@ use crate::charset::{CharsetSource, decode};
 use crate::config::Config;
 use crate::dedup::Signature;
 use crate::dom::Limits;
-use crate::extract::{Extracted, extract};
+use crate::extract::{Extracted, Question, extract};
 use crate::filter::{self, Class, pii};
 use crate::input::http::Response;
 use crate::input::{Content, Item, RawPage};
@@ -29,6 +29,10 @@ pub struct Document {
     pub title: Option<String>,
     /// Date of the page or of its record.
     pub date: Option<String>,
+    /// Author as the page states it.
+    pub author: Option<String>,
+    /// Questions and answers that the page marks up.
+    pub questions: Vec<Question>,
     /// Offset of the record.
     pub offset: i64,
     /// Charset the bytes were decoded with.
@@ -152,6 +156,8 @@ impl<'a> Cleaner<'a> {
             language_score: language.score,
             title: extracted.title,
             date: extracted.date.or(page.date),
+            author: extracted.author,
+            questions: extracted.questions,
             offset: page.offset,
             charset,
             charset_source,
@@ -216,7 +222,7 @@ impl<'a> Cleaner<'a> {
 
     fn extract(&self, html: &str) -> Result<Extracted, Rejection> {
         let limits = Limits { nodes: self.config.max_nodes, depth: self.config.max_depth };
-        let extracted = extract(html, limits);
+        let extracted = extract(html, limits, self.config.markup);
         if extracted.cut && self.config.filter.enabled {
             return Err(Rejection::new(Reason::HtmlLimits));
         }

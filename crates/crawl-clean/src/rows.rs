@@ -5,8 +5,9 @@ use crate::error::Error;
 use crate::page::{Document, Refused};
 use arrow::array::{
     Array, ArrayRef, FixedSizeBinaryArray, Float32Array, Float64Array, Int64Array, ListArray, ListBuilder, RecordBatch, StringArray,
-    UInt64Array, UInt64Builder,
+    StructArray, UInt64Array, UInt64Builder,
 };
+use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Schema};
 use handoff::{ShardReader, TableSchema};
 use std::path::Path;
@@ -36,8 +37,23 @@ pub fn documents(rows: &[Document], source: &str) -> Result<RecordBatch, Error> 
         int(|d| d.text.chars().count() as i64),
         int(|d| d.text.len() as i64),
         maybe(|d| d.payload_digest.as_deref()),
+        maybe(|d| d.author.as_deref()),
+        Arc::new(questions(rows)?),
     ];
     Ok(RecordBatch::try_new(handoff::schema::documents().arrow, columns)?)
+}
+
+/// The pairs of each document; null where there are none.
+fn questions(rows: &[Document]) -> Result<ListArray, Error> {
+    let pairs = || rows.iter().flat_map(|d| &d.questions);
+    let asked: ArrayRef = Arc::new(StringArray::from_iter_values(pairs().map(|pair| &pair.question)));
+    let answers: ArrayRef = Arc::new(StringArray::from_iter_values(pairs().map(|pair| &pair.answer)));
+    let fields = handoff::schema::question_fields();
+    let item = handoff::schema::list_item(DataType::Struct(fields.clone()));
+    let pairs = StructArray::try_new(fields, vec![asked, answers], None)?;
+    let offsets = OffsetBuffer::from_lengths(rows.iter().map(|d| d.questions.len()));
+    let nulls = NullBuffer::from_iter(rows.iter().map(|d| !d.questions.is_empty()));
+    Ok(ListArray::try_new(item, offsets, Arc::new(pairs), Some(nulls))?)
 }
 
 /// Refused rows as a batch of `handoff::schema::rejected`.

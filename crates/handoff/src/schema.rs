@@ -19,6 +19,8 @@
 //! | | num_chars | int64 | Unicode characters of `text` |
 //! | | num_bytes | int64 | UTF-8 bytes of `text` |
 //! | | payload_digest | utf8? | digest of the HTTP payload |
+//! | | author | utf8? | as the page states it |
+//! | | questions | list\<struct\<question, answer\>\>? | what the page marks up as questions and answers |
 //! | rejected | id, url | utf8 | as above; empty where unknown |
 //! | | stage, reason | utf8 | who refused it and why |
 //! | | value, threshold | float64? | the measured value and the limit it broke |
@@ -127,7 +129,7 @@ fn table(name: &'static str, version: u32, fields: Vec<Field>) -> TableSchema {
 pub fn documents() -> TableSchema {
     table(
         "documents",
-        1,
+        2,
         vec![
             text("id"),
             text("url"),
@@ -144,8 +146,15 @@ pub fn documents() -> TableSchema {
             int("num_chars"),
             int("num_bytes"),
             maybe(text("payload_digest")),
+            maybe(text("author")),
+            maybe(list("questions", DataType::Struct(question_fields()))),
         ],
     )
+}
+
+/// The fields of one pair of a page: `question` and `answer`.
+pub fn question_fields() -> Fields {
+    Fields::from(vec![text("question"), text("answer")])
 }
 
 /// What was refused, and why.

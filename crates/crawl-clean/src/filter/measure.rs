@@ -70,7 +70,10 @@ pub fn measure(text: &str, short_line_chars: usize) -> Measures {
             UnitKind::Number => {}
         }
     }
-    m.symbols = text.matches('#').count() + text.matches("...").count() + text.matches('…').count();
+    // The marks of a heading in Markdown are none of the page's.
+    let marks = |line: &str| if line.starts_with('#') { line.len() - line.trim_start_matches('#').len() } else { 0 };
+    m.symbols =
+        text.matches('#').count() - text.lines().map(marks).sum::<usize>() + text.matches("...").count() + text.matches('…').count();
     let mut seen = std::collections::HashSet::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let chars = line.chars().count();
