@@ -45,6 +45,19 @@ pub struct Document {
     pub signature: Option<Signature>,
 }
 
+impl Document {
+    /// What is counted of a document that is kept.
+    pub(crate) fn counts_if_kept(&self) -> [(&'static str, u64); 5] {
+        [
+            ("kept", 1),
+            ("kept.text_bytes", self.text.len() as u64),
+            ("pii.emails", self.pii.emails),
+            ("pii.phones", self.pii.phones),
+            ("pii.ips", self.pii.ips),
+        ]
+    }
+}
+
 /// Something refused, as it goes into the `rejected` table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Refused {
@@ -85,7 +98,8 @@ impl<'a> Cleaner<'a> {
     /// A cleaner for a configuration.
     #[must_use]
     pub fn new(config: &'a Config) -> Self {
-        let hasher = MinHasher::new(config.dedup.bands, config.dedup.rows, SIGNATURE_SEED);
+        let shape = config.dedup.shape();
+        let hasher = MinHasher::new(shape.bands, shape.rows, SIGNATURE_SEED);
         Self { config, hasher }
     }
 
@@ -143,7 +157,7 @@ impl<'a> Cleaner<'a> {
             Ok((Cow::Borrowed(_), counts)) => (text, counts),
             Err(rejection) => return Err((rejection, Some(text))),
         };
-        let signature = config.dedup.enabled.then(|| Signature::of(&text, &self.hasher, &config.dedup));
+        let signature = config.dedup.enabled.then(|| Signature::of(&text, &page.url, &self.hasher, &config.dedup));
         Ok(Document {
             id: handoff::document_id(source, &page.url, &text),
             url: page.url,
