@@ -39,6 +39,34 @@ pub struct Config {
     pub filter: FilterConfig,
     /// Exact and near duplicates.
     pub dedup: DedupConfig,
+    /// Questions of evaluation tasks.
+    pub decontaminate: DecontaminateConfig,
+}
+
+/// `[stage.crawl-clean.decontaminate]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecontaminateConfig {
+    /// Task files.
+    pub tasks: Vec<String>,
+    /// Words of a telling run.
+    pub words: usize,
+    /// Characters of a telling run in questions where Han and kana prevail.
+    pub chars: usize,
+    /// What becomes of a text that holds one.
+    pub on_hit: OnHit,
+}
+
+/// What becomes of a text with a question in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnHit {
+    /// The sentences that hold it are taken out.
+    Remove,
+    /// The document is dropped.
+    Drop,
+    /// It is counted only.
+    Count,
 }
 
 /// `[stage.crawl-clean.language]`.
@@ -213,6 +241,9 @@ impl Config {
             return problem("max_memory_mb", "is 0");
         }
         self.validate_dedup()?;
+        if self.decontaminate.words < 5 || self.decontaminate.chars < 5 {
+            return problem("decontaminate.words", "words and chars must be 5 or more: shorter runs are common language");
+        }
         for (name, rules) in [("filter.words", &self.filter.words), ("filter.han", &self.filter.han)] {
             if rules.min_units > rules.max_units {
                 return problem(name, "min_units is greater than max_units");

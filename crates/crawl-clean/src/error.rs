@@ -112,6 +112,9 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A task file cannot be read.
+    #[error(transparent)]
+    Tasks(#[from] corpus::Error),
     /// The hand-off layer failed.
     #[error(transparent)]
     Handoff(#[from] handoff::Error),
@@ -138,6 +141,7 @@ impl Failure for Error {
             | Self::SameName { .. }
             | Self::WorkersWithoutPhase { .. }
             | Self::LimitWithPhase
+            | Self::Tasks(_)
             | Self::Vanished { .. } => Exit::Usage,
             Self::NotExtracted { .. } | Self::NotJoined => Exit::Upstream,
             Self::Handoff(error) => error.exit(),
@@ -159,6 +163,7 @@ impl Failure for Error {
             Self::FilesFailed { .. } => {
                 Some("mend or remove these files and run the same command again; finished files are not read again".into())
             }
+            Self::Tasks(_) => Some("check `tasks` under [stage.crawl-clean.decontaminate]".into()),
             Self::Signatures { .. } => Some("run with --force to make it again".into()),
             Self::Handoff(error) => Failure::hint(error),
             _ => None,

@@ -17,6 +17,7 @@
 
 pub mod charset;
 pub mod config;
+pub mod decontaminate;
 pub mod dedup;
 pub mod dom;
 pub mod error;
@@ -61,6 +62,8 @@ impl Stage for CrawlClean {
     fn dry_run(ctx: &StageContext, config: &Config) -> Result<DryRun, StageError> {
         let inputs = units::find(ctx, config)?;
         let manifest = Manifest::load(&ctx.stage_dir)?;
+        let questions = decontaminate::Questions::load(config, &ctx.config_dir)?;
+        let ctx = &run::with_questions(ctx, questions.as_ref());
         let jobs = units::chain(&inputs, &IngestLog::load(&ctx.stage_dir)?, config.dedup.enabled);
         Ok(DryRun::of_plan(&units::compare(ctx, &jobs, &manifest)))
     }

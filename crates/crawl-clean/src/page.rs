@@ -2,6 +2,7 @@
 
 use crate::charset::{CharsetSource, decode};
 use crate::config::Config;
+use crate::decontaminate::{Finding, Questions, Verdict};
 use crate::dedup::Signature;
 use crate::dom::Limits;
 use crate::extract::{Extracted, extract};
@@ -11,6 +12,7 @@ use crate::input::{Content, Item, RawPage};
 use crate::reason::{Reason, Rejection};
 use corpus::MinHasher;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// A document as it goes into the `documents` table, with what deduplication needs.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +43,8 @@ pub struct Document {
     pub payload_digest: Option<String>,
     /// Personal data replaced in the text.
     pub pii: pii::Counts,
+    /// Tasks whose questions were met in the text.
+    pub contaminated: BTreeSet<String>,
     /// What duplicates are found by; `None` with deduplication off.
     pub signature: Option<Signature>,
 }
@@ -89,6 +93,7 @@ pub enum Outcome {
 pub struct Cleaner<'a> {
     config: &'a Config,
     hasher: MinHasher,
+    questions: Option<Questions>,
 }
 
 /// Seed of the signatures. Fixed: signatures of earlier runs have to compare with those of later ones.
@@ -100,7 +105,13 @@ impl<'a> Cleaner<'a> {
     pub fn new(config: &'a Config) -> Self {
         let shape = config.dedup.shape();
         let hasher = MinHasher::new(shape.bands, shape.rows, SIGNATURE_SEED);
-        Self { config, hasher }
+        Self { config, hasher, questions: None }
+    }
+
+    /// The same, looking for questions of evaluation tasks.
+    #[must_use]
+    pub fn with_questions(self, questions: Option<Questions>) -> Self {
+        Self { questions, ..self }
     }
 
     /// Turns an item of the input named `source` into what is written.
@@ -157,6 +168,7 @@ impl<'a> Cleaner<'a> {
             Ok((Cow::Borrowed(_), counts)) => (text, counts),
             Err(rejection) => return Err((rejection, Some(text))),
         };
+        let (text, contaminated) = self.decontaminate(text)?;
         let signature = config.dedup.enabled.then(|| Signature::of(&text, &page.url, &self.hasher, &config.dedup));
         Ok(Document {
             id: handoff::document_id(source, &page.url, &text),
@@ -172,8 +184,21 @@ impl<'a> Cleaner<'a> {
             replaced_chars,
             payload_digest: page.payload_digest,
             pii,
+            contaminated,
             signature,
         })
+    }
+
+    /// Takes questions of evaluation tasks out.
+    fn decontaminate(&self, text: String) -> Result<(String, BTreeSet<String>), (Rejection, Option<String>)> {
+        match self.questions.as_ref().and_then(|questions| questions.check(&text)) {
+            None => Ok((text, BTreeSet::new())),
+            Some(Finding { tasks, verdict: Verdict::Keep }) => Ok((text, tasks)),
+            Some(Finding { tasks, verdict: Verdict::Replace(text) }) => Ok((text, tasks)),
+            Some(Finding { verdict: Verdict::Drop(question), .. }) => {
+                Err((Rejection::new(Reason::Contaminated).with_detail(question), Some(text)))
+            }
+        }
     }
 
     fn check_language(&self, language: corpus::Language) -> Result<(), Rejection> {

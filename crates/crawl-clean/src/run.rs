@@ -1,6 +1,7 @@
 //! The stage: what is to be done, phase by phase.
 
 use crate::config::Config;
+use crate::decontaminate::Questions;
 use crate::dedup::clusters;
 use crate::dedup::decide::Judge;
 use crate::dedup::join::{Edges, Member};
@@ -11,7 +12,7 @@ use crate::page::Cleaner;
 use crate::phase::output::Extracted;
 use crate::phase::{Phase, decide, extract, join};
 use crate::units::{self, Inputs, Job};
-use handoff::{IngestLog, Manifest, StageDir, Why};
+use handoff::{DigestBuilder, IngestLog, Manifest, StageDir, Why};
 use stage::{Report, StageContext, StageError};
 use std::collections::BTreeMap;
 
@@ -37,7 +38,9 @@ fn run_here(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
     if config.dedup.enabled && ctx.worker.count > 1 && phase == Phase::All {
         return Err(Error::WorkersWithoutPhase { count: ctx.worker.count }.into());
     }
-    let mut work = Work::plan(ctx, config)?;
+    let questions = Questions::load(config, &ctx.config_dir)?;
+    let ctx = &with_questions(ctx, questions.as_ref());
+    let mut work = Work::plan(ctx, config, questions)?;
     let done = match (config.dedup.enabled, phase) {
         // Without a comparison of documents, extraction is all.
         (false, Phase::All | Phase::Extract) => work.extract()?,
@@ -53,6 +56,16 @@ fn run_here(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
         (true, Phase::Decide) => work.decide_mine()?,
     };
     work.report(done)
+}
+
+/// The context with a configuration digest that tells the content of the task files too.
+pub(crate) fn with_questions(ctx: &StageContext, questions: Option<&Questions>) -> StageContext {
+    let mut ctx = ctx.clone();
+    if let Some(questions) = questions {
+        let digest = DigestBuilder::new().field("config", ctx.config_digest.as_bytes());
+        ctx.config_digest = digest.field("questions", questions.digest.as_bytes()).finish();
+    }
+    ctx
 }
 
 /// An error with its cause, in one line.
@@ -89,8 +102,9 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn plan(ctx: &'a StageContext, config: &'a Config) -> Result<Self, Error> {
-        let inputs = units::find(ctx, config)?;
+    fn plan(ctx: &'a StageContext, config: &'a Config, questions: Option<Questions>) -> Result<Self, Error> {
+        let mut inputs = units::find(ctx, config)?;
+        inputs.watch.extend(questions.iter().flat_map(|questions| questions.files.iter().cloned()));
         let mut manifest = Manifest::load(&ctx.stage_dir)?;
         let mut log = IngestLog::load(&ctx.stage_dir)?;
         units::ingest(&mut log, &inputs)?;
@@ -108,7 +122,7 @@ impl<'a> Work<'a> {
         let mut work = Self {
             ctx,
             config,
-            cleaner: Cleaner::new(config),
+            cleaner: Cleaner::new(config).with_questions(questions),
             inputs,
             manifest,
             all,
@@ -337,6 +351,14 @@ fn notes(counts: &BTreeMap<String, u64>) -> Vec<String> {
     reasons.sort_by_key(|&(name, n)| (std::cmp::Reverse(n), name));
     if !reasons.is_empty() {
         out.push(format!("rejected for {}", reasons.iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>().join(", ")));
+    }
+    let tasks: Vec<String> = counts.iter().filter_map(|(name, n)| Some(format!("{} {n}", name.strip_prefix("contaminated.")?))).collect();
+    if !tasks.is_empty() {
+        out.push(format!("documents with questions of {}", tasks.join(", ")));
+    }
+    if get("removed.lines") + get("removed.spans") > 0 {
+        let (lines, spans, chars) = (get("removed.lines"), get("removed.spans"), get("removed.chars"));
+        out.push(format!("took out {lines} lines and {spans} runs that earlier documents have, {chars} characters"));
     }
     if get("pii.emails") + get("pii.phones") + get("pii.ips") > 0 {
         out.push(format!(

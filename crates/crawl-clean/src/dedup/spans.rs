@@ -136,6 +136,14 @@ pub fn remove(text: &str, line_numbers: &[usize], spans: &[usize], config: &Dedu
         removed.spans += u64::from(!whole.is_empty());
         gone.extend(whole);
     }
+    removed.text = cut(text, gone);
+    removed.chars = text.chars().count().saturating_sub(removed.text.chars().count()) as u64;
+    removed
+}
+
+/// The text without these places; lines that have nothing left go too.
+#[must_use]
+pub fn cut(text: &str, mut gone: Vec<Range<usize>>) -> String {
     gone.sort_by_key(|range| range.start);
     let mut at = 0;
     let mut left = String::with_capacity(text.len());
@@ -144,14 +152,14 @@ pub fn remove(text: &str, line_numbers: &[usize], spans: &[usize], config: &Dedu
         at = at.max(range.end);
     }
     left.push_str(&text[at..]);
+    let mut out = String::with_capacity(left.len());
     for line in left.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        if !removed.text.is_empty() {
-            removed.text.push('\n');
+        if !out.is_empty() {
+            out.push('\n');
         }
-        removed.text.push_str(line);
+        out.push_str(line);
     }
-    removed.chars = text.chars().count().saturating_sub(removed.text.chars().count()) as u64;
-    removed
+    out
 }
 
 #[cfg(test)]

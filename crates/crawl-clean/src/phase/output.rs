@@ -9,6 +9,7 @@ use crate::dedup::runs::RunWriter;
 use crate::dedup::{Signature, table};
 use crate::error::Error;
 use crate::page::{Document, Refused};
+use crate::reason::Reason;
 use crate::units::{FORMAT_VERSION, Job};
 use crate::{NAME, rows};
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, UInt32Array, UInt64Array};
@@ -232,6 +233,9 @@ impl Output {
     /// Adds a document that passed everything that looks at it alone.
     pub(super) fn document(&mut self, mut document: Document) -> Result<(), Error> {
         add(&mut self.counts, "pages", 1);
+        for task in &document.contaminated {
+            add(&mut self.counts, &format!("contaminated.{task}"), 1);
+        }
         if let (Some(signed), Some(signature)) = (&mut self.signed, document.signature.take()) {
             add(&mut self.counts, "signatures", 1);
             signed.keys.push(&document.id, &signature)?;
@@ -251,6 +255,10 @@ impl Output {
         add(&mut self.counts, "pages", 1);
         add(&mut self.counts, "rejected", 1);
         add(&mut self.counts, &format!("rejected.{}", refused.rejection.reason), 1);
+        if let (Reason::Contaminated, Some(question)) = (refused.rejection.reason, &refused.rejection.detail) {
+            let task = question.split('/').next().unwrap_or_default();
+            add(&mut self.counts, &format!("contaminated.{task}"), 1);
+        }
         let bytes = refused.text.as_ref().map_or(0, String::len);
         if self.refused.push(refused, self.seq, bytes) { self.flush_refused() } else { Ok(()) }
     }
