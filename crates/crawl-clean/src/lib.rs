@@ -17,6 +17,7 @@
 
 pub mod charset;
 pub mod config;
+pub mod decontaminate;
 pub mod dedup;
 pub mod dom;
 pub mod error;
@@ -24,6 +25,7 @@ pub mod extract;
 pub mod filter;
 pub mod input;
 pub mod page;
+mod phase;
 pub mod reason;
 pub mod reduce;
 pub mod rows;
@@ -35,7 +37,7 @@ pub use error::Error;
 pub use reason::{Reason, Rejection};
 pub use run::run;
 
-use handoff::Manifest;
+use handoff::{IngestLog, Manifest};
 use stage::{ConfigProblem, DryRun, Report, Stage, StageContext, StageError};
 
 /// Name of the stage.
@@ -50,7 +52,8 @@ impl Stage for CrawlClean {
     const NAME: &'static str = NAME;
     const ABOUT: &'static str = "Turns web archives into clean, deduplicated documents";
     const DEFAULT_TOML: &'static str = include_str!("default.toml");
-    const UNDIGESTED: &'static [&'static str] = &["inputs", "chunk_bytes"];
+    const UNDIGESTED: &'static [&'static str] = &["inputs", "chunk_bytes", "max_memory_mb"];
+    const PHASES: &'static [(&'static str, &'static str)] = phase::PHASES;
 
     fn validate(config: &Config) -> Result<(), ConfigProblem> {
         config.validate()
@@ -59,7 +62,10 @@ impl Stage for CrawlClean {
     fn dry_run(ctx: &StageContext, config: &Config) -> Result<DryRun, StageError> {
         let inputs = units::find(ctx, config)?;
         let manifest = Manifest::load(&ctx.stage_dir)?;
-        Ok(DryRun::of_plan(&units::compare(ctx, &inputs, &manifest)))
+        let questions = decontaminate::Questions::load(config, &ctx.config_dir)?;
+        let ctx = &run::with_questions(ctx, questions.as_ref());
+        let jobs = units::chain(&inputs, &IngestLog::load(&ctx.stage_dir)?, config.dedup.enabled);
+        Ok(DryRun::of_plan(&units::compare(ctx, &jobs, &manifest)))
     }
 
     fn run(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {

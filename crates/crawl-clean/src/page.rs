@@ -2,6 +2,7 @@
 
 use crate::charset::{CharsetSource, decode};
 use crate::config::Config;
+use crate::decontaminate::{Finding, Questions, Verdict};
 use crate::dedup::Signature;
 use crate::dom::Limits;
 use crate::extract::{Extracted, Question, extract};
@@ -11,6 +12,7 @@ use crate::input::{Content, Item, RawPage};
 use crate::reason::{Reason, Rejection};
 use corpus::MinHasher;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// A document as it goes into the `documents` table, with what deduplication needs.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,8 +47,23 @@ pub struct Document {
     pub payload_digest: Option<String>,
     /// Personal data replaced in the text.
     pub pii: pii::Counts,
+    /// Tasks whose questions were met in the text.
+    pub contaminated: BTreeSet<String>,
     /// What duplicates are found by; `None` with deduplication off.
     pub signature: Option<Signature>,
+}
+
+impl Document {
+    /// What is counted of a document that is kept.
+    pub(crate) fn counts_if_kept(&self) -> [(&'static str, u64); 5] {
+        [
+            ("kept", 1),
+            ("kept.text_bytes", self.text.len() as u64),
+            ("pii.emails", self.pii.emails),
+            ("pii.phones", self.pii.phones),
+            ("pii.ips", self.pii.ips),
+        ]
+    }
 }
 
 /// Something refused, as it goes into the `rejected` table.
@@ -80,6 +97,7 @@ pub enum Outcome {
 pub struct Cleaner<'a> {
     config: &'a Config,
     hasher: MinHasher,
+    questions: Option<Questions>,
 }
 
 /// Seed of the signatures. Fixed: signatures of earlier runs have to compare with those of later ones.
@@ -89,8 +107,15 @@ impl<'a> Cleaner<'a> {
     /// A cleaner for a configuration.
     #[must_use]
     pub fn new(config: &'a Config) -> Self {
-        let hasher = MinHasher::new(config.dedup.bands, config.dedup.rows, SIGNATURE_SEED);
-        Self { config, hasher }
+        let shape = config.dedup.shape();
+        let hasher = MinHasher::new(shape.bands, shape.rows, SIGNATURE_SEED);
+        Self { config, hasher, questions: None }
+    }
+
+    /// The same, looking for questions of evaluation tasks.
+    #[must_use]
+    pub fn with_questions(self, questions: Option<Questions>) -> Self {
+        Self { questions, ..self }
     }
 
     /// Turns an item of the input named `source` into what is written.
@@ -147,7 +172,8 @@ impl<'a> Cleaner<'a> {
             Ok((Cow::Borrowed(_), counts)) => (text, counts),
             Err(rejection) => return Err((rejection, Some(text))),
         };
-        let signature = config.dedup.enabled.then(|| Signature::of(&text, &self.hasher, &config.dedup));
+        let (text, contaminated) = self.decontaminate(text)?;
+        let signature = config.dedup.enabled.then(|| Signature::of(&text, &page.url, &self.hasher, &config.dedup));
         Ok(Document {
             id: handoff::document_id(source, &page.url, &text),
             url: page.url,
@@ -164,8 +190,21 @@ impl<'a> Cleaner<'a> {
             replaced_chars,
             payload_digest: page.payload_digest,
             pii,
+            contaminated,
             signature,
         })
+    }
+
+    /// Takes questions of evaluation tasks out.
+    fn decontaminate(&self, text: String) -> Result<(String, BTreeSet<String>), (Rejection, Option<String>)> {
+        match self.questions.as_ref().and_then(|questions| questions.check(&text)) {
+            None => Ok((text, BTreeSet::new())),
+            Some(Finding { tasks, verdict: Verdict::Keep }) => Ok((text, tasks)),
+            Some(Finding { tasks, verdict: Verdict::Replace(text) }) => Ok((text, tasks)),
+            Some(Finding { verdict: Verdict::Drop(question), .. }) => {
+                Err((Rejection::new(Reason::Contaminated).with_detail(question), Some(text)))
+            }
+        }
     }
 
     fn check_language(&self, language: corpus::Language) -> Result<(), Rejection> {

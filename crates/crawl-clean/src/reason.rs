@@ -73,6 +73,12 @@ pub enum Reason {
     DuplicateExact,
     /// An earlier document has nearly the same text.
     DuplicateNear,
+    /// An earlier document has the same address.
+    DuplicateUrl,
+    /// Too little is left of the text without what earlier documents have.
+    DuplicateText,
+    /// The text holds a question of an evaluation task.
+    Contaminated,
 }
 
 impl Reason {
@@ -114,7 +120,16 @@ impl Reason {
             Self::FewSentences => "few_sentences",
             Self::DuplicateExact => "duplicate_exact",
             Self::DuplicateNear => "duplicate_near",
+            Self::DuplicateUrl => "duplicate_url",
+            Self::DuplicateText => "duplicate_text",
+            Self::Contaminated => "contaminated",
         }
+    }
+
+    /// True if the detail of such a refusal is the id of the document that is repeated.
+    #[must_use]
+    pub fn names_keeper(self) -> bool {
+        matches!(self, Self::DuplicateExact | Self::DuplicateNear | Self::DuplicateUrl)
     }
 }
 

@@ -28,6 +28,7 @@
 //! | | text | utf8? | what was refused |
 //! | | source | utf8 | name of the input |
 //! | | source_offset | int64? | offset or row in the input |
+//! | | duplicate_of | utf8? | of a duplicate: id of the earliest document that it repeats, which may be a duplicate itself |
 //! | tokens | document_id | utf8 | |
 //! | | input_ids | list\<uint16 or uint32\> | token ids, the end token last |
 //! | | num_bytes | int64 | UTF-8 bytes of the text |
@@ -173,6 +174,7 @@ pub fn rejected() -> TableSchema {
             maybe(text("text")),
             text("source"),
             maybe(int("source_offset")),
+            maybe(text("duplicate_of")),
         ],
     )
 }

@@ -304,7 +304,8 @@ mod tests {
         let none_f: ArrayRef = Arc::new(Float64Array::from(vec![None::<f64>; n]));
         let none_s: ArrayRef = Arc::new(StringArray::from(vec![None::<&str>; n]));
         let none_i: ArrayRef = Arc::new(Int64Array::from(vec![None::<i64>; n]));
-        let columns = vec![s("id"), s("url"), s("stage"), s("太短"), none_f.clone(), none_f, none_s.clone(), none_s, s("a"), none_i];
+        let columns =
+            vec![s("id"), s("url"), s("stage"), s("太短"), none_f.clone(), none_f, none_s.clone(), none_s.clone(), s("a"), none_i, none_s];
         RecordBatch::try_new(schema::rejected().arrow, columns).unwrap()
     }
 

@@ -175,6 +175,7 @@ impl Target<'_> {
                 maybe(&|r| r.text.clone()),
                 text(&|r| r.document_id.clone()),
                 Arc::new(Int64Array::from(vec![None::<i64>; chunk.len()])) as ArrayRef,
+                maybe(&|_| None),
             ];
             writer.write(&self.batch(&table, columns)?)?;
         }
