@@ -229,6 +229,14 @@ pub fn build_tokens(width: TokenWidth, rows: &[Vec<u32>]) -> ArrayRef {
     Arc::new(ListArray::new(list_item(width.data_type()), offsets, values, None))
 }
 
+/// Adds columns of nulls until there is one for each field of `table`: for a stage that has nothing to say in the last ones.
+pub fn fill_up(mut columns: Vec<ArrayRef>, table: &crate::TableSchema) -> Vec<ArrayRef> {
+    let rows = columns.first().map_or(0, |column| column.len());
+    let missing = table.arrow.fields().iter().skip(columns.len());
+    columns.extend(missing.map(|field| arrow::array::new_null_array(field.data_type(), rows)));
+    columns
+}
+
 /// Builds a list column of strings.
 pub fn build_string_list<S: AsRef<str>>(rows: &[Vec<S>]) -> ArrayRef {
     let values = StringArray::from_iter_values(rows.iter().flatten().map(AsRef::as_ref));

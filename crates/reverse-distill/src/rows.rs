@@ -175,8 +175,8 @@ impl Target<'_> {
                 maybe(&|r| r.text.clone()),
                 text(&|r| r.document_id.clone()),
                 Arc::new(Int64Array::from(vec![None::<i64>; chunk.len()])) as ArrayRef,
-                maybe(&|_| None),
             ];
+            let columns = handoff::columns::fill_up(columns, &table);
             writer.write(&self.batch(&table, columns)?)?;
         }
         Ok(writer.finish(self.dir)?)

@@ -154,6 +154,7 @@ pub(crate) fn write_rejected(ctx: &StageContext, rejected: &[Rejection]) -> Resu
         Arc::new(Int64Array::from(vec![None::<i64>; n])),
     ];
     let table = schema::rejected();
+    let columns = handoff::columns::fill_up(columns, &table);
     let meta = ShardMeta { stage: "sft".into(), config_digest: ctx.config_digest.to_string(), ..ShardMeta::default() };
     let mut writer = ShardWriter::create(&ctx.stage_dir.rejected_shard(0), &table, &meta)?;
     writer.write(&RecordBatch::try_new(table.arrow.clone(), columns)?)?;
