@@ -25,9 +25,11 @@ import numpy
 WORD = re.compile(r"\w+")
 MARKDOWN = set("#*|->")
 # Thresholds of `choose.rs`.
-LEAST, GREATEST, HEADING, FOLDED_UNITS = 0.25, 0.55, 0.1, 80
+LEAST, GREATEST, HEADING, FOLDED_UNITS, BETA2, GAP, IN_GAP = 0.2, 0.55, 0.1, 80, 0.6, 20, 0.05
 # A Han character is about so much of a word.
 CHARS_A_WORD = 1.7
+# Weight of a page that was thinned out.
+THIN_WEIGHT = 0.6
 # `blocks::FAR`: the distance to what is nowhere above.
 FAR = 24
 
@@ -73,7 +75,7 @@ def gold_share(blocks, gold, longest):
 
 def read_set(data, folder, name, names):
     by_char = name.startswith("zh")
-    with gzip.open(data / f"{name}.gold.jsonl.gz", "rt", encoding="utf-8") as lines:
+    with gzip.open(data / f"{name.removesuffix('-thin')}.gold.jsonl.gz", "rt", encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
     gold = {row["url"]: (tokens(row["main_content"], by_char), row.get("page_type") or name) for row in rows}
     features = numpy.fromfile(folder / f"{name}.features.f32", dtype="<f4").reshape(-1, len(names))
@@ -95,6 +97,7 @@ def read_set(data, folder, name, names):
                         "hidden": not_shown[start:end] < FAR,
                         "short": units[start:end] < numpy.log1p(FOLDED_UNITS),
                         "heading": kind_of[start:end] == 1,
+                        "structure": kind_of[start:end] >= 3,
                         "kind": kind,
                         "rows": slice(start, end),
                         "blocks": blocks,
@@ -126,6 +129,8 @@ def read_all(data, folder, names):
         weight[page["rows"]] = (page["sizes"] + 0.5) / (page["gold_size"] + 0.15 * page["sizes"].sum() + 60)
         if not page["gold"]:
             weight[page["rows"]] *= 0.3
+        if page["set"].endswith("-thin"):
+            weight[page["rows"]] *= THIN_WEIGHT
     return features, pages, share, weight / weight.mean()
 
 
@@ -155,7 +160,7 @@ def train(features, share, weight, options):
 
 
 def choose(page, probabilities):
-    """`choose::leave_out_hidden`, then `choose::take`: the threshold where the F1 to be expected is greatest."""
+    """`choose::leave_out_hidden`, then `choose::take`: the threshold where the F to be expected is greatest."""
     sizes, hidden = page["sizes"], page["hidden"]
     if not len(probabilities):
         return numpy.zeros(0, bool)
@@ -165,11 +170,16 @@ def choose(page, probabilities):
     order = numpy.argsort(-probabilities, kind="stable")
     taken = numpy.cumsum(sizes[order])
     right = numpy.cumsum((sizes * probabilities)[order])
-    best = numpy.argmax(2 * right / (taken + right[-1] + 1e-9))
+    best = numpy.argmax(right / (taken + BETA2 * right[-1] + 1e-9))
     threshold = min(max(probabilities[order[best]], LEAST), GREATEST, probabilities.max())
     taken = (probabilities >= threshold) & (probabilities > 0)
     for at in range(len(taken) - 2, -1, -1):
         taken[at] |= taken[at + 1] and page["heading"][at] and probabilities[at] >= HEADING
+    places = numpy.nonzero(taken)[0]
+    for before, after in zip(places[:-1], places[1:]):
+        if after - before <= GAP + 1:
+            gap = slice(before + 1, after)
+            taken[gap] = page["structure"][gap] & (probabilities[gap] >= IN_GAP)
     return taken
 
 
@@ -186,6 +196,8 @@ def score(page, taken):
 def report(pages, probabilities):
     scores = collections.defaultdict(list)
     for page in pages:
+        if page["set"].endswith("-thin"):
+            continue
         value = score(page, choose(page, probabilities[page["rows"]]))
         scores[page["set"]].append(value)
         if page["kind"] != page["set"]:
@@ -218,7 +230,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=pathlib.Path, help="folder with <name>.gold.jsonl.gz")
     parser.add_argument("blocks", type=pathlib.Path, help="folder that dump_blocks wrote")
-    parser.add_argument("--sets", nargs="+", default=["wcxb-dev", "zh-news", "zh-charset"])
+    parser.add_argument("--sets", nargs="+", default=["wcxb-dev", "zh-news", "zh-charset"], help="each with its -thin")
     parser.add_argument("--model", type=pathlib.Path, help="where to write the model of all pages")
     parser.add_argument("--folds", type=pathlib.Path, help="where to leave the models of the folds")
     parser.add_argument("--count", type=int, default=5, help="number of folds; 0 for no cross-validation")
@@ -229,7 +241,7 @@ def main():
     parser.add_argument("--without", default="", help="a set to leave out of training, and score all the same")
     options = parser.parse_args()
 
-    features, pages, share, weight = read_all(options.data, options.blocks, options.sets)
+    features, pages, share, weight = read_all(options.data, options.blocks, [name + thin for name in options.sets for thin in ("", "-thin")])
     names = (options.blocks / "features.txt").read_text(encoding="utf-8").splitlines()
     fold = numpy.zeros(len(features), int)
     used = numpy.ones(len(features), bool)

@@ -2,7 +2,8 @@
 
 use crate::normalize::normalize;
 use crate::units::{UnitKind, ngrams, units};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 
 /// How a text met a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub struct Decontamination {
     exact: HashMap<u64, u32>,
     /// N-gram hashes by length: questions shorter than the usual length are one n-gram of their own length.
     grams: BTreeMap<usize, HashMap<u64, u32>>,
+    /// The first [`MIN_UNITS`] units of every n-gram: where a text has none of them, nothing longer need be looked up.
+    starts: HashSet<u64>,
     words: usize,
     chars: usize,
 }
@@ -82,6 +85,8 @@ impl DecontaminationBuilder {
             for gram in ngrams(&hashes, n) {
                 grams.entry(gram).or_insert(number);
             }
+            let count = hashes.len() - n + 1;
+            index.starts.extend(ngrams(&hashes, MIN_UNITS).take(count));
         }
     }
 
@@ -90,6 +95,20 @@ impl DecontaminationBuilder {
     pub fn build(self) -> Decontamination {
         self.index
     }
+}
+
+/// Hashes of a text's units in normal form, each with the place of its unit in the text as it is.
+fn located(text: &str) -> (Vec<u64>, Vec<Range<usize>>) {
+    let (mut hashes, mut places) = (Vec::new(), Vec::new());
+    for unit in units(text) {
+        let place = unit.start..unit.start + unit.text.len();
+        // `well-known` is one unit of the text and two of its normal form.
+        for part in units(&normalize(unit.text)) {
+            hashes.push(crate::hash64(part.text.as_bytes(), 0));
+            places.push(place.clone());
+        }
+    }
+    (hashes, places)
 }
 
 fn hashes(normalised: &str) -> (Vec<u64>, usize) {
@@ -127,8 +146,30 @@ impl Decontamination {
     #[must_use]
     pub fn overlap(&self, text: &str) -> Option<Hit> {
         let (hashes, _) = hashes(&normalize(text));
-        let found = self.grams.iter().flat_map(|(&n, grams)| ngrams(&hashes, n).filter_map(|gram| grams.get(&gram).copied())).min()?;
+        let found = self.runs(&hashes).map(|(_, number)| number).min()?;
         Some(self.hit(found, HitKind::Overlap))
+    }
+
+    /// Every telling run in `text`: its place, and its question.
+    #[must_use]
+    pub fn find(&self, text: &str) -> Vec<(Range<usize>, Hit)> {
+        let (hashes, places) = located(text);
+        let found = self.runs(&hashes);
+        found.map(|(units, number)| (places[units.start].start..places[units.end - 1].end, self.hit(number, HitKind::Overlap))).collect()
+    }
+
+    /// Telling runs among units, with the numbers of their questions.
+    fn runs<'a>(&'a self, hashes: &'a [u64]) -> impl Iterator<Item = (Range<usize>, u32)> + 'a {
+        let starts = hashes
+            .windows(MIN_UNITS)
+            .enumerate()
+            .filter(|(_, window)| ngrams(window, MIN_UNITS).next().is_some_and(|start| self.starts.contains(&start)));
+        starts.flat_map(move |(at, _)| {
+            self.grams.iter().filter_map(move |(&n, grams)| {
+                let run = hashes.get(at..at + n)?;
+                Some((at..at + n, *grams.get(&ngrams(run, n).next()?)?))
+            })
+        })
     }
 
     /// [`Self::exact`], or else [`Self::overlap`].
@@ -175,6 +216,14 @@ mod tests {
         assert_eq!(index.overlap(run).unwrap().id, "3");
         assert!(index.overlap("The capital of France is Paris. Why? Because.").is_none());
         assert!(index.overlap("中国最高的山是珠穆朗玛峰。").is_none());
+    }
+
+    #[test]
+    fn runs_are_found_where_they_stand() {
+        let text =
+            "Quiz! Which well-known river? “What’s the capital of France?” No: What is the capital of FRANCE? 中国最高的山，是哪座？";
+        let found: Vec<(&str, String)> = index().find(text).into_iter().map(|(range, hit)| (&text[range], hit.id)).collect();
+        assert_eq!(found, [("What is the capital of FRANCE", "1".to_owned()), ("中国最高的山，是哪座", "2".to_owned())]);
     }
 
     #[test]

@@ -96,8 +96,8 @@ fn alphabetic(text: &str, h: &ScriptHistogram, share: f64) -> Language {
     }
     let sample = letters_sample(text);
     let info = whatlang::detect(&sample);
-    let confidence = info.map_or(0.0, |info| info.confidence());
-    let certain = info.is_some_and(|info| info.lang() == whatlang::Lang::Eng) && confidence >= MIN_CONFIDENCE;
+    let confidence = info.as_ref().map_or(0.0, |info| info.confidence());
+    let certain = info.as_ref().is_some_and(|info| info.lang() == whatlang::Lang::Eng) && confidence >= MIN_CONFIDENCE;
     if !certain
         && 2 * h.latin > h.alphabetic()
         && let Some(score) = english(text, confidence)

@@ -4,6 +4,7 @@
 //! English and Chinese are both first class: words are the unit of alphabetic scripts, single characters that of Han and kana.
 //! Hashes are our own and fixed ([`hash64`]), so that signatures written by one version can be compared by the next.
 
+mod class;
 mod decontaminate;
 mod error;
 mod hash;
@@ -21,7 +22,7 @@ pub use error::Error;
 pub use hash::hash64;
 pub use language::{Language, language, matches_tag, short_code};
 pub use lsh::BandIndex;
-pub use minhash::{MinHasher, shingles, similarity};
+pub use minhash::{MinHasher, char_shingles, shingles, similarity};
 pub use normalize::normalize;
 pub use script::{ScriptHistogram, is_han, is_hangul, is_kana};
 pub use sentence::sentences;

@@ -8,6 +8,7 @@ use std::ops::Range;
 /// English: `.`, `!`, `?` followed by white space and something that can begin a sentence, unless the point belongs to an
 /// abbreviation, an initial, a decimal or a list number. Chinese: `。！？；` and their like, wherever they stand.
 /// Closing quotes and brackets stay with their sentence, and a quotation of moderate length is not cut inside.
+/// Marks of Markdown before a line (`#`, `>`, `-`, `*`) belong to no sentence, and rows of tables hold none.
 ///
 /// ```
 /// let text = "Mt. Everest is 8,848.86 m high. 它在喜马拉雅山。很高！";
@@ -30,8 +31,11 @@ const MAX_QUOTE_CHARS: usize = 160;
 
 fn split_line(text: &str, start: usize, end: usize, out: &mut Vec<Range<usize>>) {
     let line: Vec<(usize, char)> = text[start..end].char_indices().map(|(at, c)| (start + at, c)).collect();
-    let mut begin = 0;
-    let mut i = 0;
+    if is_table_row(&line) {
+        return;
+    }
+    let mut begin = after_marks(&line);
+    let mut i = begin;
     while i < line.len() {
         if let Some(close) = closing_quote(&line, i) {
             // Jump over the quotation; whether it ends a sentence is asked of the mark just inside it.
@@ -55,6 +59,28 @@ fn split_line(text: &str, start: usize, end: usize, out: &mut Vec<Range<usize>>)
         i = stop;
     }
     push(text, &line, begin, line.len(), out);
+}
+
+/// Where a line begins behind marks of headings, quotes and lists, each followed by a space.
+fn after_marks(line: &[(usize, char)]) -> usize {
+    let mut at = 0;
+    loop {
+        let from = at + line[at..].iter().take_while(|(_, c)| matches!(c, ' ' | '\t')).count();
+        let mark = match line.get(from) {
+            Some((_, '#')) => line[from..].iter().take_while(|&&(_, c)| c == '#').count(),
+            Some((_, '>' | '-' | '*' | '•')) => 1,
+            _ => return at,
+        };
+        if line.get(from + mark).is_none_or(|&(_, c)| c != ' ') {
+            return at;
+        }
+        at = from + mark + 1;
+    }
+}
+
+fn is_table_row(line: &[(usize, char)]) -> bool {
+    let mut marks = line.iter().map(|&(_, c)| c).filter(|c| !c.is_whitespace());
+    marks.next() == Some('|') && marks.next_back() == Some('|')
 }
 
 fn push(text: &str, line: &[(usize, char)], from: usize, to: usize, out: &mut Vec<Range<usize>>) {
@@ -190,6 +216,13 @@ fn point_ends(line: &[(usize, char)], begin: usize, i: usize, next: usize) -> bo
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn marks_of_markdown_belong_to_no_sentence() {
+        let text = "## Rivers of Peru\n> - It is long. It is wide.\n| a | b. |\n- 很长。\n#tag one\n-5 degrees\n* * x";
+        let found: Vec<&str> = sentences(text).into_iter().map(|r| &text[r]).collect();
+        assert_eq!(found, ["Rivers of Peru", "It is long.", "It is wide.", "很长。", "#tag one", "-5 degrees", "x"]);
+    }
 
     fn check(text: &str, want: &[&str]) {
         let got: Vec<&str> = sentences(text).into_iter().map(|r| &text[r]).collect();

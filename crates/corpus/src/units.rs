@@ -1,9 +1,7 @@
 //! Units of text: words of alphabetic scripts, single characters of Han and kana.
 
+use crate::class::Class;
 use crate::hash::{combine, hash64};
-use crate::script::{is_han, is_kana};
-use std::iter::Peekable;
-use std::str::CharIndices;
 
 /// What a [`Unit`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +29,8 @@ pub struct Unit<'a> {
 #[derive(Debug, Clone)]
 pub struct Units<'a> {
     text: &'a str,
-    chars: Peekable<CharIndices<'a>>,
+    /// Where the next unit is looked for, in bytes.
+    at: usize,
 }
 
 /// Splits `text` into units; punctuation and white space are left out.
@@ -42,55 +41,91 @@ pub struct Units<'a> {
 /// ```
 #[must_use]
 pub fn units(text: &str) -> Units<'_> {
-    Units { text, chars: text.char_indices().peekable() }
+    Units { text, at: 0 }
 }
 
 impl<'a> Iterator for Units<'a> {
     type Item = Unit<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Unit<'a>> {
+        let bytes = self.text.as_bytes();
         loop {
-            let (start, c) = self.chars.next()?;
-            if is_han(c) || is_kana(c) {
-                return Some(Unit { text: &self.text[start..start + c.len_utf8()], start, kind: UnitKind::Cjk });
+            let start = self.at;
+            let &byte = bytes.get(start)?;
+            if byte.is_ascii() {
+                if byte.is_ascii_alphanumeric() {
+                    return Some(self.run(start, !byte.is_ascii_digit()));
+                }
+                self.at = start + 1;
+                continue;
             }
-            if c.is_alphanumeric() {
-                return Some(self.run(start, c));
+            if matches!(bytes[start..], [0xE4, 0xB8..=0xBF, _, ..] | [0xE5..=0xE9, _, _, ..]) {
+                // U+4E00 to U+9FFF.
+                self.at = start + 3;
+                return Some(Unit { text: &self.text[start..self.at], start, kind: UnitKind::Cjk });
             }
+            let c = self.text[start..].chars().next()?;
+            let class = Class::of(c);
+            if class.is_cjk() {
+                self.at = start + c.len_utf8();
+                return Some(Unit { text: &self.text[start..self.at], start, kind: UnitKind::Cjk });
+            }
+            if class.is_alphanumeric() {
+                return Some(self.run(start, !class.is_numeric()));
+            }
+            self.at = start + c.len_utf8();
         }
     }
 }
 
 impl<'a> Units<'a> {
-    fn run(&mut self, start: usize, first: char) -> Unit<'a> {
-        let mut end = start + first.len_utf8();
-        let mut letters = !first.is_numeric();
-        while let Some(&(at, c)) = self.chars.peek() {
-            if is_han(c) || is_kana(c) {
+    /// The word or number that begins at byte `start`; `letters` is whether its first character is other than a digit.
+    #[inline]
+    fn run(&mut self, start: usize, mut letters: bool) -> Unit<'a> {
+        let bytes = self.text.as_bytes();
+        // The first character belongs to it.
+        let mut end = start + self.text[start..].chars().next().map_or(1, char::len_utf8);
+        while let Some(&byte) = bytes.get(end) {
+            if byte.is_ascii() {
+                if byte.is_ascii_alphanumeric() {
+                    letters |= !byte.is_ascii_digit();
+                } else if !self.joins(end, char::from(byte), letters) {
+                    break;
+                }
+                end += 1;
+                continue;
+            }
+            let Some(c) = self.text[end..].chars().next() else { break };
+            let class = Class::of(c);
+            if class.is_cjk() {
                 break;
             }
-            if c.is_alphanumeric() || matches!(c as u32, 0x0300..=0x036F | 0x064B..=0x065F | 0x0E31..=0x0E4E) {
-                letters |= c.is_alphabetic();
-            } else if !self.joins(at, c, letters) {
+            if class.is_alphanumeric() || matches!(c as u32, 0x0300..=0x036F | 0x064B..=0x065F | 0x0E31..=0x0E4E) {
+                letters |= class.is_alphabetic();
+            } else if !self.joins(end, c, letters) {
                 break;
             }
-            end = at + c.len_utf8();
-            self.chars.next();
+            end += c.len_utf8();
         }
+        self.at = end;
         let kind = if letters { UnitKind::Word } else { UnitKind::Number };
         Unit { text: &self.text[start..end], start, kind }
     }
 
     /// True if the mark `c` at byte `at` stands inside a word or number.
     fn joins(&self, at: usize, c: char, letters: bool) -> bool {
+        if !matches!(c, '\'' | '’' | '-' | '\u{2010}' | '\u{2011}' | '.' | ',') {
+            return false;
+        }
         let Some(next) = self.text[at + c.len_utf8()..].chars().next() else {
             return false;
         };
-        match c {
-            '\'' | '’' | '-' | '\u{2010}' | '\u{2011}' => letters && next.is_alphabetic() && !is_han(next) && !is_kana(next),
-            '.' | ',' => !letters && next.is_ascii_digit(),
-            _ => false,
+        if matches!(c, '.' | ',') {
+            return !letters && next.is_ascii_digit();
         }
+        let class = Class::of(next);
+        letters && class.is_alphabetic() && !class.is_cjk()
     }
 }
 

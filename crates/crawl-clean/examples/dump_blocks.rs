@@ -1,14 +1,16 @@
 //! Writes what extraction knows of every block, for `scripts/train_extraction.py`:
 //! `JIELONG_DATA=/data dump_blocks FOLDER [NAME …]`.
 //!
-//! Reads `$JIELONG_DATA/crawl/<name>.warc.gz`. Writes `<name>.features.f32`, a row of little-endian floats a block;
+//! Reads `$JIELONG_DATA/crawl/<name>.warc.gz`, and once more with most of the blocks of every page taken out, as `<name>-thin`: small
+//! pages are rare among pages with gold text, and not among all pages. Writes `<name>.features.f32`, a row of little-endian floats a block;
 //! `<name>.blocks.jsonl`, a page a line with its URL, address of its site if it names one, and the texts of its blocks; and
 //! `features.txt`, the names of the columns.
 #![expect(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a tool for the terminal")]
 
 use crawl_clean::charset::decode;
-use crawl_clean::dom::{Dom, Limits, NONE, ROOT};
-use crawl_clean::extract::{blocks, features, page, tags::Tag, tree};
+use crawl_clean::dom::{Data, Dom, Limits, NONE, NodeId, ROOT};
+use crawl_clean::extract::tags::{Role, Tag};
+use crawl_clean::extract::{blocks, features, maths, page, tree};
 use crawl_clean::input::http::Response;
 use crawl_clean::input::warc::WarcReader;
 use crawl_clean::input::{Content, Item};
@@ -30,14 +32,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all(&folder)?;
     std::fs::write(Path::new(&folder).join("features.txt"), features::names().join("\n") + "\n")?;
     for name in names {
-        dump(&Path::new(&data).join("crawl"), Path::new(&folder), &name)?;
+        for thin in [false, true] {
+            dump(&Path::new(&data).join("crawl"), Path::new(&folder), &name, thin)?;
+        }
     }
     Ok(())
 }
 
-fn dump(input: &Path, folder: &Path, name: &str) -> Result<(), Box<dyn std::error::Error>> {
-    let mut values = BufWriter::new(File::create(folder.join(format!("{name}.features.f32")))?);
-    let mut texts = BufWriter::new(File::create(folder.join(format!("{name}.blocks.jsonl")))?);
+fn dump(input: &Path, folder: &Path, name: &str, thinned: bool) -> Result<(), Box<dyn std::error::Error>> {
+    let out = if thinned { format!("{name}-thin") } else { name.to_owned() };
+    let mut values = BufWriter::new(File::create(folder.join(format!("{out}.features.f32")))?);
+    let mut texts = BufWriter::new(File::create(folder.join(format!("{out}.blocks.jsonl")))?);
     let (mut pages, mut rows) = (0, 0);
     for item in WarcReader::open(&input.join(format!("{name}.warc.gz")), 64 << 20)? {
         let Item::Page(raw) = item? else { continue };
@@ -45,7 +50,11 @@ fn dump(input: &Path, folder: &Path, name: &str) -> Result<(), Box<dyn std::erro
         let Ok(response) = Response::parse(block) else { continue };
         let Ok(body) = response.decoded(64 << 20) else { continue };
         let html = decode(&body, response.charset()).text;
-        let dom = Dom::parse(&html, Limits { nodes: 1_000_000, depth: 4096 });
+        let mut dom = Dom::parse(&html, Limits { nodes: 1_000_000, depth: 4096 });
+        maths::write_out(&mut dom);
+        if thinned {
+            thin(&mut dom, &raw.url);
+        }
         let tree = tree::Tree::measure(&dom);
         let blocks = blocks::collect(&dom, &tree);
         let about = page::read(&dom);
@@ -63,8 +72,26 @@ fn dump(input: &Path, folder: &Path, name: &str) -> Result<(), Box<dyn std::erro
         pages += 1;
         rows += kept.len();
     }
-    println!("{name}: {pages} pages, {rows} blocks");
+    println!("{out}: {pages} pages, {rows} blocks");
     Ok(())
+}
+
+/// Takes out the text of all blocks but a few, the same ones in every run: between one in 32 and one in 3, by page.
+fn thin(dom: &mut Dom, url: &str) {
+    let hash = |text: &str| u32::from_str_radix(&handoff::document_id("thin", url, text)[..8], 16).unwrap_or(0);
+    let kept = u32::MAX / (3 + hash("") % 30);
+    for id in 0..dom.nodes.len() as NodeId {
+        let mut block = dom.nodes[id as usize].parent;
+        while block != NONE && matches!(dom.tag(block).role(), Role::Inline | Role::Break) {
+            block = dom.nodes[block as usize].parent;
+        }
+        if !matches!(dom.tag(block.min(id)), Tag::Title | Tag::Script)
+            && hash(&block.to_string()) > kept
+            && let Data::Text(text) = &mut dom.nodes[id as usize].data
+        {
+            text.clear();
+        }
+    }
 }
 
 /// Host of the address a page gives itself, so that pages of one site stay in one fold.

@@ -3,20 +3,21 @@
 //! Reads `$JIELONG_DATA/crawl/<name>.warc.gz` with `<name>.gold.jsonl.gz`. Score of a page: F1 over the bag of words, or of characters
 //! for names that begin with `zh`; a set's score is the mean over its pages.
 //!
+//! `--dump FOLDER` writes the texts, `<name>.jsonl`; `--worst` lists the worst pages.
 //! `--folds FOLDER` scores every page with the model that was trained without its site, as `scripts/train_extraction.py` leaves them:
 //! `folds.json` (fold by URL) and `0.txt`, `1.txt` and so on. Without it the scores of pages that the model was trained on say little.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
+#![expect(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a tool for the terminal")]
 
 use crawl_clean::charset::decode;
 use crawl_clean::dom::Limits;
-use crawl_clean::extract::extract_with;
 use crawl_clean::extract::features;
 use crawl_clean::extract::model::Model;
+use crawl_clean::extract::{Markup, extract_with};
 use crawl_clean::input::http::Response;
 use crawl_clean::input::warc::WarcReader;
 use crawl_clean::input::{Content, Item};
 use std::collections::{BTreeMap, HashMap};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Instant;
 
@@ -37,13 +38,29 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         None => None,
     };
+    let dump = match names.iter().position(|n| n == "--dump") {
+        Some(at) => {
+            names.remove(at);
+            if at == names.len() {
+                return Err("name the folder for the texts".into());
+            }
+            Some(names.remove(at))
+        }
+        None => None,
+    };
     if names.is_empty() {
         names = ["wcxb-dev", "zh-news", "zh-charset"].map(str::to_owned).to_vec();
     }
     for name in names {
-        score_set(&Path::new(&data).join("crawl"), &name, folds.as_ref(), worst)?;
+        score_set(&Path::new(&data).join("crawl"), &name, folds.as_ref(), &Show { worst, dump: dump.clone() })?;
     }
     Ok(())
+}
+
+/// What is shown beside the scores: the worst pages, and, in this folder, the text of every page with the time it took.
+struct Show {
+    worst: bool,
+    dump: Option<String>,
 }
 
 /// Model by fold, and the fold of every page.
@@ -85,11 +102,13 @@ fn read_gold(path: &Path) -> Result<HashMap<String, Gold>, Box<dyn std::error::E
     Ok(gold)
 }
 
-fn score_set(folder: &Path, name: &str, folds: Option<&Folds>, worst: bool) -> Result<(), Box<dyn std::error::Error>> {
+fn score_set(folder: &Path, name: &str, folds: Option<&Folds>, show: &Show) -> Result<(), Box<dyn std::error::Error>> {
     let gold = read_gold(&folder.join(format!("{name}.gold.jsonl.gz")))?;
     let by_char = name.starts_with("zh");
     let mut scores: BTreeMap<String, Vec<(f64, f64, f64)>> = BTreeMap::new();
     let mut rows = Vec::new();
+    let texts = show.dump.as_ref().map(|dump| std::fs::File::create(Path::new(dump).join(format!("{name}.jsonl"))));
+    let mut texts = texts.transpose()?.map(std::io::BufWriter::new);
     let (mut secs, mut bytes, mut slowest) = (0.0_f64, 0_usize, 0.0_f64);
     for item in WarcReader::open(&folder.join(format!("{name}.warc.gz")), 64 << 20)? {
         let Item::Page(page) = item? else { continue };
@@ -104,11 +123,15 @@ fn score_set(folder: &Path, name: &str, folds: Option<&Folds>, worst: bool) -> R
         };
         let model = folds.map_or_else(|| Some(Model::built_in()), |folds| folds.model(&page.url)).ok_or("a page is in no fold")?;
         let started = Instant::now();
-        let got = extract_with(&decode(&body, response.charset()).text, Limits { nodes: 1_000_000, depth: 4096 }, model);
+        let got = extract_with(&decode(&body, response.charset()).text, Limits { nodes: 1_000_000, depth: 4096 }, Markup::Plain, model);
         let took = started.elapsed().as_secs_f64();
         secs += took;
         slowest = slowest.max(took);
         bytes += body.len();
+        if let Some(texts) = &mut texts {
+            serde_json::to_writer(&mut *texts, &serde_json::json!({"url": page.url, "text": got.text, "secs": took}))?;
+            texts.write_all(b"\n")?;
+        }
         let Some(want) = gold.get(&page.url) else {
             continue;
         };
@@ -125,7 +148,7 @@ fn score_set(folder: &Path, name: &str, folds: Option<&Folds>, worst: bool) -> R
     for (kind, rows) in scores.iter().filter(|(kind, _)| !kind.is_empty()) {
         println!("  {kind:12} {}", line(rows));
     }
-    if worst {
+    if show.worst {
         rows.sort_by(|a, b| a.0.total_cmp(&b.0));
         for row in rows.iter().take(60) {
             println!("  {:.2} {} {} got {} want {} P {:.2} R {:.2}", row.0, row.1, row.2, row.3, row.4, row.5, row.6);

@@ -1,6 +1,7 @@
 //! Files that a configuration names, read once for a run, and everything prepared from them.
 
 use crate::config::Config;
+use crate::decontaminate::Questions;
 use crate::error::Error;
 use crate::filter::{Compiled, Preset};
 use crate::model::TextModel;
@@ -17,6 +18,7 @@ pub struct Assets {
     url_digest: Digest,
     language_model: Option<TextModel>,
     quality_model: Option<TextModel>,
+    questions: Option<Questions>,
     /// Files read, with the digest of each.
     files: Vec<(PathBuf, Digest)>,
 }
@@ -53,8 +55,9 @@ impl Assets {
                 return Err(Error::BadFile { path: folder.join(path), problem });
             }
         }
+        let questions = Questions::load(config, folder)?;
         let compiled = rules.iter().map(Compiled::new).collect();
-        Ok(Self { preset, compiled, urls, url_digest, language_model, quality_model, files: files.read })
+        Ok(Self { preset, compiled, urls, url_digest, language_model, quality_model, questions, files: files.read })
     }
 
     /// The lists of addresses.
@@ -81,6 +84,12 @@ impl Assets {
         self.quality_model.as_ref()
     }
 
+    /// Questions of evaluation tasks.
+    #[must_use]
+    pub fn questions(&self) -> Option<&Questions> {
+        self.questions.as_ref()
+    }
+
     /// The rules for a text of a language.
     #[must_use]
     pub fn rules(&self, tag: &str, text: &str) -> &Compiled {
@@ -90,12 +99,13 @@ impl Assets {
     /// The digest of a configuration with that of the files it names: a changed file is a changed configuration.
     #[must_use]
     pub fn digest(&self, config: Digest) -> Digest {
-        with_files(config, self.files.iter().map(|(_, digest)| *digest))
+        with_files(config, self.files.iter().map(|(_, digest)| *digest).chain(self.questions.iter().map(|questions| questions.digest)))
     }
 
     /// Files read.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.files.iter().map(|(path, _)| path.as_path())
+        let tasks = self.questions.iter().flat_map(|questions| questions.files.iter().map(PathBuf::as_path));
+        self.files.iter().map(|(path, _)| path.as_path()).chain(tasks)
     }
 }
 

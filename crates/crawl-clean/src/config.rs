@@ -1,6 +1,7 @@
 //! Configuration of the stage; `default.toml` beside this file is its manual and holds every default.
 
-use crate::filter::preset::{BUILT_IN, Class, Preset, Profile, Rules};
+use crate::extract::Markup;
+use crate::filter::preset::{self, BUILT_IN, Class, Profile, Rules};
 use serde::{Deserialize, Serialize};
 use stage::ConfigProblem;
 
@@ -20,8 +21,12 @@ pub struct Config {
     pub max_depth: usize,
     /// Largest share of characters that could not be decoded.
     pub max_replaced_share: f64,
+    /// How headings, lists, tables and code are written.
+    pub markup: Markup,
     /// Bytes of pages held in memory at a time.
     pub chunk_bytes: usize,
+    /// Memory that pages and the search for duplicates may take, in MB.
+    pub max_memory_mb: u64,
     /// Characters of a refused text that are kept in `rejected/`.
     pub rejected_text_chars: usize,
     /// Keep what extraction found, so that other thresholds decide again without reading the inputs.
@@ -44,6 +49,34 @@ pub struct Config {
     pub quality: QualityConfig,
     /// Exact and near duplicates.
     pub dedup: DedupConfig,
+    /// Questions of evaluation tasks.
+    pub decontaminate: DecontaminateConfig,
+}
+
+/// `[stage.crawl-clean.decontaminate]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecontaminateConfig {
+    /// Task files.
+    pub tasks: Vec<String>,
+    /// Words of a telling run.
+    pub words: usize,
+    /// Characters of a telling run in questions where Han and kana prevail.
+    pub chars: usize,
+    /// What becomes of a text that holds one.
+    pub on_hit: OnHit,
+}
+
+/// What becomes of a text with a question in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnHit {
+    /// The sentences that hold it are taken out.
+    Remove,
+    /// The document is dropped.
+    Drop,
+    /// It is counted only.
+    Count,
 }
 
 /// `[stage.crawl-clean.language]`.
@@ -120,7 +153,7 @@ impl FilterConfig {
     ///
     /// # Errors
     /// The key and what is wrong with the rules as overridden.
-    pub fn resolve(&self, preset: &Preset) -> Result<Vec<Rules>, ConfigProblem> {
+    pub fn resolve(&self, preset: &preset::Preset) -> Result<Vec<Rules>, ConfigProblem> {
         let over = |class| if class == Class::Han { ("filter.han", &self.han) } else { ("filter.words", &self.words) };
         let resolve = |profile: &Profile| {
             let (key, keys) = over(profile.class);
@@ -139,16 +172,80 @@ impl FilterConfig {
 pub struct DedupConfig {
     /// Drop duplicates of earlier documents.
     pub enabled: bool,
+    /// Drop documents whose address an earlier one has.
+    pub urls: bool,
     /// Look for near duplicates too.
     pub near: bool,
-    /// Bands of a signature.
+    /// Whose signatures.
+    pub preset: Preset,
+    /// Bands of a signature; the preset's if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bands: Option<usize>,
+    /// Rows of a band; the preset's if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<usize>,
+    /// Words of a shingle; the preset's if absent. 0 makes shingles of characters in all scripts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shingle_words: Option<usize>,
+    /// Characters of a shingle; the preset's if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shingle_chars: Option<usize>,
+    /// Least true similarity of a near duplicate; 0 goes by bands alone.
+    pub verify_jaccard: f64,
+    /// Take out lines that earlier documents have.
+    pub remove_lines: bool,
+    /// Take out long runs that earlier documents have.
+    pub remove_spans: bool,
+    /// Words of a long run.
+    pub span_words: usize,
+    /// Characters of a long run where Han and kana prevail.
+    pub span_chars: usize,
+    /// Least characters that must be left of a text of which something was taken out.
+    pub min_remaining_chars: usize,
+}
+
+/// Whose MinHash signatures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// 14 bands of 8 rows over 5 words (Penedo et al. 2024).
+    Fineweb,
+    /// 9 bands of 13 rows over 13 words (RedPajama v2, for similarity 0.8).
+    Redpajama,
+    /// 20 bands of 13 rows over 24 characters (NeMo Curator).
+    Curator,
+}
+
+/// Numbers of a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Bands.
     pub bands: usize,
     /// Rows of a band.
     pub rows: usize,
-    /// Words of a shingle.
-    pub shingle_words: usize,
-    /// Characters of a shingle where Han and kana prevail.
-    pub shingle_chars: usize,
+    /// Words of a shingle; 0 for characters in all scripts.
+    pub words: usize,
+    /// Characters of a shingle.
+    pub chars: usize,
+}
+
+impl DedupConfig {
+    /// The preset's numbers, with those that are set in their place.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        // Characters that say as much as the words do in English: about 1.6 a word, as for the filters.
+        let preset = match self.preset {
+            Preset::Fineweb => Shape { bands: 14, rows: 8, words: 5, chars: 9 },
+            Preset::Redpajama => Shape { bands: 9, rows: 13, words: 13, chars: 21 },
+            Preset::Curator => Shape { bands: 20, rows: 13, words: 0, chars: 24 },
+        };
+        Shape {
+            bands: self.bands.unwrap_or(preset.bands),
+            rows: self.rows.unwrap_or(preset.rows),
+            words: self.shingle_words.unwrap_or(preset.words),
+            chars: self.shingle_chars.unwrap_or(preset.chars),
+        }
+    }
 }
 
 impl Config {
@@ -167,9 +264,12 @@ impl Config {
         if self.max_page_bytes == 0 || self.chunk_bytes == 0 || self.max_nodes == 0 || self.max_depth == 0 {
             return problem("max_page_bytes", "max_page_bytes, chunk_bytes, max_nodes and max_depth must be positive");
         }
-        let dedup = &self.dedup;
-        if dedup.bands == 0 || dedup.rows == 0 || dedup.shingle_words == 0 || dedup.shingle_chars == 0 {
-            return problem("dedup", "bands, rows, shingle_words and shingle_chars must be positive");
+        if self.max_memory_mb == 0 {
+            return problem("max_memory_mb", "is 0");
+        }
+        self.validate_dedup()?;
+        if self.decontaminate.words < 5 || self.decontaminate.chars < 5 {
+            return problem("decontaminate.words", "words and chars must be 5 or more: shorter runs are common language");
         }
         if self.url.min_soft_words == 0 {
             return problem("url.min_soft_words", "must be positive; without lists nothing is refused");
@@ -185,10 +285,32 @@ impl Config {
         }
         if !self.filter.preset_is_file() {
             let names: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-            let Some(preset) = Preset::built_in(&self.filter.preset) else {
+            let Some(preset) = preset::Preset::built_in(&self.filter.preset) else {
                 return problem("filter.preset", &format!("is none of {}, nor a file that ends in .toml", names.join(", ")));
             };
             self.filter.resolve(&preset)?;
+        }
+        Ok(())
+    }
+
+    fn validate_dedup(&self) -> Result<(), ConfigProblem> {
+        let problem = |key: &str, message: &str| Err(ConfigProblem::new(key, message));
+        let dedup = &self.dedup;
+        let shape = dedup.shape();
+        if shape.bands == 0 || shape.rows == 0 || shape.chars == 0 {
+            return problem("dedup", "bands, rows and shingle_chars must be positive");
+        }
+        if !(0.0..=1.0).contains(&dedup.verify_jaccard) {
+            return problem("dedup.verify_jaccard", "is a similarity, from 0 to 1");
+        }
+        if dedup.verify_jaccard > 0.0 && !dedup.near {
+            return problem("dedup.verify_jaccard", "has no effect with near = false");
+        }
+        if dedup.span_words < 8 || dedup.span_chars < 8 {
+            return problem("dedup.span_words", "span_words and span_chars must be 8 or more: shorter runs are common language");
+        }
+        if !dedup.enabled && (dedup.urls || dedup.remove_lines || dedup.remove_spans) {
+            return problem("dedup", "urls, remove_lines and remove_spans have no effect with enabled = false");
         }
         Ok(())
     }
@@ -212,6 +334,18 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn presets_are_the_published_ones() {
+        let shape = |preset| {
+            let Shape { bands, rows, words, chars } = DedupConfig { preset, ..defaults().dedup }.shape();
+            (bands, rows, words, chars)
+        };
+        assert_eq!(shape(Preset::Fineweb), (14, 8, 5, 9));
+        assert_eq!(shape(Preset::Redpajama), (9, 13, 13, 21));
+        assert_eq!(shape(Preset::Curator), (20, 13, 0, 24));
+        assert_eq!(DedupConfig { bands: Some(3), ..defaults().dedup }.shape().bands, 3);
+    }
+
+    #[test]
     fn settings_that_lose_everything_are_refused() {
         let key = |change: fn(&mut Config)| {
             let mut config = defaults();
@@ -220,7 +354,12 @@ pub(crate) mod tests {
         };
         assert_eq!(key(|c| c.inputs.clear()), "inputs");
         assert_eq!(key(|c| c.languages.clear()), "languages");
-        assert_eq!(key(|c| c.dedup.rows = 0), "dedup");
+        assert_eq!(key(|c| c.dedup.rows = Some(0)), "dedup");
+        assert_eq!(key(|c| c.dedup.verify_jaccard = 1.5), "dedup.verify_jaccard");
+        assert_eq!(key(|c| (c.dedup.near, c.dedup.verify_jaccard) = (false, 0.5)), "dedup.verify_jaccard");
+        assert_eq!(key(|c| (c.dedup.enabled, c.dedup.urls) = (false, true)), "dedup");
+        assert_eq!(key(|c| c.dedup.span_chars = 2), "dedup.span_words");
+        assert_eq!(key(|c| c.max_memory_mb = 0), "max_memory_mb");
         assert_eq!(key(|c| c.filter.han.min_units = Some(usize::MAX)), "filter.han");
         assert_eq!(key(|c| c.filter.words.top_ngrams = Some(vec![(0, 0.5)])), "filter.words");
         assert_eq!(key(|c| c.filter.preset = "gophers".into()), "filter.preset");
@@ -230,7 +369,7 @@ pub(crate) mod tests {
     fn single_keys_override_the_preset() {
         let mut config = defaults();
         config.filter.han.min_units = Some(7);
-        let preset = Preset::built_in("default").unwrap();
+        let preset = preset::Preset::built_in("default").unwrap();
         let rules = config.filter.resolve(&preset).unwrap();
         let least = |tag: &str| rules[preset.select(tag, "")].min_units;
         assert_eq!((least("zh"), least("en"), least("fr")), (Some(7), Some(50), Some(50)));

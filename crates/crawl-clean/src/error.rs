@@ -88,11 +88,29 @@ pub enum Error {
         /// Their common name.
         name: String,
     },
-    /// More than one worker while documents have to be compared with each other.
-    #[error("`dedup.enabled` needs one worker, but {count} were asked for")]
-    WorkersWithDedup {
+    /// More than one worker while documents have to be compared with each other, and no phase was named.
+    #[error("with `dedup.enabled` {count} workers can share one phase at a time, and none was named")]
+    WorkersWithoutPhase {
         /// Number of workers.
         count: usize,
+    },
+    /// A phase was asked for before the one it goes by was done.
+    #[error("{} unit(s) are not extracted yet: {}", units.len(), units.join(", "))]
+    NotExtracted {
+        /// Their unit names.
+        units: Vec<String>,
+    },
+    /// The join does not cover all keys of these inputs.
+    #[error("the keys of these inputs are not joined, or not all of them")]
+    NotJoined,
+    /// An option of phases that makes no sense with them.
+    #[error("`--limit` cannot be used with `--phase`: all phases have to see the same inputs")]
+    LimitWithPhase,
+    /// A document id that is no digest.
+    #[error("`{id}` is no document id")]
+    NoDocumentId {
+        /// The text.
+        id: String,
     },
     /// Inputs of committed units are gone.
     #[error("{} committed input(s) are gone: {}", units.len(), units.join(", "))]
@@ -114,6 +132,9 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A task file cannot be read.
+    #[error(transparent)]
+    Tasks(#[from] corpus::Error),
     /// The hand-off layer failed.
     #[error(transparent)]
     Handoff(#[from] handoff::Error),
@@ -140,8 +161,11 @@ impl Failure for Error {
             | Self::NoSuchReason { .. }
             | Self::NothingToRead { .. }
             | Self::SameName { .. }
-            | Self::WorkersWithDedup { .. }
+            | Self::WorkersWithoutPhase { .. }
+            | Self::LimitWithPhase
+            | Self::Tasks(_)
             | Self::Vanished { .. } => Exit::Usage,
+            Self::NotExtracted { .. } | Self::NotJoined => Exit::Upstream,
             Self::Handoff(error) => error.exit(),
             _ => Exit::Failed,
         }
@@ -156,11 +180,14 @@ impl Failure for Error {
             Self::NoSuchReason { .. } => Some("`crawl-clean report` lists the reasons of a run".into()),
             Self::NoColumn { .. } => Some("set `text_column` or `html_column` under [stage.crawl-clean]".into()),
             Self::SameName { .. } => Some("name their common folder in `inputs`, or rename one of them".into()),
-            Self::WorkersWithDedup { .. } => Some("run with one worker, or with --set stage.crawl-clean.dedup.enabled=false".into()),
+            Self::WorkersWithoutPhase { .. } => Some("run all workers with --phase extract, then with join, then with decide".into()),
+            Self::NotExtracted { .. } => Some("run all workers with --phase extract first".into()),
+            Self::NotJoined => Some("run all workers with --phase join first".into()),
             Self::Vanished { .. } => Some("put them back, or run with --prune to remove their outputs".into()),
             Self::FilesFailed { .. } => {
                 Some("mend or remove these files and run the same command again; finished files are not read again".into())
             }
+            Self::Tasks(_) => Some("check `tasks` under [stage.crawl-clean.decontaminate]".into()),
             Self::Signatures { .. } => Some("run with --force to make it again".into()),
             Self::Handoff(error) => Failure::hint(error),
             _ => None,

@@ -6,12 +6,15 @@
 use crate::assets::Assets;
 use crate::config::Config;
 use crate::error::Error;
+use crate::extract::Question;
 use crate::input::{Item, Items};
 use crate::page::Reached;
 use crate::reason::{Reason, Rejection};
-use arrow::array::{Array, ArrayRef, BooleanArray, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray};
+use crate::rows;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float32Array, Float64Array, Int64Array, ListArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use handoff::columns::{bools, f32s, f64s, i64s, strings};
+use handoff::schema::{list_item, question_fields};
 use handoff::{Digest, DigestBuilder, ShardMeta, ShardReader, TableSchema};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,7 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Name of the side folder.
-pub const EXTRACTED: &str = "extracted";
+pub const FOLDER: &str = "extracted";
 /// Raised when the same page and settings give another text, language or refusal than before.
 pub const VERSION: u32 = 1;
 
@@ -41,6 +44,24 @@ pub enum Stored {
     Other,
 }
 
+impl Stored {
+    fn page(&self) -> Option<&Reached> {
+        if let Self::Page(page) = self { Some(page) } else { None }
+    }
+
+    fn rejection(&self) -> Option<&Rejection> {
+        if let Self::Refused { rejection, .. } = self { Some(rejection) } else { None }
+    }
+
+    fn place(&self) -> Option<(&str, i64)> {
+        match self {
+            Self::Page(page) => Some((&page.url, page.offset)),
+            Self::Refused { url, offset, .. } => Some((url, *offset)),
+            Self::Other => None,
+        }
+    }
+}
+
 /// Digest of the settings that matter to extraction, lists of addresses included.
 #[must_use]
 pub fn settings(config: &Config, assets: &Assets) -> Digest {
@@ -48,6 +69,7 @@ pub fn settings(config: &Config, assets: &Assets) -> Digest {
     let columns = [&config.text_column, &config.html_column, &config.url_column, &config.date_column];
     let start = DigestBuilder::new().field("version", VERSION.to_le_bytes()).field("limits", limits);
     let start = columns.iter().fold(start, |builder, name| builder.field("column", name));
+    let start = start.field("markup", format!("{:?}", config.markup));
     start.field("urls", assets.url_digest().as_bytes()).finish()
 }
 
@@ -74,7 +96,8 @@ pub fn serves(path: &Path, source: &str, input: Digest, settings: Digest) -> boo
 /// | --- | --- | --- |
 /// | `kind` | utf8 | `page`, `refused`, or `other` for a record that is no page |
 /// | `url`, `source_offset` | utf8?, int64? | of the item |
-/// | `text`, `title`, `date`, `payload_digest`, `charset`, `charset_source` | utf8? | as in `documents`, before any filter |
+/// | `text`, `title`, `date`, `payload_digest`, `charset`, `charset_source`, `author` | utf8? | as in `documents`, before any filter |
+/// | `questions` | list\<struct\<question, answer\>\>? | as in `documents` |
 /// | `replaced_chars` | int64? | characters that could not be decoded |
 /// | `cut` | bool? | the page exceeded the caps on nodes or depth |
 /// | `language`, `language_score` | utf8?, float32? | by scripts and the built-in model |
@@ -92,68 +115,59 @@ pub fn schema() -> TableSchema {
         field("language_score", DataType::Float32),
         field("value", DataType::Float64),
         field("threshold", DataType::Float64),
+        field("questions", DataType::List(list_item(DataType::Struct(question_fields())))),
     ]);
     TableSchema { name: "extracted", version: 1, arrow: Arc::new(Schema::new(fields)) }
 }
 
 /// The columns of text, in order.
-const TEXTS: [&str; 10] = ["url", "text", "title", "date", "payload_digest", "charset", "charset_source", "language", "reason", "detail"];
+const TEXTS: [&str; 11] =
+    ["url", "text", "title", "date", "payload_digest", "charset", "charset_source", "language", "reason", "detail", "author"];
 
 /// Items as a batch of [`schema`].
 ///
 /// # Errors
 /// If the columns do not fit the schema.
 pub fn batch(rows: &[Stored]) -> Result<RecordBatch, Error> {
-    let page = |row: &Stored| if let Stored::Page(page) = row { Some(page.clone_without_text()) } else { None };
-    let pages: Vec<Option<Reached>> = rows.iter().map(page).collect();
-    let refusal = |row: &Stored| if let Stored::Refused { rejection, .. } = row { Some(rejection.clone()) } else { None };
-    let refusals: Vec<Option<Rejection>> = rows.iter().map(refusal).collect();
-    let of_page = |get: fn(&Reached) -> Option<&str>| -> ArrayRef {
-        Arc::new(pages.iter().map(|page| page.as_ref().and_then(get)).collect::<StringArray>())
-    };
+    let pages = || rows.iter().map(Stored::page);
+    let refusals = || rows.iter().map(Stored::rejection);
     let kind = |row: &Stored| match row {
         Stored::Page(_) => "page",
         Stored::Refused { .. } => "refused",
         Stored::Other => "other",
     };
-    let url = |row: &Stored| match row {
-        Stored::Page(page) => Some(page.url.clone()),
-        Stored::Refused { url, .. } => Some(url.clone()),
-        Stored::Other => None,
-    };
-    let offset = |row: &Stored| match row {
-        Stored::Page(page) => Some(page.offset),
-        Stored::Refused { offset, .. } => Some(*offset),
-        Stored::Other => None,
-    };
-    let text = |row: &'_ Stored| if let Stored::Page(page) = row { Some(page.text.clone()) } else { None };
+    let text =
+        |get: fn(&Reached) -> Option<&str>| -> ArrayRef { Arc::new(pages().map(|page| page.and_then(get)).collect::<StringArray>()) };
     let number = |get: fn(&Rejection) -> Option<f64>| -> ArrayRef {
-        Arc::new(refusals.iter().map(|refusal| refusal.as_ref().and_then(get)).collect::<Float64Array>())
+        Arc::new(refusals().map(|refusal| refusal.and_then(get)).collect::<Float64Array>())
     };
+    let questions = rows::questions(pages().map(|page| page.map_or(&[][..], |page| page.questions.as_slice())))?;
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(rows.iter().map(kind))),
-        Arc::new(rows.iter().map(url).collect::<StringArray>()),
-        Arc::new(rows.iter().map(text).collect::<StringArray>()),
-        of_page(|page| page.title.as_deref()),
-        of_page(|page| page.date.as_deref()),
-        of_page(|page| page.payload_digest.as_deref()),
-        of_page(|page| page.charset.as_deref()),
-        of_page(|page| page.charset_source.as_deref()),
-        of_page(|page| Some(&page.language)),
-        Arc::new(refusals.iter().map(|refusal| refusal.as_ref().map(|r| r.reason.as_str())).collect::<StringArray>()),
-        Arc::new(refusals.iter().map(|refusal| refusal.as_ref().and_then(|r| r.detail.as_deref())).collect::<StringArray>()),
-        Arc::new(rows.iter().map(offset).collect::<Int64Array>()),
-        Arc::new(pages.iter().map(|page| page.as_ref().map(|page| page.replaced_chars as i64)).collect::<Int64Array>()),
-        Arc::new(pages.iter().map(|page| page.as_ref().map(|page| page.cut)).collect::<BooleanArray>()),
-        Arc::new(pages.iter().map(|page| page.as_ref().map(|page| page.language_score)).collect::<Float32Array>()),
+        Arc::new(rows.iter().map(|row| row.place().map(|(url, _)| url)).collect::<StringArray>()),
+        text(|page| Some(&page.text)),
+        text(|page| page.title.as_deref()),
+        text(|page| page.date.as_deref()),
+        text(|page| page.payload_digest.as_deref()),
+        text(|page| page.charset.as_deref()),
+        text(|page| page.charset_source.as_deref()),
+        text(|page| Some(&page.language)),
+        Arc::new(refusals().map(|refusal| refusal.map(|r| r.reason.as_str())).collect::<StringArray>()),
+        Arc::new(refusals().map(|refusal| refusal.and_then(|r| r.detail.as_deref())).collect::<StringArray>()),
+        text(|page| page.author.as_deref()),
+        Arc::new(rows.iter().map(|row| row.place().map(|(_, offset)| offset)).collect::<Int64Array>()),
+        Arc::new(pages().map(|page| page.map(|page| page.replaced_chars as i64)).collect::<Int64Array>()),
+        Arc::new(pages().map(|page| page.map(|page| page.cut)).collect::<BooleanArray>()),
+        Arc::new(pages().map(|page| page.map(|page| page.language_score)).collect::<Float32Array>()),
         number(|r| r.value),
         number(|r| r.threshold),
+        questions,
     ];
     Ok(RecordBatch::try_new(schema().arrow, columns)?)
 }
 
-/// Rows read at a time.
-const READ_ROWS: usize = 512;
+/// Rows read at a time: few, for some pages are long.
+const READ_ROWS: usize = 64;
 
 /// Opens a table as the items of its input.
 ///
@@ -176,6 +190,7 @@ fn items(batch: &RecordBatch) -> Result<Vec<Item>, Error> {
     let (offsets, replaced) = (i64s(batch, "source_offset")?, i64s(batch, "replaced_chars")?);
     let (cut, score) = (bools(batch, "cut")?, f32s(batch, "language_score")?);
     let (value, threshold) = (f64s(batch, "value")?, f64s(batch, "threshold")?);
+    let questions = batch.column_by_name("questions").and_then(|column| column.as_list_opt::<i32>());
     let number = |array: &Float64Array, row: usize| array.is_valid(row).then(|| array.value(row));
     let item = |row: usize| -> Item {
         let url = text(0, row).unwrap_or_default();
@@ -186,6 +201,8 @@ fn items(batch: &RecordBatch) -> Result<Vec<Item>, Error> {
                 offset,
                 text: text(1, row).unwrap_or_default(),
                 title: text(2, row),
+                author: text(10, row),
+                questions: questions.map(|lists| pairs(lists, row)).unwrap_or_default(),
                 date: text(3, row),
                 payload_digest: text(4, row),
                 charset: text(5, row).map(Cow::Owned),
@@ -206,6 +223,18 @@ fn items(batch: &RecordBatch) -> Result<Vec<Item>, Error> {
     Ok((0..batch.num_rows()).map(item).collect())
 }
 
+/// The pairs of a row.
+fn pairs(lists: &ListArray, row: usize) -> Vec<Question> {
+    if lists.is_null(row) {
+        return Vec::new();
+    }
+    let list = lists.value(row);
+    let fields = list.as_struct_opt().map(|list| (list.column(0).as_string_opt::<i32>(), list.column(1).as_string_opt::<i32>()));
+    let Some((Some(questions), Some(answers))) = fields else { return Vec::new() };
+    let pair = |i: usize| Question { question: questions.value(i).to_owned(), answer: answers.value(i).to_owned() };
+    (0..list.len()).map(pair).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,6 +247,8 @@ mod tests {
             date: None,
             payload_digest: Some("sha1:X".into()),
             title: Some("山".into()),
+            author: Some("王".into()),
+            questions: vec![Question { question: "山高吗？".into(), answer: "高。".into() }],
             text: "山\nx".into(),
             charset: Some(Cow::Borrowed("gbk")),
             charset_source: None,

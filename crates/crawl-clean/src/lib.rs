@@ -3,7 +3,7 @@
 //! **Input**: WARC, ARC and WET files (plain, gzip per record or whole, zstd), HTML files, JSON lines and Parquet.
 //!
 //! **Output**: `data/NNNNN.parquet` (`handoff::schema::documents`), `rejected/NNNNN.parquet` (`handoff::schema::rejected`), and
-//! the side tables `signatures/NNNNN.parquet` ([`rows::signature_schema`]) and `extracted/NNNNN.parquet` ([`extracted::schema`]).
+//! the side tables `signatures/NNNNN.parquet` ([`dedup::table::signature_schema`]) and `extracted/NNNNN.parquet` ([`extracted::schema`]).
 //!
 //! **Unit**: one input file, in the order of the ingest log. Pages are cleaned in parallel, each by itself ([`page`]); duplicates are
 //! then decided in order ([`dedup`]).
@@ -18,6 +18,7 @@
 pub mod assets;
 pub mod charset;
 pub mod config;
+pub mod decontaminate;
 pub mod dedup;
 pub mod dom;
 pub mod error;
@@ -28,6 +29,7 @@ pub mod input;
 pub mod inspect;
 pub mod model;
 pub mod page;
+mod phase;
 pub mod reason;
 pub mod reduce;
 pub mod report;
@@ -41,7 +43,7 @@ pub use error::Error;
 pub use reason::{Reason, Rejection};
 pub use run::run;
 
-use handoff::Manifest;
+use handoff::{IngestLog, Manifest};
 use stage::{Command, ConfigProblem, DryRun, Report, Stage, StageContext, StageError};
 
 /// Name of the stage.
@@ -56,7 +58,8 @@ impl Stage for CrawlClean {
     const NAME: &'static str = NAME;
     const ABOUT: &'static str = "Turns web archives into clean, deduplicated documents";
     const DEFAULT_TOML: &'static str = include_str!("default.toml");
-    const UNDIGESTED: &'static [&'static str] = &["inputs", "chunk_bytes", "keep_extracted"];
+    const UNDIGESTED: &'static [&'static str] = &["inputs", "chunk_bytes", "max_memory_mb", "keep_extracted"];
+    const PHASES: &'static [(&'static str, &'static str)] = phase::PHASES;
 
     fn validate(config: &Config) -> Result<(), ConfigProblem> {
         config.validate()
@@ -67,7 +70,8 @@ impl Stage for CrawlClean {
         let manifest = Manifest::load(&ctx.stage_dir)?;
         let assets = assets::Assets::load(&ctx.config_dir, config)?;
         let ctx = &StageContext { config_digest: assets.digest(ctx.config_digest), ..ctx.clone() };
-        Ok(DryRun::of_plan(&units::compare(ctx, &inputs, &manifest)))
+        let jobs = units::chain(&inputs, &IngestLog::load(&ctx.stage_dir)?, config.dedup.enabled);
+        Ok(DryRun::of_plan(&units::compare(ctx, &jobs, &manifest)))
     }
 
     fn commands() -> Vec<Command<Self>> {

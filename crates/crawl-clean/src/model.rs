@@ -1,6 +1,6 @@
 //! A user's fastText models: the language of a text, and the probability of a quality label.
 
-use fasttext::FastText;
+use fasttext::{FastText, Prediction};
 use std::fmt;
 
 /// A supervised fastText model, as trained (`.bin`) or quantized (`.ftz`).
@@ -35,17 +35,25 @@ impl TextModel {
         labels.into_iter().map(|label| label.trim_start_matches(PREFIX).to_owned()).collect()
     }
 
-    /// The most probable label, without `__label__`, and its probability; `None` for a text without a word that the model knows.
+    /// The most probable label, without `__label__`, and its probability; `None` if the model knows nothing of the text, not even its end.
     #[must_use]
     pub fn best(&self, text: &str) -> Option<(String, f32)> {
-        let best = self.0.predict(&one_line(text), 1, 0.0).into_iter().next()?;
+        let best = self.predict(text, 1).into_iter().next()?;
         Some((best.label.trim_start_matches(PREFIX).to_owned(), best.prob.min(1.0)))
+    }
+
+    /// The `most` most probable labels. Words are read as fastText's own tools read a line: its end is a word too, and stands in the last
+    /// pair of words.
+    fn predict(&self, text: &str, most: usize) -> Vec<Prediction> {
+        let (mut words, mut labels) = (Vec::new(), Vec::new());
+        self.0.dict().get_line(&mut one_line(text).as_bytes(), &mut words, &mut labels, &mut false);
+        self.0.predict_on_words(&words, most, 0.0)
     }
 
     /// The probability of a label, 0 if the model does not have it or knows no word of the text.
     #[must_use]
     pub fn probability(&self, text: &str, label: &str) -> f32 {
-        let all = self.0.predict(&one_line(text), usize::MAX.min(i32::MAX as usize), 0.0);
+        let all = self.predict(text, i32::MAX as usize);
         let label = label.trim_start_matches(PREFIX);
         all.into_iter().find(|found| found.label.trim_start_matches(PREFIX) == label).map_or(0.0, |found| found.prob.min(1.0))
     }
@@ -53,7 +61,7 @@ impl TextModel {
 
 /// fastText reads lines: a text is made one.
 fn one_line(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
+    text.replace(['\n', '\r'], " ") + "\n"
 }
 
 /// A language tag from a label such as `en`, `zh`, `eng_Latn` or `cmn_Hani`; `found` is the tag by scripts, which is kept where it says

@@ -3,9 +3,10 @@
 use crate::assets::Assets;
 use crate::charset::{CharsetSource, decode};
 use crate::config::Config;
+use crate::decontaminate::{Finding, Verdict};
 use crate::dedup::Signature;
 use crate::dom::Limits;
-use crate::extract::{Extracted, extract};
+use crate::extract::{Extracted, Question, extract};
 use crate::extracted::Stored;
 use crate::filter::lines::Removed;
 use crate::filter::{self, Judgement, Scores, Scratch, pii};
@@ -16,6 +17,7 @@ use crate::reason::{Reason, Rejection};
 use corpus::MinHasher;
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// A page with its text, before anything judges it: what extraction alone decides.
@@ -31,6 +33,10 @@ pub struct Reached {
     pub payload_digest: Option<String>,
     /// Title of the page.
     pub title: Option<String>,
+    /// Author as the page states it.
+    pub author: Option<String>,
+    /// Questions and answers that the page marks up.
+    pub questions: Vec<Question>,
     /// The text.
     pub text: String,
     /// Charset the bytes were decoded with.
@@ -47,27 +53,6 @@ pub struct Reached {
     pub language_score: f32,
 }
 
-impl Reached {
-    /// A copy with an empty text.
-    #[must_use]
-    pub fn clone_without_text(&self) -> Self {
-        Self {
-            url: self.url.clone(),
-            offset: self.offset,
-            date: self.date.clone(),
-            payload_digest: self.payload_digest.clone(),
-            title: self.title.clone(),
-            text: String::new(),
-            charset: self.charset.clone(),
-            charset_source: self.charset_source.clone(),
-            replaced_chars: self.replaced_chars,
-            cut: self.cut,
-            language: self.language.clone(),
-            language_score: self.language_score,
-        }
-    }
-}
-
 /// A document as it goes into the `documents` table, with what deduplication needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
@@ -81,8 +66,27 @@ pub struct Document {
     pub removed: Removed,
     /// Personal data replaced in the text.
     pub pii: pii::Counts,
+    /// Tasks whose questions were met in the text.
+    pub contaminated: BTreeSet<String>,
     /// What duplicates are found by; `None` with deduplication off.
     pub signature: Option<Signature>,
+}
+
+impl Document {
+    /// What is counted of a document that is kept.
+    pub(crate) fn counts_if_kept(&self) -> [(&'static str, u64); 9] {
+        [
+            ("kept", 1),
+            ("kept.text_bytes", self.page.text.len() as u64),
+            ("pii.emails", self.pii.emails),
+            ("pii.phones", self.pii.phones),
+            ("pii.ips", self.pii.ips),
+            ("pii.ids", self.pii.ids),
+            ("pii.cards", self.pii.cards),
+            ("edited.lines", self.removed.lines),
+            ("edited.chars", self.removed.chars),
+        ]
+    }
 }
 
 /// Something refused, as it goes into the `rejected` table.
@@ -137,15 +141,27 @@ pub struct Spent {
     pub filter: Duration,
     /// Replacing personal data.
     pub pii: Duration,
+    /// Looking for questions of evaluation tasks.
+    pub decontaminate: Duration,
     /// Signatures for deduplication.
     pub signature: Duration,
 }
 
 impl Spent {
+    /// Number of steps.
+    pub const STEPS: usize = 6;
+
     /// The steps in order, with their names.
     #[must_use]
-    pub fn steps(&self) -> [(&'static str, Duration); 5] {
-        [("extract", self.extract), ("language", self.language), ("filter", self.filter), ("pii", self.pii), ("signature", self.signature)]
+    pub fn steps(&self) -> [(&'static str, Duration); Self::STEPS] {
+        [
+            ("extract", self.extract),
+            ("language", self.language),
+            ("filter", self.filter),
+            ("pii", self.pii),
+            ("decontaminate", self.decontaminate),
+            ("signature", self.signature),
+        ]
     }
 }
 
@@ -191,7 +207,8 @@ impl<'a> Cleaner<'a> {
     /// A cleaner for a configuration.
     #[must_use]
     pub fn new(config: &'a Config, assets: &'a Assets) -> Self {
-        let hasher = MinHasher::new(config.dedup.bands, config.dedup.rows, SIGNATURE_SEED);
+        let shape = config.dedup.shape();
+        let hasher = MinHasher::new(shape.bands, shape.rows, SIGNATURE_SEED);
         Self { config, assets, hasher }
     }
 
@@ -239,6 +256,8 @@ impl<'a> Cleaner<'a> {
                     date: extracted.date.or(date),
                     payload_digest,
                     title: extracted.title,
+                    author: extracted.author,
+                    questions: extracted.questions,
                     text: extracted.text,
                     charset: charset.map(Cow::Borrowed),
                     charset_source: charset_source.map(Cow::Borrowed),
@@ -261,7 +280,7 @@ impl<'a> Cleaner<'a> {
             let text = (rejection.reason != Reason::Empty && rejection.reason != Reason::HtmlLimits).then_some(page.text.as_str());
             return self.refuse(&page, source, text, vec![rejection], None);
         }
-        let (mut scores, mut removed) = (None, Removed::default());
+        let (mut scores, mut removed, mut pii) = (None, Removed::default(), pii::Counts::default());
         if config.filter.enabled {
             let rules = self.assets.rules(&page.language, &page.text);
             let (edited, judgement) =
@@ -275,31 +294,56 @@ impl<'a> Cleaner<'a> {
             {
                 failed.push(Rejection::measured(Reason::Language, score, least).with_detail(page.language.as_ref()));
             }
-            let pii = self.personal_data(&edited, spent, &mut failed);
+            let filter = &config.filter;
+            // Only what passes is searched, unless there is a limit for it.
+            let found = filter.max_pii.map(|most| {
+                let found = timed(&mut spent.pii, || pii::replace(&edited));
+                let total = found.1.total();
+                if total > most {
+                    failed.push(Rejection::measured(Reason::PersonalData, total as f64, most as f64));
+                }
+                found
+            });
             let model_quality = timed(&mut spent.filter, || self.ask_quality(&edited, &mut failed));
-            let measured = Scores { pii, model_language, model_quality, ..measured };
+            let mut measured = Scores { model_language, model_quality, ..measured };
             if !failed.is_empty() {
+                measured.pii = found.map(|(_, counts)| counts.total() as f64);
                 return self.refuse(&page, source, Some(&page.text), failed, Some(measured));
             }
-            let edited = if let Cow::Owned(text) = edited { Some(text) } else { None };
-            page.text = edited.unwrap_or(page.text);
-            (scores, removed) = (Some(measured), taken);
-        }
-        let mut pii = pii::Counts::default();
-        if config.filter.enabled && config.filter.replace_pii {
-            let replaced = timed(&mut spent.pii, || pii::replace(&page.text));
-            pii = replaced.1;
-            if let Cow::Owned(text) = replaced.0 {
+            let found = found.or_else(|| filter.replace_pii.then(|| timed(&mut spent.pii, || pii::replace(&edited))));
+            measured.pii = found.as_ref().map(|(_, counts)| counts.total() as f64);
+            let mut text = None;
+            if let Some((replaced, counts)) = found.filter(|_| filter.replace_pii) {
+                pii = counts;
+                text = if let Cow::Owned(replaced) = replaced { Some(replaced) } else { None };
+            }
+            let edited = if let Cow::Owned(edited) = edited { Some(edited) } else { None };
+            if let Some(text) = text.or(edited) {
                 page.text = text;
             }
-            if let Some(scores) = &mut scores {
-                scores.pii = Some(pii.total() as f64);
-            }
+            (scores, removed) = (Some(measured), taken);
         }
+        let contaminated = match timed(&mut spent.decontaminate, || self.decontaminate(&mut page)) {
+            Ok(tasks) => tasks,
+            Err(rejection) => return self.refuse(&page, source, Some(&page.text), vec![rejection], scores),
+        };
         let signature =
-            config.dedup.enabled.then(|| timed(&mut spent.signature, || Signature::of(&page.text, &self.hasher, &config.dedup)));
+            config.dedup.enabled.then(|| timed(&mut spent.signature, || Signature::of(&page.text, &page.url, &self.hasher, &config.dedup)));
         let id = handoff::document_id(source, &page.url, &page.text);
-        Outcome::Document(Box::new(Document { id, page, scores, removed, pii, signature }))
+        Outcome::Document(Box::new(Document { id, page, scores, removed, pii, contaminated, signature }))
+    }
+
+    /// Takes questions of evaluation tasks out; their tasks.
+    fn decontaminate(&self, page: &mut Reached) -> Result<BTreeSet<String>, Rejection> {
+        let Some(Finding { tasks, verdict }) = self.assets.questions().and_then(|questions| questions.check(&page.text)) else {
+            return Ok(BTreeSet::new());
+        };
+        match verdict {
+            Verdict::Keep => {}
+            Verdict::Replace(text) => page.text = text,
+            Verdict::Drop(question) => return Err(Rejection::new(Reason::Contaminated).with_detail(question)),
+        }
+        Ok(tasks)
     }
 
     /// The language by the user's model, which overrules ours; its score.
@@ -321,16 +365,6 @@ impl<'a> Cleaner<'a> {
             failed.push(Rejection::measured(Reason::Quality, score, quality.min_score));
         }
         Some(score)
-    }
-
-    /// Counts personal data where there is a limit to it, whether it is replaced or not.
-    fn personal_data(&self, text: &str, spent: &mut Spent, failed: &mut Vec<Rejection>) -> Option<f64> {
-        let most = self.config.filter.max_pii?;
-        let found = timed(&mut spent.pii, || pii::replace(text)).1.total();
-        if found > most {
-            failed.push(Rejection::measured(Reason::PersonalData, found as f64, most as f64));
-        }
-        Some(found as f64)
     }
 
     /// What is asked before the filters.
@@ -421,7 +455,7 @@ impl<'a> Cleaner<'a> {
     }
 
     fn extract(&self, html: &str) -> Extracted {
-        extract(html, Limits { nodes: self.config.max_nodes, depth: self.config.max_depth })
+        extract(html, Limits { nodes: self.config.max_nodes, depth: self.config.max_depth }, self.config.markup)
     }
 }
 

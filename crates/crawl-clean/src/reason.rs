@@ -115,10 +115,16 @@ reasons! {
     PersonalData => "personal_data",
     /// The quality model finds it wanting.
     Quality => "quality",
+    /// The text holds a question of an evaluation task.
+    Contaminated => "contaminated",
     /// An earlier document has the same text.
     DuplicateExact => "duplicate_exact",
     /// An earlier document has nearly the same text.
     DuplicateNear => "duplicate_near",
+    /// An earlier document has the same address.
+    DuplicateUrl => "duplicate_url",
+    /// Too little is left of the text without what earlier documents have.
+    DuplicateText => "duplicate_text",
 }
 
 /// A step of the funnel.
@@ -132,13 +138,15 @@ pub enum Step {
     Language,
     /// Quality, personal data and the quality model.
     Filter,
+    /// Questions of evaluation tasks.
+    Decontaminate,
     /// Duplicates.
     Duplicates,
 }
 
 impl Step {
     /// All steps in order.
-    pub const ALL: [Self; 5] = [Self::Read, Self::Extract, Self::Language, Self::Filter, Self::Duplicates];
+    pub const ALL: [Self; 6] = [Self::Read, Self::Extract, Self::Language, Self::Filter, Self::Decontaminate, Self::Duplicates];
 
     /// Its name.
     #[must_use]
@@ -148,6 +156,7 @@ impl Step {
             Self::Extract => "extract",
             Self::Language => "language",
             Self::Filter => "filter",
+            Self::Decontaminate => "decontaminate",
             Self::Duplicates => "duplicates",
         }
     }
@@ -159,11 +168,18 @@ impl Reason {
     pub fn step(self) -> Step {
         match self {
             Self::Language => Step::Language,
-            Self::DuplicateExact | Self::DuplicateNear => Step::Duplicates,
+            Self::Contaminated => Step::Decontaminate,
+            Self::DuplicateExact | Self::DuplicateNear | Self::DuplicateUrl | Self::DuplicateText => Step::Duplicates,
             early if early <= Self::ContentType => Step::Read,
             early if early <= Self::Empty => Step::Extract,
             _ => Step::Filter,
         }
+    }
+
+    /// True if the detail of such a refusal is the id of the document that is repeated.
+    #[must_use]
+    pub fn names_keeper(self) -> bool {
+        matches!(self, Self::DuplicateExact | Self::DuplicateNear | Self::DuplicateUrl)
     }
 }
 
@@ -220,6 +236,7 @@ mod tests {
         let steps =
             [Reason::UrlWords, Reason::HttpStatus, Reason::Charset, Reason::Empty, Reason::Language, Reason::TooShort, Reason::Quality];
         assert_eq!(steps.map(|r| r.step().as_str()), ["read", "read", "extract", "extract", "language", "filter", "filter"]);
-        assert_eq!(Reason::DuplicateNear.step(), Step::Duplicates);
+        assert_eq!([Reason::DuplicateNear, Reason::DuplicateText].map(Reason::step), [Step::Duplicates; 2]);
+        assert_eq!(Reason::Contaminated.step(), Step::Decontaminate);
     }
 }

@@ -90,6 +90,9 @@ fn end_tag(html: &str, open: usize, out: &mut String) -> usize {
     close.0
 }
 
+/// Types of scripts that are data: linked data, and formulas.
+const DATA: [&[u8]; 2] = [b"ld+json", b"math/tex"];
+
 /// Copies a start tag with the attributes that are of use, or skips the element, and returns where to go on.
 fn start_tag(html: &str, open: usize, out: &mut String) -> usize {
     let bytes = html.as_bytes();
@@ -105,7 +108,8 @@ fn start_tag(html: &str, open: usize, out: &mut String) -> usize {
         if kind.keeps(key, &bytes[attribute.name_end..attribute.end]) {
             out.push(' ');
             out.push_str(&html[attribute.start..attribute.end]);
-            data |= kind == Kind::Script && memmem::find(&bytes[attribute.name_end..attribute.end], b"ld+json").is_some();
+            let value = &bytes[attribute.name_end..attribute.end];
+            data |= kind == Kind::Script && DATA.iter().any(|name| memmem::find(value, name).is_some());
         }
         at = attribute.end;
     }
@@ -181,6 +185,7 @@ impl Kind {
             5 if is(b"class") => true,
             2 if is(b"id") => true,
             4 if is(b"role") => true,
+            3 if self == Self::Other && is(b"rel") => true,
             8 if is(b"itemprop") || is(b"itemtype") || is(b"datetime") => true,
             6 if is(b"hidden") => true,
             11 if is(b"aria-hidden") => true,
@@ -311,6 +316,7 @@ mod tests {
             ("<SCRIPT src=x></Script>x", "x"),
             ("<script><!-- <script> </script> --></script>x", "x"),
             ("<script type='application/ld+json'>{1}</script>x", "<script type='application/ld+json'>{1}</script>x"),
+            ("<script type='math/tex; mode=display'>a<b</script>x", "<script type='math/tex; mode=display'>a<b</script>x"),
             ("<style>p > a {}</style><iframe>x</iframe><textarea><p></textarea>y", "y"),
             ("<title><b>a</b></title>", "<title><b>a</b></title>"),
             ("<br/><img src=a/><path d='M 0' />", "<br /><img><path />"),

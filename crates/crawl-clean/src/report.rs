@@ -79,7 +79,7 @@ pub fn funnel(counts: &BTreeMap<String, u64>, files: usize, wall_secs: f64) -> S
         line(String::new());
         extras.iter().filter(|(_, n)| *n > 0).for_each(|(name, n)| line(format!("{name:<28}{n:>10}")));
     }
-    let _ = writeln!(out, "\nSeconds are those of all threads together; show refused text with `crawl-clean inspect`.");
+    let _ = writeln!(out, "\nSeconds are of all threads together. Refused text: `crawl-clean inspect`.");
     out
 }
 
@@ -103,7 +103,8 @@ fn secs(step: Step, counts: &BTreeMap<String, u64>) -> String {
         Step::Extract => &["extract"],
         Step::Language => &["language"],
         Step::Filter => &["filter", "pii"],
-        Step::Duplicates => &["signature"],
+        Step::Decontaminate => &["decontaminate"],
+        Step::Duplicates => &["signature", "decide"],
     };
     let micros: u64 = parts.iter().filter_map(|part| counts.get(&format!("micros.{part}"))).sum();
     if parts.is_empty() { String::new() } else { format!("{:.2}", micros as f64 / 1e6) }

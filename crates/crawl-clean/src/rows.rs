@@ -1,17 +1,12 @@
-//! Rows to record batches and back: `documents`, `rejected`, and the side table of signatures.
+//! Rows to record batches: `documents` and `rejected`.
 
-use crate::dedup::Signature;
 use crate::error::Error;
+use crate::extract::Question;
 use crate::filter::Scores;
 use crate::page::{Document, Refused};
-use arrow::array::{
-    Array, ArrayRef, FixedSizeBinaryArray, Float32Array, Float64Array, Int64Array, ListArray, ListBuilder, RecordBatch, StringArray,
-    StructArray, UInt64Array, UInt64Builder,
-};
-use arrow::buffer::NullBuffer;
-use arrow::datatypes::{DataType, Field, Float64Type, Schema};
-use handoff::{ShardReader, TableSchema};
-use std::path::Path;
+use arrow::array::{ArrayRef, Float32Array, Float64Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::datatypes::{DataType, Float64Type};
 use std::sync::Arc;
 
 /// Kept documents as a batch of `handoff::schema::documents`.
@@ -38,9 +33,24 @@ pub fn documents(rows: &[Document], source: &str) -> Result<RecordBatch, Error> 
         int(|d| d.page.text.chars().count() as i64),
         int(|d| d.page.text.len() as i64),
         maybe(|d| d.page.payload_digest.as_deref()),
+        maybe(|d| d.page.author.as_deref()),
+        questions(rows.iter().map(|d| d.page.questions.as_slice()))?,
         scores(&rows.iter().map(|d| d.scores.as_ref()).collect::<Vec<_>>()),
     ];
     Ok(RecordBatch::try_new(handoff::schema::documents().arrow, columns)?)
+}
+
+/// The pairs of each page; null where there are none.
+pub(crate) fn questions<'a>(rows: impl Iterator<Item = &'a [Question]> + Clone) -> Result<ArrayRef, Error> {
+    let pairs = || rows.clone().flatten();
+    let asked: ArrayRef = Arc::new(StringArray::from_iter_values(pairs().map(|pair| &pair.question)));
+    let answers: ArrayRef = Arc::new(StringArray::from_iter_values(pairs().map(|pair| &pair.answer)));
+    let fields = handoff::schema::question_fields();
+    let item = handoff::schema::list_item(DataType::Struct(fields.clone()));
+    let offsets = OffsetBuffer::from_lengths(rows.clone().map(<[_]>::len));
+    let nulls = NullBuffer::from_iter(rows.clone().map(|pairs| !pairs.is_empty()));
+    let pairs = StructArray::try_new(fields, vec![asked, answers], None)?;
+    Ok(Arc::new(ListArray::try_new(item, offsets, Arc::new(pairs), Some(nulls))?))
 }
 
 /// Refused rows as a batch of `handoff::schema::rejected`.
@@ -61,6 +71,7 @@ pub fn rejected(rows: &[Refused], source: &str) -> Result<RecordBatch, Error> {
         Arc::new(rows.iter().map(|r| r.text.as_deref()).collect::<StringArray>()),
         text(&|_| source.to_owned()),
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.offset))),
+        Arc::new(rows.iter().map(|r| r.rejection.detail.as_deref().filter(|_| r.rejection.reason.names_keeper())).collect::<StringArray>()),
         handoff::columns::build_string_list(
             &rows.iter().map(|r| r.failed.iter().map(|reason| reason.as_str()).collect()).collect::<Vec<Vec<_>>>(),
         ),
@@ -80,73 +91,4 @@ fn scores(rows: &[Option<&Scores>]) -> ArrayRef {
     }
     let present = NullBuffer::from_iter(rows.iter().map(Option::is_some));
     Arc::new(StructArray::new(handoff::schema::score_fields(), columns, Some(present)))
-}
-
-/// The side table `signatures`: every document that reached deduplication, in order.
-///
-/// | column | Arrow type | meaning |
-/// | --- | --- | --- |
-/// | `document_id` | utf8 | the document |
-/// | `text_digest` | fixed_size_binary(16) | digest of its normalised text |
-/// | `band_keys` | list\<uint64\> | one key a band, none if near duplicates were not looked for |
-#[must_use]
-pub fn signature_schema() -> TableSchema {
-    let item = handoff::schema::list_item(DataType::UInt64);
-    let fields = vec![
-        Field::new("document_id", DataType::Utf8, false),
-        Field::new("text_digest", DataType::FixedSizeBinary(16), false),
-        Field::new("band_keys", DataType::List(item), false),
-    ];
-    TableSchema { name: "signatures", version: 1, arrow: Arc::new(Schema::new(fields)) }
-}
-
-/// Signatures as a batch.
-///
-/// # Errors
-/// If the columns do not fit the schema.
-pub fn signatures(rows: &[(String, Signature)]) -> Result<RecordBatch, Error> {
-    let item = handoff::schema::list_item(DataType::UInt64);
-    let mut bands = ListBuilder::new(UInt64Builder::new()).with_field(item);
-    for (_, signature) in rows {
-        bands.values().append_slice(&signature.bands);
-        bands.append(true);
-    }
-    let mut digests = arrow::array::FixedSizeBinaryBuilder::with_capacity(rows.len(), 16);
-    for (_, signature) in rows {
-        digests.append_value(signature.exact)?;
-    }
-    let columns: Vec<ArrayRef> =
-        vec![Arc::new(StringArray::from_iter_values(rows.iter().map(|(id, _)| id))), Arc::new(digests.finish()), Arc::new(bands.finish())];
-    Ok(RecordBatch::try_new(signature_schema().arrow, columns)?)
-}
-
-/// Reads a side table back; `each` gets the rows in order.
-///
-/// # Errors
-/// If the file is missing, damaged, or has another number of rows than `expected`.
-pub fn read_signatures(path: &Path, expected: u64, mut each: impl FnMut(&str, &Signature)) -> Result<(), Error> {
-    let problem = |problem: String| Error::Signatures { path: path.to_owned(), problem };
-    let reader = ShardReader::open(path, &signature_schema())?;
-    if reader.rows() != expected {
-        return Err(problem(format!("{} rows, the manifest says {expected}", reader.rows())));
-    }
-    for batch in reader.batches(4096)? {
-        let batch = batch?;
-        let ids = handoff::columns::strings(&batch, "document_id")?;
-        let digests = batch.column(1).as_any().downcast_ref::<FixedSizeBinaryArray>();
-        let bands = batch.column(2).as_any().downcast_ref::<ListArray>();
-        let (Some(digests), Some(bands)) = (digests, bands) else {
-            return Err(problem("columns of another type".into()));
-        };
-        for i in 0..batch.num_rows() {
-            let values = bands.value(i);
-            let Some(keys) = values.as_any().downcast_ref::<UInt64Array>() else {
-                return Err(problem("band_keys of another type".into()));
-            };
-            let mut exact = [0_u8; 16];
-            exact.copy_from_slice(digests.value(i));
-            each(ids.value(i), &Signature { exact, bands: keys.values().to_vec() });
-        }
-    }
-    Ok(())
 }

@@ -1,40 +1,21 @@
-//! The stage: reads units in ingest order, cleans their pages in parallel, decides duplicates in order, commits unit by unit.
+//! The stage: what is to be done, phase by phase.
 
 use crate::assets::Assets;
 use crate::config::Config;
-use crate::dedup::{Seen, Signature};
+use crate::dedup::clusters;
+use crate::dedup::decide::Judge;
+use crate::dedup::join::{Edges, Member};
+use crate::dedup::table;
 use crate::error::Error;
-use crate::extracted::{self, EXTRACTED, Stored};
-use crate::input::{self, Content, Item};
-use crate::page::{Cleaned, Cleaner, Document, Outcome, Refused, Spent};
-use crate::units::{self, FORMAT_VERSION, Unit};
-use crate::{NAME, rows};
-use handoff::{Digest, IngestLog, Manifest, ShardMeta, ShardWriter, StageDir, UnitEntry, UnitKey, schema};
-use rayon::prelude::*;
-use stage::{Bar, Report, StageContext, StageError};
+use crate::extracted;
+use crate::input;
+use crate::page::Cleaner;
+use crate::phase::output::Extracted;
+use crate::phase::{Phase, decide, extract, join};
+use crate::units::{self, Inputs, Job};
+use handoff::{IngestLog, Manifest, StageDir, Why};
+use stage::{Report, StageContext, StageError};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
-
-/// Rows of a batch that is written; fixed, so that the bytes of a shard do not depend on how its pages were grouped for the work.
-const WRITE_ROWS: usize = 512;
-/// Name of the side folder with what duplicates are found by.
-pub const SIGNATURES: &str = "signatures";
-
-/// A unit to do with its place in the ingest order.
-struct Job {
-    unit: Unit,
-    batch: u32,
-    index: u32,
-}
-
-/// Items of one unit; the last part of a unit says how reading ended.
-struct Part {
-    job: usize,
-    items: Vec<Item>,
-    end: Option<Result<(), Error>>,
-}
 
 /// Runs the stage.
 ///
@@ -51,62 +32,36 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
 }
 
 fn run_here(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
+    let phase = Phase::of(ctx.phase.as_deref());
+    if phase != Phase::All && ctx.limit.is_some() {
+        return Err(Error::LimitWithPhase.into());
+    }
+    if config.dedup.enabled && ctx.worker.count > 1 && phase == Phase::All {
+        return Err(Error::WorkersWithoutPhase { count: ctx.worker.count }.into());
+    }
     let assets = Assets::load(&ctx.config_dir, config)?;
     // What the configuration's files hold is part of it.
     let ctx = &StageContext { config_digest: assets.digest(ctx.config_digest), ..ctx.clone() };
-    if ctx.worker.count > 1 && config.dedup.enabled {
-        return Err(Error::WorkersWithDedup { count: ctx.worker.count }.into());
-    }
-    let inputs = units::find(ctx, config)?;
-    let mut manifest = Manifest::load(&ctx.stage_dir)?;
-    let mut log = IngestLog::load(&ctx.stage_dir)?;
-    let plan = units::compare(ctx, &inputs, &manifest);
-    if !plan.vanished.is_empty() && !ctx.prune {
-        return Err(Error::Vanished { units: plan.vanished }.into());
-    }
-    let places = units::ingest(&mut log, &inputs)?;
-    let place = |name: &str| places.get(name).copied().unwrap_or((u32::MAX, u32::MAX));
-    let mut failed = inputs.unreadable.clone();
-    let mut first_change = plan.vanished.iter().map(|name| place(name).1).min().unwrap_or(u32::MAX);
-    let mut jobs = Vec::new();
-    for (input, why) in plan.todo {
-        // A file of no known kind fails here, before anything behind it is done again for its sake.
-        if let Err(error) = input::open(&input.path, &input.unit, config) {
-            failed.push(describe(&error));
-            continue;
+    let mut work = Work::plan(ctx, config, &assets)?;
+    let done = match (config.dedup.enabled, phase) {
+        // Without a comparison of documents, extraction is all.
+        (false, Phase::All | Phase::Extract) => work.extract()?,
+        (false, _) => 0,
+        (true, Phase::All) => work.all()?,
+        (true, Phase::Extract) => {
+            work.redo(false)?;
+            let done = work.extract()?;
+            work.require_keys()?;
+            done
         }
-        tracing::debug!(unit = input.unit, %why, "to do");
-        let (batch, index) = place(&input.unit);
-        first_change = first_change.min(index);
-        jobs.push(Job { unit: inputs.units[&input.unit].clone(), batch, index });
-    }
-    for name in &plan.vanished {
-        remove(&mut manifest, &ctx.stage_dir, name)?;
-    }
-    let (mut seen, skipped) = keep_or_redo(ctx, config, &inputs, plan.skip, &place, first_change, &mut manifest, &mut jobs)?;
-    jobs.retain(|job| ctx.worker.owns(job.index as usize));
-    jobs.sort_by_key(|job| job.index);
-    jobs.truncate(ctx.limit.map_or(usize::MAX, |limit| limit as usize));
-    let done = work(ctx, config, &assets, &jobs, &mut seen, &mut manifest, &mut failed)?;
-    let summary = manifest.write_summary()?;
-    if !failed.is_empty() {
-        return Err(Error::FilesFailed { files: failed }.into());
-    }
-    ctx.cancel.check()?;
-    Ok(Report {
-        inputs_done: done,
-        inputs_skipped: skipped,
-        rows: summary.rows,
-        bytes_out: summary.bytes,
-        rejected: summary.rejected,
-        notes: notes(&summary.counts),
-        look: vec![ctx.stage_dir.data().display().to_string(), ctx.stage_dir.rejected().display().to_string()],
-        watch: inputs.watch.into_iter().chain(assets.paths().map(Into::into)).collect(),
-        text: None,
-    })
+        (true, Phase::Join) => work.join_mine()?,
+        (true, Phase::Decide) => work.decide_mine()?,
+    };
+    work.report(done)
 }
 
-fn describe(error: &Error) -> String {
+/// An error with its cause, in one line.
+pub(crate) fn describe(error: &Error) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
@@ -116,7 +71,7 @@ fn describe(error: &Error) -> String {
 fn remove(manifest: &mut Manifest, dir: &StageDir, unit: &str) -> Result<(), Error> {
     let index = manifest.units().get(unit).map(|entry| entry.index);
     manifest.remove(unit)?;
-    for side in index.into_iter().flat_map(|index| [SIGNATURES, EXTRACTED].map(|side| dir.side_shard(side, index))) {
+    for side in index.into_iter().flat_map(|index| [table::FOLDER, extracted::FOLDER].map(|folder| dir.side_shard(folder, index))) {
         if side.exists() {
             std::fs::remove_file(&side).map_err(Error::read(&side))?;
         }
@@ -124,412 +79,263 @@ fn remove(manifest: &mut Manifest, dir: &StageDir, unit: &str) -> Result<(), Err
     Ok(())
 }
 
-/// Enters the signatures of finished units; those behind the first change become jobs again.
-#[expect(clippy::too_many_arguments, reason = "one step of `run_here`, apart only for its length")]
-fn keep_or_redo(
-    ctx: &StageContext,
-    config: &Config,
-    inputs: &units::Inputs,
-    skip: Vec<handoff::Input>,
-    place: &dyn Fn(&str) -> (u32, u32),
-    first_change: u32,
-    manifest: &mut Manifest,
-    jobs: &mut Vec<Job>,
-) -> Result<(Seen, u64), Error> {
-    let mut seen = Seen::default();
-    if !config.dedup.enabled {
-        return Ok((seen, skip.len() as u64));
-    }
-    if jobs.is_empty() && first_change == u32::MAX {
-        return Ok((seen, skip.len() as u64));
-    }
-    let mut skip: Vec<(u32, handoff::Input)> = skip.into_iter().map(|input| (place(&input.unit).1, input)).collect();
-    skip.sort_by_key(|(index, _)| *index);
-    let mut first_change = first_change;
-    let mut kept = 0;
-    for (index, input) in skip {
-        if index < first_change {
-            let expected = manifest.units().get(&input.unit).and_then(|entry| entry.counts.get("signatures")).copied().unwrap_or(0);
-            let path = ctx.stage_dir.side_shard(SIGNATURES, index);
-            let mut rows = Vec::new();
-            match rows::read_signatures(&path, expected, |id, signature| rows.push((id.to_owned(), signature.clone()))) {
-                Ok(()) => {
-                    rows.iter().for_each(|(id, signature)| seen.enter(id, signature));
-                    kept += 1;
-                    continue;
-                }
-                Err(error) => {
-                    tracing::warn!(unit = input.unit, %error, "signatures cannot be used, doing the unit and those behind it again");
-                    first_change = index;
-                }
-            }
-        }
-        // Its decisions may change: it is undone before anything else, so that no kill leaves it standing with old ones.
-        manifest.remove(&input.unit)?;
-        let (batch, index) = place(&input.unit);
-        jobs.push(Job { unit: inputs.units[&input.unit].clone(), batch, index });
-    }
-    Ok((seen, kept))
-}
-
-/// Reads, cleans and commits all jobs; returns how many were committed.
-fn work(
-    ctx: &StageContext,
-    config: &Config,
-    assets: &Assets,
-    jobs: &[Job],
-    seen: &mut Seen,
-    manifest: &mut Manifest,
-    failed: &mut Vec<String>,
-) -> Result<u64, StageError> {
-    let cleaner = Cleaner::new(config, assets);
-    let kept = Extraction::of(ctx, config, assets, jobs);
-    let bytes: u64 = jobs.iter().map(|job| job.unit.input.bytes).sum();
-    let bar = ctx.progress.bar("clean", bytes, "bytes");
-    let started = Instant::now();
-    let (sender, receiver) = sync_channel(1);
-    let done = std::thread::scope(|scope| {
-        scope.spawn(|| read_all(config, jobs, &kept, sender, &ctx.cancel));
-        let worker = Worker { ctx, jobs, extraction: &kept, cleaner: &cleaner, manifest, seen, failed, bar: &bar };
-        worker.consume(receiver)
-    })?;
-    bar.finish();
-    let secs = started.elapsed().as_secs_f64();
-    ctx.metrics.log(0, &[("crawl-clean/units", done as f64), ("crawl-clean/secs", secs), ("crawl-clean/input_bytes", bytes as f64)]);
-    Ok(done)
-}
-
-/// Sends the items of all jobs in order, about `chunk_bytes` at a time.
-fn read_all(config: &Config, jobs: &[Job], extraction: &Extraction, sender: SyncSender<Vec<Part>>, cancel: &stage::CancelToken) {
-    let mut chunk: Vec<Part> = Vec::new();
-    let mut bytes = 0;
-    for (number, job) in jobs.iter().enumerate() {
-        let mut part = Part { job: number, items: Vec::new(), end: None };
-        let mut end = Ok(());
-        let items = match &extraction.stored[number] {
-            Some(table) => extracted::open(table),
-            None => input::open(&job.unit.input.path, &job.unit.source, config),
-        };
-        match items {
-            Err(error) => end = Err(error),
-            Ok(items) => {
-                for item in items {
-                    match item {
-                        Ok(item) => {
-                            bytes += size(&item);
-                            part.items.push(item);
-                        }
-                        Err(error) => {
-                            end = Err(error);
-                            break;
-                        }
-                    }
-                    if bytes >= config.chunk_bytes {
-                        let full = std::mem::replace(&mut part, Part { job: number, items: Vec::new(), end: None });
-                        chunk.push(full);
-                        bytes = 0;
-                        // The receiver is gone only if the run failed or was cancelled.
-                        if sender.send(std::mem::take(&mut chunk)).is_err() || cancel.is_cancelled() {
-                            return;
-                        }
-                    }
-                }
-            }
-        }
-        part.end = Some(end);
-        chunk.push(part);
-    }
-    let _ = sender.send(chunk);
-}
-
-fn size(item: &Item) -> usize {
-    // What a record costs beside its bytes.
-    const OVERHEAD: usize = 512;
-    match item {
-        Item::Reached(page) => page.text.len() + OVERHEAD,
-        Item::Page(page) => page.content.len() + OVERHEAD + if matches!(page.content, Content::Http(_)) { OVERHEAD } else { 0 },
-        _ => OVERHEAD,
-    }
-}
-
-struct Worker<'a> {
+/// What there is and what is to be done.
+struct Work<'a> {
     ctx: &'a StageContext,
-    jobs: &'a [Job],
-    extraction: &'a Extraction,
-    cleaner: &'a Cleaner<'a>,
-    manifest: &'a mut Manifest,
-    seen: &'a mut Seen,
-    failed: &'a mut Vec<String>,
-    bar: &'a Bar,
+    config: &'a Config,
+    assets: &'a Assets,
+    cleaner: Cleaner<'a>,
+    inputs: Inputs,
+    manifest: Manifest,
+    /// All units in ingest order.
+    all: Vec<Job>,
+    /// Those among them, by unit name, that are to be done.
+    todo: BTreeMap<String, Why>,
+    /// Files that could not be read.
+    failed: Vec<String>,
+    skipped: u64,
 }
 
-impl Worker<'_> {
-    fn consume(mut self, chunks: Receiver<Vec<Part>>) -> Result<u64, StageError> {
-        let mut open: Option<Output> = None;
-        let mut done = 0;
-        for chunk in chunks {
-            self.ctx.cancel.check()?;
-            for part in self.clean(chunk) {
-                let job = &self.jobs[part.job];
-                let mut output = match open.take() {
-                    Some(output) => output,
-                    None => Output::create(self.ctx, job, self.extraction.meta(part.job, job).as_ref())?,
-                };
-                for page in part.pages {
-                    output.spend(page.spent);
-                    output.store(page.stored)?;
-                    self.take(&mut output, page.outcome)?;
-                }
-                match part.end {
-                    None => open = Some(output),
-                    Some(Ok(())) => {
-                        self.commit(output, job)?;
-                        self.bar.inc(job.unit.input.bytes);
-                        done += 1;
-                    }
-                    Some(Err(error)) => {
-                        self.failed.push(describe(&error));
-                        self.forget(output)?;
-                    }
-                }
+impl<'a> Work<'a> {
+    fn plan(ctx: &'a StageContext, config: &'a Config, assets: &'a Assets) -> Result<Self, Error> {
+        let mut inputs = units::find(ctx, config)?;
+        inputs.watch.extend(assets.paths().map(Into::into));
+        let mut manifest = Manifest::load(&ctx.stage_dir)?;
+        let mut log = IngestLog::load(&ctx.stage_dir)?;
+        units::ingest(&mut log, &inputs)?;
+        let all = units::chain(&inputs, &log, config.dedup.enabled);
+        // What is to be forced was extracted anew when a later phase begins.
+        let forced = ctx.force && !matches!(Phase::of(ctx.phase.as_deref()), Phase::Join | Phase::Decide);
+        let plan = units::compare(&StageContext { force: forced, ..ctx.clone() }, &all, &manifest);
+        if !plan.vanished.is_empty() && !ctx.prune {
+            return Err(Error::Vanished { units: plan.vanished });
+        }
+        for name in &plan.vanished {
+            remove(&mut manifest, &ctx.stage_dir, name)?;
+        }
+        let failed = inputs.unreadable.clone();
+        let mut work = Self {
+            ctx,
+            config,
+            assets,
+            cleaner: Cleaner::new(config, assets),
+            inputs,
+            manifest,
+            all,
+            todo: BTreeMap::new(),
+            failed,
+            skipped: plan.skip.len() as u64,
+        };
+        for (input, why) in plan.todo {
+            // A file of no known kind fails here, before anything behind it is done again for its sake.
+            if let Err(error) = input::open(&input.path, &input.unit, config) {
+                work.failed.push(describe(&error));
+                continue;
+            }
+            tracing::debug!(unit = input.unit, %why, "to do");
+            work.todo.insert(input.unit, why);
+        }
+        Ok(work)
+    }
+
+    /// This worker's jobs to do, in order; no more than `--limit`.
+    fn jobs(&self) -> Vec<Job> {
+        let mine = self.all.iter().filter(|job| self.todo.contains_key(&job.unit.input.unit) && self.ctx.worker.owns(job.index as usize));
+        mine.take(self.ctx.limit.map_or(usize::MAX, |limit| limit as usize)).cloned().collect()
+    }
+
+    /// Takes units into the work that were decided on without one before them, which is new in its place: one that could not be read
+    /// then. `waiting` says whether such units count that are extracted now, or those that are not.
+    fn redo(&mut self, waiting: bool) -> Result<(), Error> {
+        let new =
+            |job: &&Job| self.todo.get(&job.unit.input.unit) == Some(&Why::New) && Extracted::load(self.ctx, job).is_some() == waiting;
+        let Some(first) = self.all.iter().find(new).map(|job| job.index) else { return Ok(()) };
+        let behind = self.all.iter().filter(|job| job.index > first && self.ctx.worker.owns(job.index as usize));
+        let behind = behind.map(|job| job.unit.input.unit.clone()).collect::<Vec<_>>();
+        self.undo(behind.into_iter().filter(|unit| !self.todo.contains_key(unit)).collect())
+    }
+
+    /// Takes committed units into the work.
+    fn undo(&mut self, units: Vec<String>) -> Result<(), Error> {
+        for unit in units {
+            if self.manifest.units().contains_key(&unit) {
+                self.manifest.remove(&unit)?;
+                self.todo.insert(unit, Why::OutputMissing);
+                self.skipped = self.skipped.saturating_sub(1);
             }
         }
-        self.ctx.cancel.check()?;
+        Ok(())
+    }
+
+    /// Extracts the jobs that do not wait for the decision already; those that fail are done with.
+    fn extract(&mut self) -> Result<u64, StageError> {
+        let mut jobs = self.jobs();
+        let dedup = self.config.dedup.enabled;
+        if dedup {
+            jobs.retain(|job| self.todo[&job.unit.input.unit] == Why::Forced || Extracted::load(self.ctx, job).is_none());
+        }
+        let side = extract::Side::of(self.ctx, self.config, self.assets, &jobs);
+        let done = extract::extract(self.ctx, self.config, &self.cleaner, &side, &jobs, &mut self.manifest, &mut self.failed)?;
+        for job in jobs.iter().filter(|_| dedup) {
+            let unit = &job.unit.input.unit;
+            if Extracted::load(self.ctx, job).is_none() {
+                self.todo.remove(unit);
+            } else if self.todo[unit] == Why::Forced {
+                // So that the phases to come, and this one if it is run again, see it as any other that waits.
+                self.manifest.remove(unit)?;
+                self.todo.insert(unit.clone(), Why::OutputMissing);
+            }
+        }
         Ok(done)
     }
 
-    /// The parallel part: every page on its own, results in the order of the pages.
-    fn clean(&self, chunk: Vec<Part>) -> Vec<CleanedPart> {
-        let mut shape = Vec::with_capacity(chunk.len());
-        let mut items = Vec::new();
-        for part in chunk {
-            shape.push((part.job, part.items.len(), part.end));
-            items.extend(part.items.into_iter().map(|item| (part.job, item)));
+    /// Does again the units of this worker whose keys are lost.
+    fn require_keys(&mut self) -> Result<(), StageError> {
+        let mut lost = Vec::new();
+        for job in self.all.iter().filter(|job| self.ctx.worker.owns(job.index as usize)) {
+            let unit = &job.unit.input.unit;
+            if !self.todo.contains_key(unit)
+                && self.manifest.units().contains_key(unit)
+                && join::keys(self.ctx, self.config, job, join::signatures(&self.manifest, job))?.is_none()
+            {
+                lost.push(unit.clone());
+            }
         }
-        let clean = |(job, item): (usize, Item)| {
-            let store = self.extraction.keep && self.extraction.stored[job].is_none();
-            self.cleaner.clean(item, &self.jobs[job].unit.source, store)
-        };
-        let pages: Vec<Cleaned> = items.into_par_iter().with_max_len(8).map(clean).collect();
-        let mut pages = pages.into_iter();
-        shape.into_iter().map(|(job, count, end)| CleanedPart { job, pages: pages.by_ref().take(count).collect(), end }).collect()
+        if !lost.is_empty() {
+            self.undo(lost)?;
+            self.extract()?;
+        }
+        Ok(())
     }
 
-    fn take(&mut self, output: &mut Output, outcome: Outcome) -> Result<(), Error> {
-        output.count("records", 1);
-        match outcome {
-            Outcome::Other => output.count("records.other", 1),
-            Outcome::Refused(refused) => output.refuse(*refused)?,
-            Outcome::Document(mut document) => {
-                if let Some(signature) = document.signature.take() {
-                    let decision = self.seen.decide(&document.id, &signature);
-                    output.sign(document.id.clone(), signature)?;
-                    if let Err(rejection) = decision {
-                        let Document { id, page, scores, .. } = *document;
-                        let text = Some(self.cleaner.sample(&page.text)).filter(|text| !text.is_empty());
-                        let early = Refused::early(page.url, page.offset, rejection);
-                        return output.refuse(Refused { id, text, text_bytes: page.text.len(), scores, ..early });
-                    }
+    /// The units that take part in the join with their keys, in order, and what was extracted of those that wait; and the units that
+    /// are missing.
+    #[expect(clippy::type_complexity, reason = "three lists of one pass")]
+    fn members(&self) -> Result<(Vec<Job>, Vec<Member>, Vec<(Job, Extracted)>, Vec<String>), Error> {
+        let (mut jobs, mut members, mut waiting, mut missing) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for job in &self.all {
+            let unit = &job.unit.input.unit;
+            let extracted = if self.todo.contains_key(unit) { Extracted::load(self.ctx, job) } else { None };
+            let signatures = match &extracted {
+                Some(extracted) => Some(extracted.counts.get("signatures").copied().unwrap_or(0)),
+                None if !self.todo.contains_key(unit) && self.manifest.units().contains_key(unit) => {
+                    Some(join::signatures(&self.manifest, job))
                 }
-                output.keep(*document)?;
+                None => None,
+            };
+            let member = match signatures {
+                Some(signatures) => join::keys(self.ctx, self.config, job, signatures)?,
+                None => None,
+            };
+            let Some(member) = member else {
+                missing.push(unit.clone());
+                continue;
+            };
+            jobs.push(job.clone());
+            members.push(member);
+            waiting.extend(extracted.map(|extracted| (job.clone(), extracted)));
+        }
+        Ok((jobs, members, waiting, missing))
+    }
+
+    /// All phases in one process.
+    fn all(&mut self) -> Result<u64, StageError> {
+        if self.todo.is_empty() {
+            clusters::write(&self.manifest, self.memory())?;
+            return Ok(0);
+        }
+        self.extract()?;
+        self.redo(true)?;
+        self.extract()?;
+        self.require_keys()?;
+        let (jobs, members, waiting, _) = self.members()?;
+        let basis = join::basis_of(&jobs);
+        let mut done = 0;
+        if let Some((first, _)) = waiting.first() {
+            join::run(self.ctx, self.config, &members, basis, first.index)?;
+            let edges = Edges::open(&self.ctx.stage_dir, basis)?.ok_or(Error::NotJoined)?;
+            done = self.decide(&members, &waiting, &edges)?;
+        }
+        clusters::write(&self.manifest, self.memory())?;
+        // Nothing waits any more, so all scratch files are of no use but those of a file that could be read only in part.
+        let scratch = self.ctx.stage_dir.work();
+        if scratch.exists() {
+            std::fs::remove_dir_all(&scratch).map_err(Error::read(&scratch))?;
+        }
+        Ok(done)
+    }
+
+    fn memory(&self) -> u64 {
+        self.config.max_memory_mb.saturating_mul(1_000_000)
+    }
+
+    fn join_mine(&mut self) -> Result<u64, StageError> {
+        let (jobs, members, waiting, missing) = self.members()?;
+        if !missing.is_empty() {
+            return Err(Error::NotExtracted { units: missing }.into());
+        }
+        let Some((first, _)) = waiting.first() else { return Ok(0) };
+        join::run(self.ctx, self.config, &members, join::basis_of(&jobs), first.index)?;
+        Ok(0)
+    }
+
+    fn decide_mine(&mut self) -> Result<u64, StageError> {
+        // Other workers finish their units meanwhile: of those only the keys are looked at, which stay.
+        let mut members = Vec::with_capacity(self.all.len());
+        let (mut waiting, mut missing) = (Vec::new(), Vec::new());
+        for job in &self.all {
+            let unit = &job.unit.input.unit;
+            if self.todo.contains_key(unit) && self.ctx.worker.owns(job.index as usize) {
+                match Extracted::load(self.ctx, job) {
+                    Some(extracted) => waiting.push((job.clone(), extracted)),
+                    None => missing.push(unit.clone()),
+                }
             }
+            members.extend(join::written(self.ctx, job)?);
         }
-        Ok(())
-    }
-
-    fn commit(&mut self, output: Output, job: &Job) -> Result<(), Error> {
-        let entry = output.finish(self.ctx, job)?;
-        self.manifest.commit(entry)?;
-        Ok(())
-    }
-
-    /// Drops what a unit entered before its file failed.
-    fn forget(&mut self, output: Output) -> Result<(), Error> {
-        let entered = output.counts.get("signatures").copied().unwrap_or(0);
-        drop(output);
-        if entered > 0 {
-            *self.seen = Seen::default();
-            for entry in self.manifest.in_order() {
-                let path = self.ctx.stage_dir.side_shard(SIGNATURES, entry.index);
-                let expected = entry.counts.get("signatures").copied().unwrap_or(0);
-                rows::read_signatures(&path, expected, |id, signature| self.seen.enter(id, signature))?;
-            }
+        if !missing.is_empty() {
+            return Err(Error::NotExtracted { units: missing }.into());
         }
-        Ok(())
-    }
-}
-
-struct CleanedPart {
-    job: usize,
-    pages: Vec<Cleaned>,
-    end: Option<Result<(), Error>>,
-}
-
-/// What is kept of extraction, and what earlier runs kept.
-struct Extraction {
-    /// Keep what is extracted now.
-    keep: bool,
-    /// Digest of the settings that matter to it.
-    settings: Digest,
-    /// For each job the table that stands for its input.
-    stored: Vec<Option<PathBuf>>,
-}
-
-impl Extraction {
-    fn of(ctx: &StageContext, config: &Config, assets: &Assets, jobs: &[Job]) -> Self {
-        let settings = extracted::settings(config, assets);
-        let stored = |job: &Job| {
-            let path = ctx.stage_dir.side_shard(EXTRACTED, job.index);
-            let serves = !ctx.force && extracted::serves(&path, &job.unit.source, job.unit.input.digest, settings);
-            serves.then_some(path)
-        };
-        Self { keep: config.keep_extracted, settings, stored: jobs.iter().map(stored).collect() }
-    }
-
-    /// The metadata of the table to write for a job, if one is.
-    fn meta(&self, number: usize, job: &Job) -> Option<ShardMeta> {
-        let write = self.keep && self.stored[number].is_none();
-        write.then(|| extracted::meta(&job.unit.source, job.unit.input.digest, self.settings))
-    }
-}
-
-/// The open shards of a unit.
-struct Output {
-    source: String,
-    started: Instant,
-    documents: ShardWriter,
-    rejected: ShardWriter,
-    signatures: ShardWriter,
-    /// What extraction found, where it is to be kept.
-    extracted: Option<ShardWriter>,
-    stored: Vec<Stored>,
-    kept: Vec<Document>,
-    refused: Vec<Refused>,
-    signed: Vec<(String, Signature)>,
-    counts: BTreeMap<String, u64>,
-    /// Time by step, in the order of [`Spent::steps`].
-    spent: [Duration; 5],
-}
-
-impl Output {
-    fn create(ctx: &StageContext, job: &Job, extracted: Option<&ShardMeta>) -> Result<Self, Error> {
-        let dir = &ctx.stage_dir;
-        let meta = ShardMeta {
-            stage: NAME.to_owned(),
-            config_digest: ctx.config_digest.to_string(),
-            extra: BTreeMap::from([("source".to_owned(), job.unit.source.clone())]),
-        };
-        let table = |meta| ShardWriter::create(&dir.side_shard(EXTRACTED, job.index), &extracted::schema(), meta);
-        Ok(Self {
-            extracted: extracted.map(table).transpose()?,
-            stored: Vec::new(),
-            source: job.unit.source.clone(),
-            started: Instant::now(),
-            documents: ShardWriter::create(&dir.data_shard(job.index), &schema::documents(), &meta)?,
-            rejected: ShardWriter::create(&dir.rejected_shard(job.index), &schema::rejected(), &meta)?,
-            signatures: ShardWriter::create(&dir.side_shard(SIGNATURES, job.index), &rows::signature_schema(), &meta)?,
-            kept: Vec::new(),
-            refused: Vec::new(),
-            signed: Vec::new(),
-            counts: BTreeMap::new(),
-            spent: [Duration::ZERO; 5],
-        })
-    }
-
-    fn count(&mut self, name: &str, n: u64) {
-        if n > 0 {
-            *self.counts.entry(name.to_owned()).or_default() += n;
+        if waiting.is_empty() {
+            return Ok(0);
         }
+        let edges = Edges::open(&self.ctx.stage_dir, join::basis_of(&self.all))?.ok_or(Error::NotJoined)?;
+        self.decide(&members, &waiting, &edges)
     }
 
-    fn spend(&mut self, spent: Spent) {
-        for (sum, (_, step)) in self.spent.iter_mut().zip(spent.steps()) {
-            *sum += step;
+    fn decide(&mut self, members: &[Member], waiting: &[(Job, Extracted)], edges: &Edges) -> Result<u64, StageError> {
+        let judge = Judge::new(members, self.config.dedup.verify_jaccard);
+        let bar = self.ctx.progress.bar("decide", waiting.len() as u64, "units");
+        for (job, extracted) in waiting {
+            self.ctx.cancel.check()?;
+            let entry = decide::decide(self.ctx, self.config, &self.cleaner, job, extracted, edges, &judge)?;
+            self.manifest.commit(entry)?;
+            decide::clean_up(self.ctx, job)?;
+            bar.inc(1);
         }
+        bar.finish();
+        Ok(waiting.len() as u64)
     }
 
-    fn keep(&mut self, document: Document) -> Result<(), Error> {
-        self.count("pages", 1);
-        self.count("kept", 1);
-        self.count("kept.text_bytes", document.page.text.len() as u64);
-        self.count("pii.emails", document.pii.emails);
-        self.count("pii.phones", document.pii.phones);
-        self.count("pii.ips", document.pii.ips);
-        self.count("pii.ids", document.pii.ids);
-        self.count("pii.cards", document.pii.cards);
-        self.count("edited.lines", document.removed.lines);
-        self.count("edited.chars", document.removed.chars);
-        self.kept.push(document);
-        if self.kept.len() >= WRITE_ROWS { self.flush_kept() } else { Ok(()) }
-    }
-
-    fn refuse(&mut self, refused: Refused) -> Result<(), Error> {
-        self.count("pages", 1);
-        self.count("rejected", 1);
-        self.count(&format!("rejected.{}", refused.rejection.reason), 1);
-        self.count(&format!("bytes.{}", refused.rejection.reason), refused.text_bytes as u64);
-        self.refused.push(refused);
-        if self.refused.len() >= WRITE_ROWS { self.flush_refused() } else { Ok(()) }
-    }
-
-    fn sign(&mut self, id: String, signature: Signature) -> Result<(), Error> {
-        self.count("signatures", 1);
-        self.signed.push((id, signature));
-        if self.signed.len() >= WRITE_ROWS { self.flush_signed() } else { Ok(()) }
-    }
-
-    fn store(&mut self, stored: Option<Stored>) -> Result<(), Error> {
-        self.stored.extend(stored);
-        if self.stored.len() >= WRITE_ROWS { self.flush_stored() } else { Ok(()) }
-    }
-
-    fn flush_stored(&mut self) -> Result<(), Error> {
-        if let Some(writer) = &mut self.extracted {
-            writer.write(&extracted::batch(&std::mem::take(&mut self.stored))?)?;
+    fn report(self, done: u64) -> Result<Report, StageError> {
+        let ctx = self.ctx;
+        // Other workers may have committed meanwhile.
+        let manifest = if ctx.worker.count > 1 { Manifest::load(&ctx.stage_dir)? } else { self.manifest };
+        let summary = manifest.write_summary()?;
+        if !self.failed.is_empty() {
+            return Err(Error::FilesFailed { files: self.failed }.into());
         }
-        Ok(())
-    }
-
-    fn flush_kept(&mut self) -> Result<(), Error> {
-        self.documents.write(&rows::documents(&std::mem::take(&mut self.kept), &self.source)?)?;
-        Ok(())
-    }
-
-    fn flush_refused(&mut self) -> Result<(), Error> {
-        self.rejected.write(&rows::rejected(&std::mem::take(&mut self.refused), &self.source)?)?;
-        Ok(())
-    }
-
-    fn flush_signed(&mut self) -> Result<(), Error> {
-        self.signatures.write(&rows::signatures(&std::mem::take(&mut self.signed))?)?;
-        Ok(())
-    }
-
-    fn finish(mut self, ctx: &StageContext, job: &Job) -> Result<UnitEntry, Error> {
-        self.flush_kept()?;
-        self.flush_refused()?;
-        self.flush_signed()?;
-        self.flush_stored()?;
-        for (sum, (step, _)) in self.spent.into_iter().zip(Spent::default().steps()) {
-            self.count(&format!("micros.{step}"), sum.as_micros() as u64);
-        }
-        let dir = &ctx.stage_dir;
-        self.signatures.finish(dir)?;
-        if let Some(extracted) = self.extracted.take() {
-            extracted.finish(dir)?;
-        }
-        let rejected = self.rejected.finish(dir)?;
-        let documents = self.documents.finish(dir)?;
-        let key = UnitKey { input_digest: job.unit.input.digest, config_digest: ctx.config_digest, format_version: FORMAT_VERSION };
-        Ok(UnitEntry {
-            unit: job.unit.input.unit.clone(),
-            batch: job.batch,
-            index: job.index,
-            key,
-            outputs: vec![documents],
-            rejected: vec![rejected],
-            counts: self.counts,
-            wall_secs: self.started.elapsed().as_secs_f64(),
+        ctx.cancel.check()?;
+        Ok(Report {
+            inputs_done: done,
+            inputs_skipped: self.skipped,
+            rows: summary.rows,
+            bytes_out: summary.bytes,
+            rejected: summary.rejected,
+            notes: notes(&summary.counts),
+            look: vec![ctx.stage_dir.data().display().to_string(), ctx.stage_dir.rejected().display().to_string()],
+            watch: self.inputs.watch,
+            text: None,
         })
     }
 }
@@ -543,14 +349,18 @@ fn notes(counts: &BTreeMap<String, u64>) -> Vec<String> {
     if !reasons.is_empty() {
         out.push(format!("rejected for {}", reasons.iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>().join(", ")));
     }
+    let tasks: Vec<String> = counts.iter().filter_map(|(name, n)| Some(format!("{} {n}", name.strip_prefix("contaminated.")?))).collect();
+    if !tasks.is_empty() {
+        out.push(format!("documents with questions of {}", tasks.join(", ")));
+    }
+    if get("removed.lines") + get("removed.spans") > 0 {
+        let (lines, spans, chars) = (get("removed.lines"), get("removed.spans"), get("removed.chars"));
+        out.push(format!("took out {lines} lines and {spans} runs that earlier documents have, {chars} characters"));
+    }
     let kinds = ["emails", "phones", "ips", "ids", "cards"];
     let names = ["e-mail addresses", "telephone numbers", "IP addresses", "identity numbers", "bank cards"];
-    let replaced: Vec<String> = kinds
-        .iter()
-        .zip(names)
-        .filter_map(|(kind, name)| Some((get(&format!("pii.{kind}")), name)).filter(|(n, _)| *n > 0))
-        .map(|(n, name)| format!("{n} {name}"))
-        .collect();
+    let replaced = kinds.iter().zip(names).map(|(kind, name)| (get(&format!("pii.{kind}")), name)).filter(|(n, _)| *n > 0);
+    let replaced: Vec<String> = replaced.map(|(n, name)| format!("{n} {name}")).collect();
     if !replaced.is_empty() {
         out.push(format!("replaced {}", replaced.join(", ")));
     }

@@ -1,18 +1,32 @@
 //! The stage's units, which of them are to be done, and why. A unit is one input file.
 //!
-//! With deduplication on, a unit depends on all units before it in the ingest order. So where an earlier unit is done again or
-//! pruned, those behind it are done again too; new inputs come last and change nothing.
+//! With deduplication on, what comes of a unit depends on all units before it in the ingest order. So the digest by which it is known is
+//! taken over their contents too ([`chain`]): where an earlier one changes or goes, those behind it are done again; new inputs come
+//! last and change nothing.
 
 use crate::config::Config;
 use crate::error::Error;
 use crate::input::discover;
-use handoff::{DigestCache, IngestLog, IngestUnit, Input, Manifest, Plan, manifest::unit_name, plan};
+use handoff::{Digest, DigestBuilder, DigestCache, IngestLog, IngestUnit, Input, Manifest, Plan, manifest::unit_name, plan};
 use stage::{InputRef, StageContext};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+/// A unit with its place in the ingest order.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The unit; with `dedup` on its digest is taken over all units before it too ([`chain`]).
+    pub unit: Unit,
+    /// Digest of its content alone.
+    pub own: Digest,
+    /// Its batch.
+    pub batch: u32,
+    /// Its place over all batches.
+    pub index: u32,
+}
+
 /// Raised when the same input and configuration give other output than before.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// An input file.
 #[derive(Debug, Clone)]
@@ -75,20 +89,51 @@ pub fn find(ctx: &StageContext, config: &Config) -> Result<Inputs, Error> {
     Ok(inputs)
 }
 
-/// Compares the inputs with what is committed.
+/// Compares the units with what is committed.
 #[must_use]
-pub fn compare(ctx: &StageContext, inputs: &Inputs, manifest: &Manifest) -> Plan {
-    let all: Vec<Input> = inputs.units.values().map(|unit| unit.input.clone()).collect();
+pub fn compare(ctx: &StageContext, jobs: &[Job], manifest: &Manifest) -> Plan {
+    let all: Vec<Input> = jobs.iter().map(|job| job.unit.input.clone()).collect();
     plan(manifest, &all, ctx.config_digest, FORMAT_VERSION, ctx.force)
 }
 
-/// Enters new units into the ingest log and returns all units' batch and index.
+/// Enters new units into the ingest log.
 ///
 /// # Errors
 /// If the log cannot be written.
-pub fn ingest(log: &mut IngestLog, inputs: &Inputs) -> Result<BTreeMap<String, (u32, u32)>, Error> {
+pub fn ingest(log: &mut IngestLog, inputs: &Inputs) -> Result<(), Error> {
     let new: Vec<IngestUnit> =
         inputs.units.iter().map(|(name, unit)| IngestUnit { name: name.clone(), digest: unit.input.digest }).collect();
     log.append(&new)?;
-    Ok(log.positions().into_iter().map(|(name, position)| (name.to_owned(), position)).collect())
+    Ok(())
+}
+
+/// All units in ingest order as jobs. With `dedup` on, the digest of each is taken over all before it too.
+///
+/// A unit that the log does not know yet stands behind the others, by name, as [`ingest`] will put it.
+#[must_use]
+pub fn chain(inputs: &Inputs, log: &IngestLog, dedup: bool) -> Vec<Job> {
+    let places = log.positions();
+    let next = places.values().map(|(_, index)| index + 1).max().unwrap_or(0);
+    let new_batch = log.batches().len() as u32;
+    let mut new = next..;
+    let mut jobs: Vec<Job> = Vec::with_capacity(inputs.units.len());
+    for (name, unit) in &inputs.units {
+        let place = places.get(name.as_str()).copied();
+        let (batch, index) = place.unwrap_or_else(|| (new_batch, new.next().unwrap_or(u32::MAX)));
+        jobs.push(Job { unit: unit.clone(), own: unit.input.digest, batch, index });
+    }
+    jobs.sort_by_key(|job| job.index);
+    if dedup {
+        let mut before = None;
+        for job in &mut jobs {
+            let own = job.own;
+            let digest = match before {
+                None => own,
+                Some(before) => DigestBuilder::new().field("before", Digest::as_bytes(&before)).field("own", own.as_bytes()).finish(),
+            };
+            job.unit.input.digest = digest;
+            before = Some(digest);
+        }
+    }
+    jobs
 }

@@ -56,6 +56,36 @@ fn deciding_again_is_the_same_as_from_nothing() {
 }
 
 #[test]
+fn phases_and_workers_decide_again_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("in");
+    std::fs::create_dir(&input).unwrap();
+    crawl(&input);
+    common::warc(&input.join("b.warc.gz"), &["river", "meadow"]);
+    let (again, fresh) = (context(&dir.path().join("again")), context(&dir.path().join("fresh")));
+    let mut config = config(&[&input]);
+    run(&again, &config).unwrap();
+    config.filter.words.min_sentences = Some(13);
+    let other = |ctx: &stage::StageContext| stage::StageContext { config_digest: handoff::Digest::of_bytes(b"other"), ..ctx.clone() };
+    run(&other(&fresh), &config).unwrap();
+    for phase in ["extract", "join", "decide"] {
+        for index in 0..2 {
+            let worker = stage::Worker { index, count: 2 };
+            run(&stage::StageContext { phase: Some(phase.into()), worker, ..other(&again) }, &config).unwrap();
+        }
+    }
+    assert_eq!(outputs(&again), outputs(&fresh));
+    assert_eq!(counts(&again, "micros.extract"), 0);
+    assert!(counts(&again, "rejected.few_sentences") > 0);
+    // An input that is gone takes its table with it; one that changes before another has only itself extracted anew.
+    std::fs::remove_file(input.join("b.warc.gz")).unwrap();
+    let table = |index| again.stage_dir.side_shard("extracted", index);
+    assert!(table(0).exists() && table(1).exists());
+    run(&stage::StageContext { prune: true, ..other(&again) }, &config).unwrap();
+    assert!(table(0).exists() && !table(1).exists());
+}
+
+#[test]
 fn a_page_tells_all_its_faults_and_its_scores() {
     let dir = tempfile::tempdir().unwrap();
     crawl(dir.path());

@@ -27,8 +27,10 @@ const CASES: &[Case] = &[
     ("max_mean_length = 2.0\nsplitter = 'whitespace'", "山高 水长。", &[(Reason::WordLength, 2.5)]),
     ("min_mean_length = 2.0", "中国", &[(Reason::WordLength, 1.0)]),
     // Two # and one ellipsis for four words, together or the greater of them.
-    ("max_symbol_share = 0.4", "#a #b c... d", &[(Reason::Symbols, 0.75)]),
-    ("max_symbol_share = 0.4\nsymbols_apart = true", "#a #b c... d", &[(Reason::Symbols, 0.5)]),
+    ("max_symbol_share = 0.4", "a #b #c... d", &[(Reason::Symbols, 0.75)]),
+    ("max_symbol_share = 0.4\nsymbols_apart = true", "a #b #c... d", &[(Reason::Symbols, 0.5)]),
+    // The marks of a heading are none.
+    ("max_symbol_share = 0.1", "## a\nb #c d", &[(Reason::Symbols, 0.25)]),
     ("max_symbol_share = 0.4", "山……水", &[(Reason::Symbols, 1.0)]),
     ("bullets = '•-'\nmax_bullet_lines = 0.5", "- a\n• b\nc", &[(Reason::BulletLines, 2.0 / 3.0)]),
     ("bullets = '•'\nmax_bullet_lines = 0.2", "- a\n• 山\nc", &[(Reason::BulletLines, 1.0 / 3.0)]),

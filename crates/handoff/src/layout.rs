@@ -157,6 +157,11 @@ impl StageDir {
         self.path.join("work")
     }
 
+    /// A file in a folder of the scratch space.
+    pub fn work_file(&self, folder: &str, file: &str) -> PathBuf {
+        self.work().join(folder).join(file)
+    }
+
     /// Tokenizer files in Hugging Face layout.
     pub fn tokenizer_dir(&self) -> PathBuf {
         self.path.join("tokenizer")

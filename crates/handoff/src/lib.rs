@@ -39,5 +39,5 @@ pub use lock::StageLock;
 pub use manifest::{Manifest, OutputFile, UnitEntry, UnitKey};
 pub use plan::{Input, Plan, Why, plan};
 pub use schema::{TableSchema, TokenWidth};
-pub use shard::{ShardMeta, ShardReader, ShardWriter};
+pub use shard::{Batches, ShardMeta, ShardReader, ShardWriter};
 pub use upstream::{Upstream, UpstreamShard};

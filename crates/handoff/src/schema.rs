@@ -19,6 +19,8 @@
 //! | | num_chars | int64 | Unicode characters of `text` |
 //! | | num_bytes | int64 | UTF-8 bytes of `text` |
 //! | | payload_digest | utf8? | digest of the HTTP payload |
+//! | | author | utf8? | as the page states it |
+//! | | questions | list\<struct\<question, answer\>\>? | what the page marks up as questions and answers |
 //! | | scores | struct? of float64? and list\<float64\> | what the filters measured, see [`score_fields`]; absent where they did not look |
 //! | rejected | id, url | utf8 | as above; empty where unknown |
 //! | | stage, reason | utf8 | who refused it and why |
@@ -27,6 +29,7 @@
 //! | | text | utf8? | what was refused |
 //! | | source | utf8 | name of the input |
 //! | | source_offset | int64? | offset or row in the input |
+//! | | duplicate_of | utf8? | of a duplicate: id of the earliest document that it repeats, which may be a duplicate itself |
 //! | | failed_rules | list\<utf8\>? | the reasons of all rules that it broke, the first one first |
 //! | | scores | struct? | as in documents |
 //! | tokens | document_id | utf8 | |
@@ -195,9 +198,16 @@ pub fn documents() -> TableSchema {
             int("num_chars"),
             int("num_bytes"),
             maybe(text("payload_digest")),
+            maybe(text("author")),
+            maybe(list("questions", DataType::Struct(question_fields()))),
             maybe(Field::new("scores", DataType::Struct(score_fields()), false)),
         ],
     )
+}
+
+/// The fields of one pair of a page: `question` and `answer`.
+pub fn question_fields() -> Fields {
+    Fields::from(vec![text("question"), text("answer")])
 }
 
 /// What was refused, and why.
@@ -216,6 +226,7 @@ pub fn rejected() -> TableSchema {
             maybe(text("text")),
             text("source"),
             maybe(int("source_offset")),
+            maybe(text("duplicate_of")),
             maybe(list("failed_rules", DataType::Utf8)),
             maybe(Field::new("scores", DataType::Struct(score_fields()), false)),
         ],

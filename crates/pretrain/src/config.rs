@@ -53,6 +53,8 @@ pub struct Config {
     pub cooldown_from: Option<String>,
     pub cooldown_steps: Option<u64>,
     pub document_mask: bool,
+    /// Most memory for token ids of the training rows, in MB; beyond it they are read from disk.
+    pub samples_memory_mb: u64,
     pub learning_rate: f64,
     pub muon_learning_rate: Option<f64>,
     pub schedule: Decay,
@@ -93,6 +95,7 @@ const NOT_RECIPE: &[&str] = &[
     "device",
     "threads",
     "activation_checkpointing",
+    "samples_memory_mb",
     "max_skipped",
     "keep_every",
     "keep_best",

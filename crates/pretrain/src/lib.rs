@@ -20,7 +20,8 @@
 //! - **The same inputs and seed give the same bytes** of `model.safetensors` on the same kind of CPU with the same number
 //!   of threads, also when the run was killed at any step and resumed.
 //! - **New data does what `on_new_data` says, and the report says which.**
-//! - The training split is held in memory: 2 bytes a token for vocabularies up to 65,536, else 4.
+//! - The training split is held in memory, 2 bytes a token for vocabularies up to 65,536, else 4; or, where that is more than
+//!   `samples_memory_mb`, read from disk. Batches are made on a thread of their own while the step before computes.
 #![warn(missing_docs)]
 
 mod config;
@@ -30,16 +31,18 @@ mod inputs;
 mod plan;
 mod task;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
+use handoff::TokenWidth;
 use serde_json::{Value, json};
 use stage::{Command, ConfigProblem, DryRun, DryUnit, Report, Stage, StageContext, StageError};
 use train::batch::BatchPlan;
 use train::compute::Compute;
 use train::lineage::recipe_difference;
-use train::samples::Samples;
+use train::samples::{Place, Samples, forget_others};
 use train::session::{Cooldown, MODEL_SCHEMA, Request, Session};
 use train::trainer::{Outcome, Task};
 
@@ -187,10 +190,30 @@ fn row_targets(inputs: &Inputs) -> Result<u64, Error> {
     Ok(key.unwrap_or(1))
 }
 
+/// Where the training rows are held: in memory, if they are allowed that much of it.
+fn place(ctx: &StageContext, config: &Config, inputs: &Inputs, vocab_size: usize) -> Result<Place, Error> {
+    let rows: u64 = inputs.train.iter().map(|s| s.rows).sum();
+    let id_bytes = if TokenWidth::for_vocab(vocab_size) == TokenWidth::U16 { 2 } else { 4 };
+    let bytes = rows * (row_targets(inputs)? + 1) * id_bytes;
+    let folder = ctx.stage_dir.side("tokens");
+    let in_memory = bytes <= config.samples_memory_mb.saturating_mul(1_000_000);
+    let digests = if in_memory { BTreeSet::new() } else { inputs.train.iter().map(|s| s.digest).collect() };
+    forget_others(&folder, &digests)?;
+    if in_memory {
+        return Ok(Place::Memory);
+    }
+    let (mb, most) = (bytes / 1_000_000, config.samples_memory_mb);
+    tracing::info!("{mb} MB of token ids are read from `{}` (samples_memory_mb = {most})", folder.display());
+    Ok(Place::Disk(folder))
+}
+
 fn prepare(ctx: &StageContext, config: &Config, inputs: &Inputs, compute: &Compute) -> Result<Pretraining, Error> {
     let vocab_size = task::vocab_size(config, inputs)?;
-    let load = |shards: &[handoff::UpstreamShard]| Samples::load(shards.iter().map(|s| s.path.as_path()), vocab_size);
-    let (train, validation) = (load(&inputs.train)?, load(&inputs.validation)?);
+    let place = place(ctx, config, inputs, vocab_size)?;
+    let load = |shards: &[handoff::UpstreamShard], place: &Place| {
+        Samples::load(shards.iter().map(|s| (s.path.as_path(), s.digest)), vocab_size, place)
+    };
+    let (train, validation) = (Arc::new(load(&inputs.train, &place)?), load(&inputs.validation, &Place::Memory)?);
     let expected = inputs.tokenizer.digest();
     if let Some(got) = train.metadata("tokenizer_digest").filter(|got| *got != expected) {
         return Err(Error::OtherTokenizer { samples: inputs.train[0].path.clone(), expected: expected.to_owned(), got: got.to_owned() });
@@ -203,7 +226,8 @@ fn prepare(ctx: &StageContext, config: &Config, inputs: &Inputs, compute: &Compu
     let tokenizer = text::Tokenizer::load(&inputs.tokenizer_dir)?;
     let prompts = task::prompts(config, &tokenizer)?;
     let (document_mask, sample_tokens) = (config.document_mask, config.sample_tokens);
-    Ok(Pretraining { model, train, validation, plan, eval_rows, document_mask, tokenizer, prompts, sample_tokens })
+    let ahead = task::ahead(&train, document_mask);
+    Ok(Pretraining { model, train, validation, ahead, plan, eval_rows, document_mask, tokenizer, prompts, sample_tokens })
 }
 
 /// Finds out how many rows of a forward pass memory holds, where the configuration asks for it and no checkpoint knows.

@@ -1,6 +1,8 @@
 //! Next-token prediction on packed rows, and its score on the validation split.
 
+use std::cell::RefCell;
 use std::path::Path;
+use std::sync::Arc;
 
 use model::{Model, Options};
 use tch::Kind;
@@ -9,18 +11,34 @@ use train::batch::BatchPlan;
 use train::checkpoint::Write;
 use train::compute::Compute;
 use train::lineage::{Lineage, Phase};
-use train::samples::Samples;
+use train::prefetch::Prefetch;
+use train::samples::{RowBatch, Samples};
 use train::trainer::{StepBatch, Task, TextSample};
 
 use crate::config::Config;
 use crate::error::Error;
 use crate::inputs::Inputs;
 
+/// The rows of a step, and how many of them a forward pass takes.
+pub(crate) type StepRows = (Vec<u64>, u64);
+
+/// Batches that are read while the step before computes.
+pub(crate) type Ahead = Prefetch<StepRows, train::Result<Vec<RowBatch>>>;
+
+/// Begins to make batches of `samples` ahead of time.
+pub(crate) fn ahead(samples: &Arc<Samples>, document_mask: bool) -> RefCell<Ahead> {
+    let samples = Arc::clone(samples);
+    RefCell::new(Prefetch::new(move |(rows, micro_rows): &StepRows| {
+        rows.chunks(*micro_rows as usize).map(|part| samples.micro(part, document_mask)).collect()
+    }))
+}
+
 /// The task of the stage.
 pub(crate) struct Pretraining {
     pub(crate) model: Model,
-    pub(crate) train: Samples,
+    pub(crate) train: Arc<Samples>,
     pub(crate) validation: Samples,
+    pub(crate) ahead: RefCell<Ahead>,
     pub(crate) plan: BatchPlan,
     pub(crate) eval_rows: Vec<u64>,
     pub(crate) document_mask: bool,
@@ -38,15 +56,16 @@ impl Task for Pretraining {
 
     fn batch(&self, lineage: &Lineage, phase: &Phase, step_in_phase: u64) -> train::Result<StepBatch> {
         let order = lineage.rows_of(phase);
-        let first = phase.first_position + step_in_phase * self.plan.rows_per_step;
-        let rows: Vec<u64> = (first..first + self.plan.rows_per_step).map(|position| order.at_position(position)).collect();
-        let (mut micro, mut targets) = (Vec::new(), 0);
-        for part in rows.chunks(self.plan.micro_rows as usize) {
-            let (batch, n) = self.train.micro(part, self.model.device(), self.document_mask)?;
-            micro.push(batch);
-            targets += n;
-        }
-        Ok(StepBatch { micro, targets, tokens: self.plan.tokens_per_step(), rows })
+        let rows_of = |step: u64| -> StepRows {
+            let first = phase.first_position + step * self.plan.rows_per_step;
+            ((first..first + self.plan.rows_per_step).map(|position| order.at_position(position)).collect(), self.plan.micro_rows)
+        };
+        let this = rows_of(step_in_phase);
+        let next = (step_in_phase + 1 < phase.steps).then(|| rows_of(step_in_phase + 1));
+        let batches = self.ahead.borrow_mut().take(&this, next)?;
+        let micro = batches.iter().map(|batch| batch.on(self.model.device())).collect::<train::Result<_>>()?;
+        let targets = batches.iter().map(|batch| batch.num_targets).sum();
+        Ok(StepBatch { micro, targets, tokens: self.plan.tokens_per_step(), rows: this.0 })
     }
 
     fn evaluate(&self) -> train::Result<Vec<(&'static str, f64)>> {
@@ -55,7 +74,8 @@ impl Task for Pretraining {
         }
         let (mut nats, mut targets, mut bytes) = (0.0, 0, 0);
         for rows in self.eval_rows.chunks(self.plan.micro_rows as usize) {
-            let (batch, n) = self.validation.micro(rows, self.model.device(), self.document_mask)?;
+            let read = self.validation.micro(rows, self.document_mask)?;
+            let (batch, n) = (read.on(self.model.device())?, read.num_targets);
             let nll = self.model.token_losses(&batch.ids, &batch.targets, &batch.inputs)?;
             nats += f64::try_from(nll.f_sum(Kind::Double)?)?;
             targets += n;
@@ -100,7 +120,7 @@ impl Pretraining {
         let micro = |rows: u64| {
             // Row numbers repeat where there are fewer rows: only their number counts here.
             let rows: Vec<u64> = (0..rows).map(|row| row % self.train.len()).collect();
-            Ok(self.train.micro(&rows, self.model.device(), self.document_mask)?.0)
+            self.train.micro(&rows, self.document_mask)?.on(self.model.device())
         };
         train::fit::micro_rows(&self.model, micro, self.plan.rows_per_step, compute.threads, recompute)
     }

@@ -299,6 +299,17 @@ fn what_only_saves_memory_changes_rounding_only() {
 }
 
 #[test]
+fn rows_read_from_disk_give_the_same_model() {
+    let bench = bench(&["memory", "disk"]);
+    bench.go("memory", &[]).expect(0);
+    bench.go("disk", &["--set", "stage.pretrain.samples_memory_mb=0"]).expect(0).says("token ids are read from");
+    let digests = |run: &str| result_digests(&bench.run(run).stage("pretrain"), STEPS);
+    assert_eq!(digests("disk"), digests("memory"));
+    let files = |run: &str| std::fs::read_dir(bench.run(run).stage("pretrain").side("tokens")).map_or(0, Iterator::count);
+    assert_eq!((files("memory"), files("disk")), (0, 1));
+}
+
+#[test]
 fn samples_are_written_while_training() {
     let bench = bench(&["a"]);
     bench.go("a", &["--set", "stage.pretrain.sample_prompts=[\"the\", \"\"]", "--set", "stage.pretrain.sample_tokens=5"]).expect(0);

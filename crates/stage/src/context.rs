@@ -45,6 +45,8 @@ pub struct StageContext {
     pub worker: Worker,
     /// Whether a clean stop was asked for.
     pub cancel: CancelToken,
+    /// The part of the stage's work asked for with `--phase`; `None` for all of it.
+    pub phase: Option<String>,
     /// Progress bars.
     pub progress: Progress,
     /// `metrics.jsonl`.
@@ -80,6 +82,7 @@ impl StageContext {
             threads: None,
             worker: Worker::SINGLE,
             cancel: CancelToken::new(),
+            phase: None,
             progress: Progress::hidden(),
             metrics: Metrics::none(),
         }

@@ -39,6 +39,10 @@ pub trait Stage {
     /// Top-level keys that do not change the output: where inputs stand (their content counts), threads and the like.
     const UNDIGESTED: &'static [&'static str] = &["inputs", "threads"];
 
+    /// Parts of the stage's work that can be run by themselves with `--phase`, so that each can be an array job: names with one
+    /// sentence each.
+    const PHASES: &'static [(&'static str, &'static str)] = &[];
+
     /// Checks what one field alone cannot tell.
     ///
     /// # Errors
@@ -77,6 +81,9 @@ pub fn main_stage<S: Stage>() -> ExitCode {
         .max_term_width(100);
     // Taking over the flags also takes over their struct's comment as the description, so that is set again.
     clap = CommonArgs::augment_args(clap).about(S::ABOUT);
+    if !S::PHASES.is_empty() {
+        clap = clap.arg(phase_argument(S::PHASES));
+    }
     for command in &commands {
         let about = command.clap.get_about().cloned().unwrap_or_default();
         clap = clap.subcommand(CommonArgs::augment_args(command.clap.clone()).about(about));
@@ -90,9 +97,10 @@ pub fn main_stage<S: Stage>() -> ExitCode {
         Ok(args) => args,
         Err(e) => e.exit(),
     };
+    let phase = matches.try_get_one::<String>("phase").ok().flatten().cloned();
     let result = match sub {
         Some(name) => commands.iter().find(|c| c.clap.get_name() == name).map_or(Ok(()), |c| run_command(c, &args, &matches)),
-        None => run_stage::<S>(&args),
+        None => run_stage::<S>(&args, phase),
     };
     match result {
         Ok(()) => Exit::Done.into(),
@@ -101,6 +109,16 @@ pub fn main_stage<S: Stage>() -> ExitCode {
             e.exit().into()
         }
     }
+}
+
+fn phase_argument(phases: &[(&'static str, &'static str)]) -> clap::Arg {
+    let values = phases.iter().map(|&(name, about)| clap::builder::PossibleValue::new(name).help(about));
+    clap::Arg::new("phase")
+        .long("phase")
+        .value_name("PHASE")
+        .value_parser(values.collect::<Vec<_>>())
+        .help("Do one phase only, to share it among workers [default: all of them]")
+        .help_heading("Parallel work")
 }
 
 fn load<S: Stage>(args: &CommonArgs) -> Result<Loaded<S::Config>, StageError> {
@@ -149,6 +167,7 @@ fn contexts<S: Stage>(
                 threads: args.threads,
                 worker,
                 cancel: cancel.clone(),
+                phase: None,
                 progress: progress.clone(),
                 metrics: Metrics::none(),
             };
@@ -183,13 +202,14 @@ fn run_command<S: Stage>(command: &Command<S>, args: &CommonArgs, matches: &clap
     to_stdout(&(command.run)(ctx, config, matches)?)
 }
 
-fn run_stage<S: Stage>(args: &CommonArgs) -> Result<(), StageError> {
+fn run_stage<S: Stage>(args: &CommonArgs, phase: Option<String>) -> Result<(), StageError> {
     let loaded = load::<S>(args)?;
     if args.print_config {
         return to_stdout(&loaded.printed);
     }
     let progress = Progress::new(S::NAME, args.quiet);
     let mut contexts = contexts::<S>(args, &loaded, &progress)?;
+    contexts.iter_mut().for_each(|(ctx, _)| ctx.phase.clone_from(&phase));
     let color = logging::use_color(args.color);
     if args.dry_run {
         logging::init(args.verbosity(), color, &progress, None)?;
@@ -217,7 +237,7 @@ fn run_stage<S: Stage>(args: &CommonArgs) -> Result<(), StageError> {
         }
     }
     let wall_secs = start.elapsed().as_secs_f64();
-    let complete = args.limit.is_none() && first.worker.count == 1;
+    let complete = args.limit.is_none() && first.worker.count == 1 && phase.is_none();
     if complete {
         let variants: Vec<String> = loaded.variants.iter().map(|v| v.0.clone()).collect();
         stamp::write(&first.run, S::NAME, loaded.stated_digest, &variants, &report, wall_secs)?;

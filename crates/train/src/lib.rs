@@ -33,6 +33,7 @@ pub mod muon;
 pub mod observe;
 pub mod optimizer;
 pub mod order;
+pub mod prefetch;
 mod replicas;
 pub mod samples;
 pub mod schedule;

@@ -1,12 +1,19 @@
-//! The training rows of a split, in memory.
+//! The training rows of a split; row `r` is found in O(1).
 //!
-//! All token ids of the split are held as `u16` or `u32`, whichever the shards use: 2 or 4 bytes a token, so one GB of
-//! memory holds 500 million tokens of a vocabulary up to 65,536. Row `r` is found in O(1).
+//! Token ids are held in memory as `u16` or `u32`, whichever the vocabulary needs: one GB holds 500 million tokens of a vocabulary up to
+//! 65,536. A split that is larger than allowed is read from disk instead: Parquet gives no single row cheaply, so each shard's ids
+//! are written once more as rows of fixed width ([`Place::Disk`]), which are then read one by one where they stand. What is known of
+//! each row beside its ids (documents, bytes) stays in memory: about one byte in a hundred.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
-use handoff::{ShardReader, TokenWidth, columns, schema};
+use arrow::array::RecordBatch;
+use handoff::atomic::AtomicFile;
+use handoff::{Digest, ShardReader, TokenWidth, columns, schema};
 use model::{IGNORE, Inputs};
 use tch::{Device, Tensor};
 
@@ -17,6 +24,41 @@ use crate::{Error, Result};
 enum Ids {
     U16(Vec<u16>),
     U32(Vec<u32>),
+    /// Files of rows of fixed width, each with the first row that is not in it any more.
+    Disk {
+        files: Vec<(u64, PathBuf, File)>,
+        width: TokenWidth,
+    },
+}
+
+/// Where token ids are held.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// In memory.
+    Memory,
+    /// In files in this folder, one a shard and named for its digest, written where they are missing. Files of other shards are
+    /// removed by [`forget_others`].
+    Disk(PathBuf),
+}
+
+/// Removes from `folder` what [`Place::Disk`] left there for shards that are none of `digests`.
+///
+/// # Errors
+/// A folder that cannot be read, or a file that cannot be removed.
+pub fn forget_others(folder: &Path, digests: &BTreeSet<Digest>) -> Result<()> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(Error::io("read", folder))?,
+    };
+    let digests: BTreeSet<String> = digests.iter().map(Digest::to_string).collect();
+    for entry in entries {
+        let entry = entry.map_err(Error::io("read", folder))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !digests.contains(name.split('.').next().unwrap_or_default()) {
+            std::fs::remove_file(entry.path()).map_err(Error::io("remove", &entry.path()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Rows of equal length, and the bytes of text that each row's predicted tokens stand for.
@@ -38,14 +80,18 @@ pub struct Samples {
 const LOAD_ROWS: usize = 4096;
 
 impl Samples {
-    /// Loads shards of table `samples` in the order given; row numbers run through them.
+    /// Loads shards of table `samples`, each with its digest, in the order given; row numbers run through them.
     ///
     /// # Errors
-    /// What [`ShardReader::open`] refuses, [`Error::RowLength`] where rows differ in length, and
-    /// [`Error::TokenOutOfRange`] for an id not below `vocab_size`.
-    pub fn load<'a>(shards: impl IntoIterator<Item = &'a Path>, vocab_size: usize) -> Result<Self> {
+    /// What [`ShardReader::open`] refuses, [`Error::RowLength`] where rows differ in length,
+    /// [`Error::TokenOutOfRange`] for an id not below `vocab_size`, and files that cannot be written or read.
+    pub fn load<'a>(shards: impl IntoIterator<Item = (&'a Path, Digest)>, vocab_size: usize, place: &Place) -> Result<Self> {
         let width = TokenWidth::for_vocab(vocab_size);
-        let ids = if width == TokenWidth::U16 { Ids::U16(Vec::new()) } else { Ids::U32(Vec::new()) };
+        let ids = match (place, width) {
+            (Place::Disk(_), width) => Ids::Disk { files: Vec::new(), width },
+            (Place::Memory, TokenWidth::U16) => Ids::U16(Vec::new()),
+            (Place::Memory, TokenWidth::U32) => Ids::U32(Vec::new()),
+        };
         let mut samples = Self {
             ids,
             row_tokens: 0,
@@ -56,18 +102,68 @@ impl Samples {
             metadata: BTreeMap::new(),
             pad: None,
         };
-        for path in shards {
-            samples.append(path, vocab_size)?;
+        for (path, digest) in shards {
+            match place {
+                Place::Memory => samples.append(path, vocab_size, None)?,
+                Place::Disk(folder) => {
+                    let extension = if width == TokenWidth::U16 { "u16" } else { "u32" };
+                    samples.append_on_disk(path, vocab_size, &folder.join(format!("{digest}.{vocab_size}.{extension}")))?;
+                }
+            }
         }
         Ok(samples)
     }
 
-    fn append(&mut self, path: &Path, vocab_size: usize) -> Result<()> {
+    /// Appends a shard whose ids are in `fixed`, or will be.
+    fn append_on_disk(&mut self, path: &Path, vocab_size: usize, fixed: &Path) -> Result<()> {
+        if !fixed.exists() {
+            let mut out = AtomicFile::create(fixed)?;
+            self.append(path, vocab_size, Some(&mut out))?;
+            out.commit()?;
+        } else {
+            self.append_facts(path, fixed)?;
+        }
+        let file = File::open(fixed).map_err(Error::io("open", fixed))?;
+        let end = self.len();
+        if let Ids::Disk { files, .. } = &mut self.ids {
+            files.push((end, fixed.to_path_buf(), file));
+        }
+        Ok(())
+    }
+
+    /// Appends what is known of a shard's rows beside their ids, which `fixed` has.
+    fn append_facts(&mut self, path: &Path, fixed: &Path) -> Result<()> {
         let reader = open(path)?;
+        self.read_metadata(&reader);
+        let before = self.len();
+        for batch in reader.batches_of(LOAD_ROWS, &["document_starts", "token_offsets", "num_bytes"])? {
+            self.append_rows(&batch?)?;
+        }
+        let rows = self.len() - before;
+        let Ids::Disk { width, .. } = &self.ids else { return Ok(()) };
+        let bytes = std::fs::metadata(fixed).map_err(Error::io("look at", fixed))?.len();
+        let got = (bytes / rows.max(1)) as usize / bytes_of(*width);
+        if self.row_tokens == 0 {
+            self.row_tokens = got;
+        }
+        if got != self.row_tokens || got < 2 || bytes != rows * (got * bytes_of(*width)) as u64 {
+            return Err(Error::RowLength { path: path.into(), expected: self.row_tokens.max(2), got });
+        }
+        Ok(())
+    }
+
+    fn read_metadata(&mut self, reader: &ShardReader) {
         if self.metadata.is_empty() {
             self.metadata = reader.metadata().clone();
             self.pad = self.metadata.get("pad_token_id").and_then(|id| id.parse().ok());
         }
+    }
+
+    /// Appends a shard; its ids go to `out` where there is one.
+    fn append(&mut self, path: &Path, vocab_size: usize, mut out: Option<&mut AtomicFile>) -> Result<()> {
+        let reader = open(path)?;
+        self.read_metadata(&reader);
+        let mut fixed = Vec::new();
         for batch in reader.batches_of(LOAD_ROWS, &["input_ids", "document_starts", "token_offsets", "num_bytes"])? {
             let batch = batch?;
             for row in columns::token_rows(&batch, "input_ids")? {
@@ -84,19 +180,31 @@ impl Samples {
                     // Below `vocab_size`, which fits the width.
                     Ids::U16(ids) => ids.extend(row.iter().map(|&id| id as u16)),
                     Ids::U32(ids) => ids.extend(row),
+                    Ids::Disk { width: TokenWidth::U16, .. } => fixed.extend(row.iter().flat_map(|&id| (id as u16).to_le_bytes())),
+                    Ids::Disk { width: TokenWidth::U32, .. } => fixed.extend(row.iter().flat_map(|&id| id.to_le_bytes())),
                 }
             }
-            for (places, row) in columns::context_places(&batch)?.into_iter().zip(self.len()..) {
-                if !places.is_empty() {
-                    self.context.insert(row, places);
-                }
+            if let Some(out) = &mut out {
+                out.write_all(&fixed).map_err(Error::io("write", path))?;
+                fixed.clear();
             }
-            for row in columns::i32_rows(&batch, "document_starts")? {
-                self.starts.extend(row.iter().map(|&s| s.max(0) as u32));
-                self.starts_end.push(self.starts.len());
-            }
-            self.num_bytes.extend(columns::i64s(&batch, "num_bytes")?.values().iter().map(|&n| n.max(0) as u64));
+            self.append_rows(&batch)?;
         }
+        Ok(())
+    }
+
+    /// What is known of each row of a batch beside its ids.
+    fn append_rows(&mut self, batch: &RecordBatch) -> Result<()> {
+        for (places, row) in columns::context_places(batch)?.into_iter().zip(self.len()..) {
+            if !places.is_empty() {
+                self.context.insert(row, places);
+            }
+        }
+        for row in columns::i32_rows(batch, "document_starts")? {
+            self.starts.extend(row.iter().map(|&s| s.max(0) as u32));
+            self.starts_end.push(self.starts.len());
+        }
+        self.num_bytes.extend(columns::i64s(batch, "num_bytes")?.values().iter().map(|&n| n.max(0) as u64));
         Ok(())
     }
 
@@ -132,7 +240,7 @@ impl Samples {
         self.metadata.get(key).map(String::as_str)
     }
 
-    /// Rows as inputs (all tokens but the last) and targets (all but the first), and the number of targets.
+    /// Rows as inputs (all tokens but the last) and targets (all but the first), on the CPU.
     ///
     /// Targets are what follows in the row, whatever the packing: `shard` sees to it that this is right, a document's first token
     /// following an end token and every other one its document's token before. Two things are no targets: padding, and tokens
@@ -141,13 +249,13 @@ impl Samples {
     ///
     /// # Errors
     /// What libtorch refuses.
-    pub fn micro(&self, rows: &[u64], device: Device, document_mask: bool) -> Result<(Micro, u64)> {
+    pub fn micro(&self, rows: &[u64], document_mask: bool) -> Result<RowBatch> {
         let time = self.row_tokens - 1;
         let shape = [rows.len() as i64, time as i64];
         let (mut ids, mut targets) = (Vec::with_capacity(rows.len() * time), Vec::with_capacity(rows.len() * time));
         let mut segments = Vec::new();
         for &row in rows {
-            let tokens = self.row(row);
+            let tokens = self.row(row)?;
             ids.extend_from_slice(&tokens[..time]);
             let first_target = targets.len();
             targets.extend(tokens[1..].iter().map(|&id| if Some(id) == self.pad { IGNORE } else { id }));
@@ -162,17 +270,60 @@ impl Samples {
             }
         }
         let num_targets = targets.iter().filter(|&&id| id != IGNORE).count() as u64;
-        let tensor = |values: &[i64]| Tensor::f_from_slice(values)?.f_reshape(shape)?.f_to_device(device);
-        let inputs = if document_mask { Inputs::documents(&tensor(&segments)?)? } else { Inputs::default() };
-        Ok((Micro { ids: tensor(&ids)?, targets: tensor(&targets)?, inputs }, num_targets))
+        let tensor = |values: &[i64]| Tensor::f_from_slice(values)?.f_reshape(shape);
+        let segments = if document_mask { Some(tensor(&segments)?) } else { None };
+        Ok(RowBatch { ids: tensor(&ids)?, targets: tensor(&targets)?, segments, num_targets })
     }
 
-    fn row(&self, row: u64) -> Vec<i64> {
+    fn row(&self, row: u64) -> Result<Vec<i64>> {
         let at = row as usize * self.row_tokens..(row as usize + 1) * self.row_tokens;
-        match &self.ids {
+        Ok(match &self.ids {
             Ids::U16(ids) => ids[at].iter().map(|&id| i64::from(id)).collect(),
             Ids::U32(ids) => ids[at].iter().map(|&id| i64::from(id)).collect(),
-        }
+            Ids::Disk { files, width } => {
+                let place = files.partition_point(|&(end, ..)| end <= row);
+                let first = if place == 0 { 0 } else { files[place - 1].0 };
+                let (_, path, file) = &files[place];
+                let mut bytes = vec![0; self.row_tokens * bytes_of(*width)];
+                let at = (row - first) * bytes.len() as u64;
+                file.read_exact_at(&mut bytes, at).map_err(Error::io("read", path))?;
+                match width {
+                    TokenWidth::U16 => bytes.chunks_exact(2).map(|b| i64::from(u16::from_le_bytes([b[0], b[1]]))).collect(),
+                    TokenWidth::U32 => bytes.chunks_exact(4).map(|b| i64::from(u32::from_le_bytes([b[0], b[1], b[2], b[3]]))).collect(),
+                }
+            }
+        })
+    }
+}
+
+/// Rows read for one forward pass, on the CPU.
+#[derive(Debug)]
+pub struct RowBatch {
+    ids: Tensor,
+    targets: Tensor,
+    /// Number of each token's document, where documents are to be kept apart.
+    segments: Option<Tensor>,
+    /// Targets among them.
+    pub num_targets: u64,
+}
+
+impl RowBatch {
+    /// The micro-batch on a device. The mask, which is larger than all else, is made there.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn on(&self, device: Device) -> Result<Micro> {
+        let moved = |tensor: &Tensor| tensor.f_to_device(device);
+        let inputs = self.segments.as_ref().map(|segments| Inputs::documents(&moved(segments)?)).transpose()?.unwrap_or_default();
+        Ok(Micro { ids: moved(&self.ids)?, targets: moved(&self.targets)?, inputs })
+    }
+}
+
+/// Bytes of an id.
+const fn bytes_of(width: TokenWidth) -> usize {
+    match width {
+        TokenWidth::U16 => 2,
+        TokenWidth::U32 => 4,
     }
 }
 
@@ -222,17 +373,56 @@ mod tests {
         path
     }
 
+    /// Loads into memory and, to the same rows, onto disk; there twice, the second time from the files of the first.
+    fn load<'a>(shards: impl IntoIterator<Item = &'a Path>, vocab_size: usize) -> Result<Samples> {
+        let shards: Vec<(&Path, Digest)> = shards.into_iter().map(|path| (path, Digest::of_file(path).unwrap())).collect();
+        let memory = Samples::load(shards.clone(), vocab_size, &Place::Memory);
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::Disk(folder.path().join("tokens"));
+        for _ in 0..2 {
+            let disk = Samples::load(shards.clone(), vocab_size, &place);
+            assert_eq!(disk.is_ok(), memory.is_ok());
+            if let (Ok(memory), Ok(disk)) = (&memory, &disk) {
+                for row in 0..memory.len() {
+                    assert_eq!(memory.row(row).unwrap(), disk.row(row).unwrap());
+                    assert_eq!(memory.document_starts(row), disk.document_starts(row));
+                }
+                assert_eq!((memory.row_tokens(), &memory.context), (disk.row_tokens(), &disk.context));
+            }
+        }
+        memory
+    }
+
+    #[test]
+    fn files_of_other_shards_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let stage = RunDir::new(dir.path()).stage("shard");
+        let a = write(&stage, 0, TokenWidth::U16, &[vec![1, 2, 3]]);
+        let b = write(&stage, 1, TokenWidth::U16, &[vec![4, 5, 6]]);
+        let (of_a, of_b) = (Digest::of_file(&a).unwrap(), Digest::of_file(&b).unwrap());
+        let folder = dir.path().join("tokens");
+        forget_others(&folder, &BTreeSet::new()).unwrap();
+        Samples::load([(a.as_path(), of_a), (b.as_path(), of_b)], 10, &Place::Disk(folder.clone())).unwrap();
+        forget_others(&folder, &[of_b].into()).unwrap();
+        let left: Vec<String> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        assert_eq!(left, [format!("{of_b}.10.u16")]);
+        // A file that is not what it should be is an error, never wrong tokens.
+        std::fs::write(folder.join(&left[0]), [1, 0, 2, 0, 3]).unwrap();
+        assert!(Samples::load([(b.as_path(), of_b)], 10, &Place::Disk(folder)).is_err());
+    }
+
     #[test]
     fn rows_of_all_shards_are_found_at_both_widths() {
         let dir = tempfile::tempdir().unwrap();
         let stage = RunDir::new(dir.path()).stage("shard");
         let a = write(&stage, 0, TokenWidth::U16, &[vec![1, 2, 3], vec![4, 5, 6]]);
         let b = write(&stage, 1, TokenWidth::U32, &[vec![7, 8, 9]]);
-        let samples = Samples::load([a.as_path(), b.as_path()], 10).unwrap();
+        let samples = load([a.as_path(), b.as_path()], 10).unwrap();
         assert_eq!((samples.len(), samples.row_tokens(), samples.num_bytes(1)), (3, 3, 11));
         assert_eq!(samples.document_starts(2), [0, 2]);
         let values = |t: &Tensor| Vec::<i64>::try_from(t.flatten(0, -1)).unwrap();
-        let (micro, targets) = samples.micro(&[2, 0], Device::Cpu, false).unwrap();
+        let batch = samples.micro(&[2, 0], false).unwrap();
+        let (micro, targets) = (batch.on(Device::Cpu).unwrap(), batch.num_targets);
         assert_eq!((values(&micro.ids), targets), (vec![7, 8, 1, 2], 4));
         assert_eq!(values(&micro.targets), [8, 9, 2, 3]);
     }
@@ -242,10 +432,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let stage = RunDir::new(dir.path()).stage("shard");
         let a = write(&stage, 0, TokenWidth::U16, &[vec![4, 5, 6, 7, 1]]);
-        let samples = Samples::load([a.as_path()], 10).unwrap();
+        let samples = load([a.as_path()], 10).unwrap();
         assert_eq!(samples.metadata("pad_token_id"), Some("1"));
         let values = |t: &Tensor| Vec::<i64>::try_from(t.flatten(0, -1)).unwrap();
-        let (micro, targets) = samples.micro(&[0], Device::Cpu, true).unwrap();
+        let batch = samples.micro(&[0], true).unwrap();
+        let (micro, targets) = (batch.on(Device::Cpu).unwrap(), batch.num_targets);
         assert_eq!((values(&micro.targets), targets), (vec![5, 6, 7, IGNORE], 3));
         // The second document begins at token 2.
         assert_eq!(values(&micro.inputs.positions.unwrap()), [0, 1, 0, 1]);
@@ -257,8 +448,9 @@ mod tests {
         let stage = RunDir::new(dir.path()).stage("shard");
         // The first part goes on with a document at the row's start, the second at token 2.
         let a = write_with_offsets(&stage, 0, TokenWidth::U16, &[vec![4, 5, 6, 7, 8], vec![4, 5, 6, 7, 1]], &[3, 9]);
-        let samples = Samples::load([a.as_path()], 10).unwrap();
-        let (micro, targets) = samples.micro(&[1, 0], Device::Cpu, false).unwrap();
+        let samples = load([a.as_path()], 10).unwrap();
+        let batch = samples.micro(&[1, 0], false).unwrap();
+        let (micro, targets) = (batch.on(Device::Cpu).unwrap(), batch.num_targets);
         let values = Vec::<i64>::try_from(micro.targets.flatten(0, -1)).unwrap();
         assert_eq!((values, targets), (vec![5, IGNORE, 7, IGNORE, 5, IGNORE, 7, 8], 5));
     }
@@ -269,9 +461,9 @@ mod tests {
         let stage = RunDir::new(dir.path()).stage("shard");
         let a = write(&stage, 0, TokenWidth::U16, &[vec![1, 2, 9]]);
         let b = write(&stage, 1, TokenWidth::U16, &[vec![1, 2]]);
-        let error = Samples::load([a.as_path()], 9).unwrap_err().to_string();
+        let error = load([a.as_path()], 9).unwrap_err().to_string();
         assert!(error.contains("token id 9") && error.contains("vocabulary of 9"), "{error}");
-        let error = Samples::load([a.as_path(), b.as_path()], 10).unwrap_err().to_string();
+        let error = load([a.as_path(), b.as_path()], 10).unwrap_err().to_string();
         assert!(error.contains("rows of 2 tokens") && error.contains("have 3"), "{error}");
     }
 }

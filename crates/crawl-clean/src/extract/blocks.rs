@@ -64,6 +64,25 @@ pub struct Block {
     pub series: NodeId,
     /// The outermost element above it that holds less than [`REGION_SHARE`] of the page's text.
     pub region: NodeId,
+    /// For what stands in a list or a table, its place there.
+    pub place: Place,
+}
+
+/// Where a block stands in headings, lists and tables, for those who write it down again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Level of the heading it is part of, 0 if of none.
+    pub heading: u8,
+    /// The item of a list that it is part of; [`NONE`] if of none.
+    pub item: NodeId,
+    /// Number of that item in a numbered list, from 1; 0 in others.
+    pub number: u32,
+    /// Lists around it.
+    pub nesting: u16,
+    /// For a cell, its table.
+    pub table: NodeId,
+    /// For a cell, how many stand before it in its row.
+    pub column: u16,
 }
 
 /// The blocks of a page.
@@ -73,6 +92,8 @@ pub struct Blocks {
     pub text: String,
     /// The blocks in document order.
     pub list: Vec<Block>,
+    /// Where code stands within running text: begin and end in `text`, in order.
+    pub code: Vec<(u32, u32)>,
 }
 
 impl Blocks {
@@ -105,7 +126,13 @@ struct Collector<'a> {
     open: Vec<(usize, Kind)>,
     links: u32,
     pre: u32,
-    rows: Vec<NodeId>,
+    /// Open rows, with the cells that began in them.
+    rows: Vec<(NodeId, u16)>,
+    tables: Vec<NodeId>,
+    /// Open lists: numbered or not, with the items that began in them.
+    lists: Vec<(bool, u32)>,
+    /// Where the outermost open `code` of running text begins, and how many are open.
+    code: (usize, u32),
     region_units: u32,
 }
 
@@ -115,7 +142,7 @@ pub fn collect(dom: &Dom, tree: &Tree) -> Blocks {
     let mut collector = Collector {
         dom,
         tree,
-        out: Blocks { text: String::with_capacity(tree.measures[ROOT as usize].text as usize * 3 / 2), list: Vec::new() },
+        out: Blocks { text: String::with_capacity(tree.measures[ROOT as usize].text as usize * 3 / 2), ..Blocks::default() },
         start: 0,
         units: 0,
         link: 0,
@@ -126,6 +153,9 @@ pub fn collect(dom: &Dom, tree: &Tree) -> Blocks {
         links: 0,
         pre: 0,
         rows: Vec::new(),
+        tables: Vec::new(),
+        lists: Vec::new(),
+        code: (0, 0),
     };
     for &id in &tree.order[1..] {
         // What is not below the innermost open element any more has ended.
@@ -171,6 +201,12 @@ impl Collector<'_> {
             Role::Break => self.flush(),
             Role::Inline | Role::Invisible => {
                 self.links += u32::from(node.tag == Tag::A);
+                if node.tag == Tag::Code && self.pre == 0 {
+                    if self.code.1 == 0 {
+                        self.code.0 = self.out.text.len();
+                    }
+                    self.code.1 += 1;
+                }
                 // Links side by side are words of their own.
                 if node.tag == Tag::A && node.previous != NONE && self.dom.tag(node.previous) == Tag::A && self.open_text() {
                     self.out.text.push(' ');
@@ -179,8 +215,21 @@ impl Collector<'_> {
             _ => {
                 self.flush();
                 self.pre += u32::from(role == Role::Pre);
-                if node.tag == Tag::Tr {
-                    self.rows.push(id);
+                match node.tag {
+                    Tag::Tr => self.rows.push((id, 0)),
+                    Tag::Table => self.tables.push(id),
+                    Tag::Ul | Tag::Ol | Tag::Menu | Tag::Dl => self.lists.push((node.tag == Tag::Ol, 0)),
+                    Tag::Td | Tag::Th => {
+                        if let Some((_, cells)) = self.rows.last_mut() {
+                            *cells = cells.saturating_add(1);
+                        }
+                    }
+                    Tag::Li => {
+                        if let Some((_, items)) = self.lists.last_mut() {
+                            *items += 1;
+                        }
+                    }
+                    _ => {}
                 }
                 self.open.push((self.frames.len(), kind_of(role)));
             }
@@ -197,14 +246,27 @@ impl Collector<'_> {
         let tag = self.dom.tag(frame.node);
         match tag.role() {
             Role::Break | Role::Invisible => {}
-            Role::Inline => self.links -= u32::from(tag == Tag::A),
+            Role::Inline => {
+                self.links -= u32::from(tag == Tag::A);
+                if tag == Tag::Code && self.code.1 > 0 {
+                    self.code.1 -= 1;
+                    // A block that ended in between took its text with it.
+                    let from = self.code.0.max(self.start);
+                    if self.code.1 == 0 && self.out.text.len() > from {
+                        self.out.code.push((from as u32, self.out.text.len() as u32));
+                    }
+                }
+            }
             role => {
                 // Before the frame goes: what the element held belongs to it.
                 self.flush();
                 self.open.pop();
                 self.pre -= u32::from(role == Role::Pre);
-                if tag == Tag::Tr {
-                    self.rows.pop();
+                match tag {
+                    Tag::Tr => drop(self.rows.pop()),
+                    Tag::Table => drop(self.tables.pop()),
+                    Tag::Ul | Tag::Ol | Tag::Menu | Tag::Dl => drop(self.lists.pop()),
+                    _ => {}
                 }
             }
         }
@@ -272,13 +334,14 @@ impl Collector<'_> {
         let (above, series) = self.climb(place);
         let tag = self.dom.tag(frame.node);
         let (node, region) = (frame.node, frame.region);
+        let in_place = self.place();
         self.out.list.push(Block {
             start: start as u32,
             end: end as u32,
             kind,
             tag,
             node,
-            row: self.rows.last().copied().unwrap_or(NONE),
+            row: self.rows.last().map_or(NONE, |&(row, _)| row),
             units: self.units,
             link: self.link,
             depth: self.frames.len().min(usize::from(u16::MAX)) as u16,
@@ -287,7 +350,24 @@ impl Collector<'_> {
             above,
             series,
             region,
+            place: in_place,
         });
+    }
+
+    /// Where the block that ends here stands.
+    fn place(&self) -> Place {
+        let heading = self.open.iter().rev().find(|&&(_, kind)| kind == Kind::Heading);
+        let item = self.open.iter().rev().find(|&&(_, kind)| matches!(kind, Kind::Item | Kind::Cell));
+        let item = item.filter(|&&(_, kind)| kind == Kind::Item).map_or(NONE, |&(at, _)| self.frames[at].node);
+        let number = if item != NONE && self.dom.tag(item) == Tag::Li { self.lists.last() } else { None };
+        Place {
+            heading: heading.map_or(0, |&(at, _)| level(self.dom.tag(self.frames[at].node))),
+            item,
+            number: number.map_or(0, |&(numbered, count)| if numbered { count } else { 0 }),
+            nesting: self.lists.len().min(usize::from(u16::MAX)) as u16,
+            table: self.tables.last().copied().unwrap_or(NONE),
+            column: self.rows.last().map_or(0, |&(_, cells)| cells.saturating_sub(1)),
+        }
     }
 
     /// The elements above the block that hold more than it, and the nearest one of a series.

@@ -1,6 +1,6 @@
 //! Which blocks are the text of the page.
 
-use super::blocks::{Block, Blocks, FAR, Kind};
+use super::blocks::{Block, FAR, Kind};
 use super::names::Category;
 use super::tree::Tree;
 use crate::dom::{Dom, NONE, NodeId, ROOT};
@@ -100,12 +100,16 @@ const HEADING: f32 = 0.1;
 /// Least and greatest probability from which a block is taken.
 ///
 /// Where the two views are sure of little, the rule below would take nearly everything; where they are sure of much, nothing doubtful.
-const THRESHOLDS: (f32, f32) = (0.25, 0.55);
+const THRESHOLDS: (f32, f32) = (0.2, 0.55);
+
+/// What recall weighs against precision, squared as in the F-measure. Blocks of a page err together, so that what is doubtful is worth a
+/// little less than its probability says.
+const BETA_SQUARED: f64 = 0.6;
 
 /// The blocks that are the page's text: those from some probability up, the threshold being the page's own.
 ///
-/// The threshold is where the F1 to be expected is greatest: twice the text expected to be right among what is taken, over what is taken
-/// and all text expected to be right. A page of clear cases gets a high one, a page of doubtful ones a low one.
+/// The threshold is where the F-measure to be expected is greatest: in proportion, the text expected to be right among what is taken, over
+/// what is taken and [`BETA_SQUARED`] of all text expected to be right. A page of clear cases gets a high one, a page of doubtful ones a low one.
 #[must_use]
 pub fn take(blocks: &[Block], probabilities: &[f32]) -> Vec<bool> {
     let mut order: Vec<usize> = (0..blocks.len()).collect();
@@ -116,7 +120,7 @@ pub fn take(blocks: &[Block], probabilities: &[f32]) -> Vec<bool> {
     for &i in &order {
         taken += weight(i);
         taken_right += weight(i) * f64::from(probabilities[i]);
-        let expected = 2.0 * taken_right / (taken + right);
+        let expected = taken_right / (taken + BETA_SQUARED * right);
         if expected > best {
             (best, threshold) = (expected, probabilities[i]);
         }
@@ -127,32 +131,35 @@ pub fn take(blocks: &[Block], probabilities: &[f32]) -> Vec<bool> {
     for i in (0..blocks.len().saturating_sub(1)).rev() {
         taken[i] |= taken[i + 1] && blocks[i].kind == Kind::Heading && probabilities[i] >= HEADING;
     }
+    close_gaps(blocks, probabilities, &mut taken);
     taken
 }
 
-/// The text of the blocks taken, a line a block.
-#[must_use]
-pub fn render(blocks: &Blocks, taken: &[bool]) -> String {
-    let mut out = String::new();
-    let mut row = NONE;
-    for (block, _) in blocks.list.iter().zip(taken).filter(|&(_, &taken)| taken) {
-        let same_row = block.kind == Kind::Cell && block.row == row && row != NONE;
-        if same_row {
-            out.push_str(" | ");
-        } else if !out.is_empty() {
-            out.push('\n');
+/// Most cells, and blocks of code, between two blocks taken that are taken with them.
+const GAP: usize = 20;
+/// Their least probability.
+const IN_GAP: f32 = 0.05;
+
+/// Takes the cells and the code between two blocks taken: a table with holes says something else than the table.
+fn close_gaps(blocks: &[Block], probabilities: &[f32], taken: &mut [bool]) {
+    let mut last = None;
+    for i in 0..blocks.len() {
+        if !taken[i] {
+            continue;
         }
-        row = if block.kind == Kind::Cell { block.row } else { NONE };
-        if block.kind == Kind::Item {
-            out.push_str("- ");
+        let gap = last.map_or(i, |last| last + 1)..i;
+        if last.is_some() && gap.len() <= GAP {
+            for j in gap {
+                taken[j] = matches!(blocks[j].kind, Kind::Cell | Kind::Pre) && probabilities[j] >= IN_GAP;
+            }
         }
-        out.push_str(blocks.text(block));
+        last = Some(i);
     }
-    out
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::blocks::Blocks;
     use super::*;
     use crate::dom::Limits;
 
@@ -172,6 +179,9 @@ mod tests {
         // A heading stands with what it heads.
         let headed = self::blocks("<h1>aaaaaaaaaa</h1><p>bbbbbbbbbbbb<h2>cccccccccc</h2>").list;
         assert_eq!(take(&headed, &[0.2, 0.9, 0.2]), [true, true, false]);
+        // A table stays whole.
+        let table = self::blocks("<p>aaaaaaaaaa</p><table><tr><td>b<td>c<tr><td>d<td>e</table><p>ffffffffff</p><table><td>g</table>").list;
+        assert_eq!(take(&table, &[0.9, 0.1, 0.01, 0.1, 0.1, 0.9, 0.1]), [true, true, false, true, true, true, false]);
     }
 
     #[test]

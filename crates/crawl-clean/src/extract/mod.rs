@@ -6,7 +6,7 @@
 //! 4. [`features`] looks at the page in two views: the subtree that gathers the most prose, and everything there is, block by block with
 //!    its neighbours; what both say of a block becomes a row of numbers.
 //! 5. [`model`] turns each row into a probability, by decision trees that stand in a file to be read, trained by a kept script.
-//! 6. [`choose`] takes the blocks above a threshold that is the page's own: the one that promises the greatest F1. So an article comes
+//! 6. [`choose`] takes the blocks above a threshold that is the page's own: the one that promises the greatest F-measure. So an article comes
 //!    down to its subtree, and a shop's front page stays whole but for its frame.
 //!
 //! Everything is linear in the page, but for sorting its blocks by probability.
@@ -14,45 +14,56 @@
 pub mod blocks;
 pub mod choose;
 pub mod features;
+pub mod maths;
 pub mod model;
 pub mod names;
 pub mod page;
+pub mod questions;
+pub mod render;
 pub mod tags;
 pub mod tree;
 
 use crate::dom::{Dom, Limits};
 use model::Model;
+pub use questions::Question;
+pub use render::Markup;
 
 /// What was found on a page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Extracted {
-    /// Paragraphs, headings and list items, a line each; list items begin with `- `.
+    /// Paragraphs, headings, items and rows, a line each.
     pub text: String,
     /// Title of the page.
     pub title: Option<String>,
     /// Date of publication as the page states it.
     pub date: Option<String>,
+    /// Author as the page states it.
+    pub author: Option<String>,
+    /// Questions and answers that the page marks up as such.
+    pub questions: Vec<Question>,
     /// The page exceeded the caps and only its beginning was read.
     pub cut: bool,
 }
 
 /// Extracts the main text of `html`.
 #[must_use]
-pub fn extract(html: &str, limits: Limits) -> Extracted {
-    extract_with(html, limits, Model::built_in())
+pub fn extract(html: &str, limits: Limits, markup: Markup) -> Extracted {
+    extract_with(html, limits, markup, Model::built_in())
 }
 
 /// The same with another model.
 #[must_use]
-pub fn extract_with(html: &str, limits: Limits, model: &Model) -> Extracted {
-    let dom = Dom::parse(html, limits);
+pub fn extract_with(html: &str, limits: Limits, markup: Markup, model: &Model) -> Extracted {
+    let mut dom = Dom::parse(html, limits);
+    maths::write_out(&mut dom);
     let tree = tree::Tree::measure(&dom);
     let blocks = blocks::collect(&dom, &tree);
     let about = page::read(&dom);
     let mut probabilities = model.judge(&features::Page::new(&dom, &tree, &blocks, &about), blocks.list.len());
     choose::leave_out_hidden(&blocks.list, &mut probabilities);
-    let text = choose::render(&blocks, &choose::take(&blocks.list, &probabilities));
-    Extracted { text, title: about.title, date: about.date, cut: dom.cut }
+    let text = render::render(&dom, &blocks, &choose::take(&blocks.list, &probabilities), markup);
+    let questions = questions::read(&dom);
+    Extracted { text, title: about.title, date: about.date, author: about.author, questions, cut: dom.cut }
 }
 
 #[cfg(test)]
@@ -78,32 +89,34 @@ mod tests {
 
     #[test]
     fn keeps_the_article_and_drops_the_rest() {
-        let html =
-            page(&format!("<h1>The River</h1><p>{LONG}</p><p>{LONG}<a href=x>source</a></p><ul><li>It is long, and wide.</li></ul>"));
-        let got = extract(&html, LIMITS);
+        let html = page(&format!(
+            "<h1>The River</h1><p>{LONG}</p><p>{LONG}<a href=x>source</a></p><ul><li>{LONG}</li><li>It is long, and wide.</li></ul><p>{LONG}"
+        ));
+        let got = extract(&html, LIMITS, Markup::Plain);
         let paragraph = LONG.trim();
-        assert_eq!(got.text, format!("The River\n{paragraph}\n{paragraph} source\n- It is long, and wide."));
+        assert_eq!(got.text, format!("The River\n{paragraph}\n{paragraph} source\n- {paragraph}\n- It is long, and wide.\n{paragraph}"));
         assert_eq!((got.title.as_deref(), got.date.as_deref()), (Some("The River"), Some("2024-05-06")));
     }
 
     #[test]
     fn chinese_as_well() {
         let html = page(&format!("<h1>大河</h1><div>{LONG_ZH}<br><br>{LONG_ZH}</div>"));
-        assert_eq!(extract(&html, LIMITS).text, format!("大河\n{LONG_ZH}\n{LONG_ZH}"));
+        assert_eq!(extract(&html, LIMITS, Markup::Plain).text, format!("大河\n{LONG_ZH}\n{LONG_ZH}"));
     }
 
     #[test]
     fn a_wrapper_with_a_bad_name_is_no_boilerplate() {
         let html = format!("<body><div class='page has-sidebar nav-open'><p>{LONG}</p><p>{LONG}</p></div></body>");
-        assert_eq!(extract(&html, LIMITS).text.lines().count(), 2);
+        assert_eq!(extract(&html, LIMITS, Markup::Plain).text.lines().count(), 2);
     }
 
     #[test]
     fn tables_preformatted_text_and_broken_markup() {
-        let html =
-            page(&format!("<p>{LONG}</p><table><tr><td>Length<td>2,000 km<tr><td>Source<td>Alps</table><pre>a  b\n  c</pre><p>{LONG}"));
-        let text = extract(&html, LIMITS).text;
-        assert!(text.contains("Length | 2,000 km\nSource | Alps"), "{text}");
+        let html = page(&format!(
+            "<p>{LONG}</p><p>{LONG}</p><table><tr><td>Length<td>2,000 km<tr><td>Source<td>the Alps<tr><td>Mouth<td>a bay</table><pre>a  b\n  c</pre><p>{LONG}<p>{LONG}"
+        ));
+        let text = extract(&html, LIMITS, Markup::Plain).text;
+        assert!(text.contains("Length | 2,000 km\nSource | the Alps"), "{text}");
         assert!(text.contains("a  b\n  c"), "{text}");
     }
 
@@ -129,23 +142,23 @@ mod tests {
             "<td>y",
         ] {
             let html = unit.repeat((1 << 20) / unit.len());
-            let got = extract(&html, limits);
+            let got = extract(&html, limits, Markup::Markdown);
             assert!(got.text.len() <= html.len() * 2, "{unit}");
         }
         let deep = format!("{}text{}", "<div>".repeat(100_000), "</div>".repeat(100_000));
-        assert!(extract(&deep, limits).cut);
+        assert!(extract(&deep, limits, Markup::Markdown).cut);
         let kinds = format!("<script type='application/ld+json'>{}</script>", "\"@type\":[".repeat(100_000));
-        assert_eq!(extract(&kinds, limits).text, "");
+        assert_eq!(extract(&kinds, limits, Markup::Markdown).text, "");
         let formatting: String = std::iter::once("<p>".to_owned()).chain((0..400).map(|i| format!("<b class=c{i}>"))).collect();
-        assert!(extract(&(formatting + &"<p>x".repeat(100_000)), limits).cut);
+        assert!(extract(&(formatting + &"<p>x".repeat(100_000)), limits, Markup::Markdown).cut);
     }
 
     #[test]
     fn nothing_to_find() {
         for html in ["", "<html></html>", "<script>x</script>", "<<<>>>&&&", "\0\0\0"] {
-            let got = extract(html, LIMITS);
+            let got = extract(html, LIMITS, Markup::Plain);
             assert!(got.text.len() < 12, "{html}: {}", got.text);
         }
-        assert_eq!(extract("just text without any tag", LIMITS).text, "just text without any tag");
+        assert_eq!(extract("just text without any tag", LIMITS, Markup::Plain).text, "just text without any tag");
     }
 }

@@ -1,7 +1,8 @@
 //! What a page says of itself: title, date, and the kind of thing it is.
 
 use super::tags::Tag;
-use crate::dom::{Data, Dom, NONE, ROOT};
+use crate::dom::{Data, Dom, NONE, NodeId, ROOT};
+use serde_json::Value;
 
 /// Bits of [`About::kinds`], by what a page says in JSON-LD, microdata or Open Graph.
 pub mod kind {
@@ -38,6 +39,8 @@ pub struct About {
     pub title: Option<String>,
     /// Date of publication as the page states it.
     pub date: Option<String>,
+    /// Who wrote it, as the page states it.
+    pub author: Option<String>,
     /// Kinds, as bits of [`kind`].
     pub kinds: u32,
 }
@@ -60,31 +63,79 @@ pub fn read(dom: &Dom) -> About {
                     "article:published_time" | "datepublished" | "pubdate" | "publishdate" | "dc.date" | "dc.date.issued" | "date" => {
                         about.date = about.date.take().or(content.and_then(clean));
                     }
+                    "author" | "article:author" | "dc.creator" | "byl" | "parsely-author" if about.author.is_none() => {
+                        about.author = content.and_then(person);
+                    }
                     _ => {}
                 }
             }
             Tag::Time if about.date.is_none() => about.date = dom.attribute(at, "datetime").and_then(clean),
-            Tag::Script => {
-                if dom.attribute(at, "type").is_some_and(|kind| kind.eq_ignore_ascii_case("application/ld+json")) {
-                    let child = dom.nodes[at as usize].first_child;
-                    if child != NONE
-                        && let Some(json) = dom.own_text(child)
-                    {
-                        about.kinds |= linked_data(json);
-                    }
-                }
-            }
+            Tag::Script => about.kinds |= json_of(dom, at).map_or(0, kinds_of),
             Tag::Html | Tag::Body | Tag::Div | Tag::Section | Tag::Article | Tag::Main => {
                 if let Some(kind) = dom.attribute(at, "itemtype") {
                     about.kinds |= schema(kind.rsplit('/').next().unwrap_or(kind));
                 }
+            }
+            Tag::A | Tag::Span if about.author.is_none() => {
+                let named = dom.attribute(at, "rel") == Some("author") || dom.attribute(at, "itemprop") == Some("author");
+                about.author = if named { person(&dom.text(at)) } else { None };
             }
             _ => {}
         }
         at = dom.following(at, ROOT);
     }
     about.title = og_title.or(title);
+    about.author = about.author.or_else(|| linked_data(dom).into_iter().find_map(author_of));
     about
+}
+
+/// A name, and no address of a profile or essay about the author.
+fn person(text: &str) -> Option<String> {
+    clean(text).filter(|name| name.len() <= 200 && !name.contains("://"))
+}
+
+/// The JSON-LD of a page, as it stands.
+pub fn linked_data(dom: &Dom) -> Vec<&str> {
+    (0..dom.nodes.len() as NodeId).filter(|&id| dom.tag(id) == Tag::Script).filter_map(|id| json_of(dom, id)).collect()
+}
+
+fn json_of(dom: &Dom, id: NodeId) -> Option<&str> {
+    let is_data = dom.attribute(id, "type").is_some_and(|kind| kind.eq_ignore_ascii_case("application/ld+json"));
+    let child = dom.nodes[id as usize].first_child;
+    if is_data && child != NONE { dom.own_text(child) } else { None }
+}
+
+/// Longest JSON-LD that is read for the author.
+const AUTHOR_JSON_BYTES: usize = 64 << 10;
+
+/// `author.name` of an article in JSON-LD.
+fn author_of(json: &str) -> Option<String> {
+    if json.len() > AUTHOR_JSON_BYTES || !json.contains("\"author\"") {
+        return None;
+    }
+    fn find(value: &Value, depth: usize) -> Option<String> {
+        match value {
+            Value::Array(items) if depth > 0 => items.iter().find_map(|item| find(item, depth - 1)),
+            Value::Object(map) => match map.get("author") {
+                Some(author) => name(author),
+                None if depth > 0 => map.get("@graph").and_then(|graph| find(graph, depth - 1)),
+                None => None,
+            },
+            _ => None,
+        }
+    }
+    fn name(author: &Value) -> Option<String> {
+        match author {
+            Value::String(name) => person(name),
+            Value::Array(authors) => {
+                let names: Vec<String> = authors.iter().filter(|author| !author.is_array()).filter_map(name).collect();
+                (!names.is_empty()).then(|| names.join(", "))
+            }
+            Value::Object(map) => map.get("name").and_then(Value::as_str).and_then(person),
+            _ => None,
+        }
+    }
+    find(&serde_json::from_str(json).ok()?, 3)
 }
 
 /// Kinds of a type of schema.org.
@@ -124,7 +175,7 @@ fn open_graph(value: &str) -> u32 {
 const TYPE_CHARS: usize = 120;
 
 /// Kinds named by `"@type"` in JSON-LD, found without parsing it: pages have it broken.
-fn linked_data(json: &str) -> u32 {
+fn kinds_of(json: &str) -> u32 {
     let mut kinds = 0;
     for part in json.split("\"@type\"").skip(1) {
         let end = part.char_indices().nth(TYPE_CHARS).map_or(part.len(), |(end, _)| end);
@@ -152,6 +203,18 @@ fn clean(text: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::dom::Limits;
+
+    #[test]
+    fn authors() {
+        for (html, want) in [
+            ("<meta name=author content=' Ann  Lee '><a rel=author>Bob</a>", Some("Ann Lee")),
+            ("<meta property=article:author content=https://x.example/ann><p>By <a rel=author href=x>鲁迅</a>", Some("鲁迅")),
+            (r#"<script type=application/ld+json>{"@graph":[{},{"author":[{"name":"A"},"B"]}]}</script>"#, Some("A, B")),
+            (r#"<script type=application/ld+json>{"author":</script><p>x"#, None),
+        ] {
+            assert_eq!(read(&Dom::parse(html, Limits { nodes: 999, depth: 99 })).author.as_deref(), want, "{html}");
+        }
+    }
 
     #[test]
     fn kinds_of_pages() {

@@ -76,7 +76,8 @@ tags! {
         Figcaption "figcaption", Fieldset "fieldset", Legend "legend", Address "address", Details "details", Summary "summary",
         Center "center", Hgroup "hgroup", Search "search", Nav "nav", Footer "footer", Aside "aside", Header "header", Menu "menu",
         Form "form", Dialog "dialog", Button "button", Noscript "noscript";
-    Inline: A "a", Span "span", Label "label", Time "time", Strong "strong", B "b", Em "em", I "i", Code "code", Img "img";
+    Inline: A "a", Span "span", Label "label", Time "time", Strong "strong", B "b", Em "em", I "i", Code "code", Img "img", Math "math",
+        Annotation "annotation";
 }
 
 #[cfg(test)]

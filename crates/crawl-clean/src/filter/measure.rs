@@ -226,7 +226,7 @@ fn word_scores(text: &str, compiled: &Compiled, words: &Words, lengths: &mut Vec
         _ => share(words.chars - left_out, words.count - left_out),
     });
     let bytes = text.as_bytes();
-    let hashes = memchr::memchr_iter(b'#', bytes).count();
+    let hashes = hash_signs(bytes);
     let mut ellipses = memmem::find_iter(bytes, b"...").count() + memmem::find_iter(bytes, "…").count();
     if rules.spaced_ellipsis == Some(true) {
         ellipses += memmem::find_iter(bytes, b". . .").count();
@@ -248,6 +248,19 @@ fn word_scores(text: &str, compiled: &Compiled, words: &Words, lengths: &mut Vec
         let found = if rules.stop_words_counted == Some(true) { count } else { set.count_ones() as usize };
         scores.stop_words = Some(found as f64);
     }
+}
+
+/// Number of `#`, but for those at the beginning of a line: the marks of a heading in Markdown are none of the page's.
+fn hash_signs(bytes: &[u8]) -> usize {
+    let (mut count, mut mark) = (0, None);
+    for at in memchr::memchr_iter(b'#', bytes) {
+        if at == 0 || bytes[at - 1] == b'\n' || mark == Some(at - 1) {
+            mark = Some(at);
+        } else {
+            count += 1;
+        }
+    }
+    count
 }
 
 fn median(text: &str, splitter: Splitter, without_han: bool, lengths: &mut Vec<u32>) -> f64 {
@@ -432,6 +445,7 @@ mod tests {
         assert_eq!(by(|r| r.copies_of = Some(Whole::Text)).duplicate_line_chars, Some(24.0 / 49.0));
         // Two # of twelve words; the greater of two symbols apart.
         assert_eq!(by(|_| ()).symbols, Some(2.0 / 12.0));
+        assert_eq!(scores("## a b #\n# c", &Rules::default()).symbols, Some(1.0 / 3.0));
         assert_eq!(scores("# … …", &Rules { symbols_apart: Some(true), ..Rules::default() }).symbols, Some(2.0));
         assert_eq!(scores("x . . .", &Rules { spaced_ellipsis: Some(true), ..Rules::default() }).symbols, Some(1.0));
     }
