@@ -22,6 +22,7 @@ pub mod dedup;
 pub mod dom;
 pub mod error;
 pub mod extract;
+mod feed;
 pub mod filter;
 pub mod input;
 pub mod page;
