@@ -1,14 +1,15 @@
-//! A page as an arena of nodes, built by html5ever's conformant tokenizer and tree builder.
+//! A page as an arena of nodes, built by html5ever's conformant tree builder.
 //!
 //! Nodes are indexes, text is a slice of the page, and nothing recurses, so depth costs no stack.
 //! Caps count nodes and depth; beyond them the rest of the page is not parsed.
 
 use crate::extract::tags::Tag;
-use crate::reduce::reduce;
+use crate::feed::Feed;
+use crate::reduce::walk;
 use html5ever::interface::{ElemName, ElementFlags, NodeOrText, QuirksMode, TreeSink};
-use html5ever::tendril::{StrTendril, TendrilSink};
+use html5ever::tendril::StrTendril;
 use html5ever::tree_builder::TreeBuilderOpts;
-use html5ever::{Attribute, LocalName, Namespace, ParseOpts, QualName, parse_document};
+use html5ever::{Attribute, LocalName, Namespace, QualName};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 
@@ -18,9 +19,6 @@ pub type NodeId = u32;
 pub const NONE: NodeId = u32::MAX;
 /// The document node.
 pub const ROOT: NodeId = 0;
-
-/// Bytes handed to the parser between two looks at the caps.
-const STEP_BYTES: usize = 4 << 10;
 
 /// What a node is.
 #[derive(Debug)]
@@ -79,37 +77,23 @@ pub struct Limits {
 }
 
 impl Dom {
-    /// Parses a page without what no reader sees (see [`reduce`]).
+    /// Parses a page without what no reader sees (see [`crate::reduce`]).
     #[must_use]
     pub fn parse(html: &str, limits: Limits) -> Self {
-        Self::parse_all(&reduce(html), limits)
+        let mut feed = Feed::new(html, Sink::for_page(html), limits, OPTIONS);
+        walk(html, &mut feed);
+        let (sink, cut) = feed.finish();
+        Self { nodes: sink.finish(), cut }
     }
 
-    /// Parses a page with everything in it.
-    #[must_use]
+    /// Parses a page with everything in it, by html5ever's own tokenizer.
+    #[cfg(test)]
     pub fn parse_all(html: &str, limits: Limits) -> Self {
-        let sink = Sink { nodes: RefCell::new(Vec::with_capacity(html.len() / 40 + 16)), deepest: Cell::new(0) };
-        sink.create(Data::Document);
-        // As a browser without scripts: what a page puts into `noscript` is often its text.
-        let tree_builder = TreeBuilderOpts { scripting_enabled: false, ..TreeBuilderOpts::default() };
-        let mut parser = parse_document(sink, ParseOpts { tree_builder, ..ParseOpts::default() });
-        let mut rest = html;
-        let mut cut = false;
-        while !rest.is_empty() {
-            let mut end = rest.len().min(STEP_BYTES);
-            while !rest.is_char_boundary(end) {
-                end += 1;
-            }
-            parser.process(StrTendril::from_slice(&rest[..end]));
-            rest = &rest[end..];
-            let sink = &parser.tokenizer.sink.sink;
-            if sink.nodes.borrow().len() > limits.nodes || sink.deepest.get() as usize > limits.depth {
-                cut = true;
-                break;
-            }
-        }
-        let nodes = parser.finish();
-        Self { nodes, cut }
+        use html5ever::tendril::TendrilSink;
+        let options = html5ever::ParseOpts { tree_builder: OPTIONS, ..html5ever::ParseOpts::default() };
+        let sink = Sink::for_page(html);
+        let nodes = html5ever::parse_document(sink, options).one(html);
+        Self { cut: nodes.len() > limits.nodes, nodes }
     }
 
     /// Attributes of an element, name and value; none for anything else.
@@ -190,14 +174,24 @@ impl Dom {
     }
 }
 
-struct Sink {
+/// As a browser without scripts: what a page puts into `noscript` is often its text.
+const OPTIONS: TreeBuilderOpts = TreeBuilderOpts {
+    exact_errors: false,
+    scripting_enabled: false,
+    iframe_srcdoc: false,
+    drop_doctype: true,
+    quirks_mode: QuirksMode::NoQuirks,
+};
+
+/// Where html5ever's tree builder puts its nodes.
+pub(crate) struct Sink {
     nodes: RefCell<Vec<Node>>,
     deepest: Cell<u32>,
 }
 
 /// A name of its own, so that no borrow of the arena outlives a question.
 #[derive(Debug)]
-struct Name {
+pub(crate) struct Name {
     namespace: Namespace,
     local: LocalName,
 }
@@ -213,6 +207,17 @@ impl ElemName for Name {
 }
 
 impl Sink {
+    fn for_page(html: &str) -> Self {
+        let sink = Self { nodes: RefCell::new(Vec::with_capacity(html.len() / 80 + 16)), deepest: Cell::new(0) };
+        sink.create(Data::Document);
+        sink
+    }
+
+    /// True if there are more nodes, or deeper ones, than allowed.
+    pub(crate) fn exceeds(&self, limits: Limits) -> bool {
+        self.nodes.borrow().len() > limits.nodes || self.deepest.get() as usize > limits.depth
+    }
+
     fn create(&self, data: Data) -> NodeId {
         let tag = match &data {
             Data::Element { name, .. } => Tag::of(&name.local),

@@ -24,6 +24,7 @@ pub mod dom;
 pub mod error;
 pub mod extract;
 pub mod extracted;
+mod feed;
 pub mod filter;
 pub mod input;
 pub mod inspect;
