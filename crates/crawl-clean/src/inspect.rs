@@ -100,7 +100,7 @@ fn refused(ctx: &StageContext, manifest: &Manifest, reason: Reason, total: usize
                     told.extend(number(thresholds).map(|threshold| format!("threshold {threshold}")));
                     told.extend(details.is_valid(row).then(|| details.value(row).to_owned()));
                     let others = failed.is_valid(row).then(|| failed.value_length(row) - 1).filter(|n| *n > 0);
-                    told.extend(others.map(|n| format!("and {n} more rules")));
+                    told.extend(others.map(|n| format!("and {n} more rule{}", if n == 1 { "" } else { "s" })));
                     let text = if texts.is_valid(row) { texts.value(row) } else { "" };
                     rows.push(Refused { url: urls.value(row).to_owned(), detail: told.join(", "), text: text.to_owned() });
                 }
