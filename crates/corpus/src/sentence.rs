@@ -19,80 +19,134 @@ use std::ops::Range;
 pub fn sentences(text: &str) -> Vec<Range<usize>> {
     let mut out = Vec::new();
     let mut start = 0;
-    for line in text.split_inclusive(['\n', '\r', '\u{2028}', '\u{2029}']) {
-        split_line(text, start, start + line.len(), &mut out);
-        start += line.len();
+    while start < text.len() {
+        let end = line_end(text, start);
+        split_line(text, start, end, &mut out);
+        start = end;
     }
     out
+}
+
+/// Where the line that begins at `start` ends, its break included.
+fn line_end(text: &str, start: usize) -> usize {
+    let bytes = text.as_bytes();
+    let mut at = start;
+    while let Some(found) = memchr::memchr3(b'\n', b'\r', 0xE2, &bytes[at..]) {
+        at += found + 1;
+        if bytes[at - 1] != 0xE2 {
+            return at;
+        }
+        // U+2028 and U+2029.
+        if let [0x80, 0xA8 | 0xA9, ..] = bytes[at..] {
+            return at + 2;
+        }
+    }
+    text.len()
 }
 
 /// Longest quotation, in characters, that is kept in one piece.
 const MAX_QUOTE_CHARS: usize = 160;
 
+/// A line with what is asked about the characters around a place; places are bytes of the line.
+#[derive(Clone, Copy)]
+struct Line<'t>(&'t str);
+
+impl Line<'_> {
+    fn at(&self, place: usize) -> Option<char> {
+        self.0[place..].chars().next()
+    }
+
+    fn before(&self, place: usize) -> Option<char> {
+        self.0[..place].chars().next_back()
+    }
+
+    /// The next place from `from` on where a terminator or an opening mark may stand: the others begin with other bytes.
+    fn candidate(&self, from: usize) -> Option<usize> {
+        let mut bytes = self.0.as_bytes()[from..].iter();
+        bytes.position(|byte| matches!(byte, b'.' | b'!' | b'?' | b'"' | 0xE2 | 0xE3 | 0xEF)).map(|at| from + at)
+    }
+}
+
 fn split_line(text: &str, start: usize, end: usize, out: &mut Vec<Range<usize>>) {
-    let line: Vec<(usize, char)> = text[start..end].char_indices().map(|(at, c)| (start + at, c)).collect();
-    if is_table_row(&line) {
+    let line = Line(&text[start..end]);
+    if is_table_row(line.0) {
         return;
     }
-    let mut begin = after_marks(&line);
-    let mut i = begin;
-    while i < line.len() {
-        if let Some(close) = closing_quote(&line, i) {
+    let mut begin = after_marks(line.0);
+    let mut from = begin;
+    // Where the run of marks ends that was looked at last.
+    let mut run_end = 0;
+    while let Some(i) = line.candidate(from) {
+        let Some(c) = line.at(i) else { break };
+        if let Some(close) = closing_quote(line, i, c) {
             // Jump over the quotation; whether it ends a sentence is asked of the mark just inside it.
-            i = close + 1;
-            if ends_after_quote(&line, close) {
-                push(text, &line, begin, i, out);
-                begin = i;
+            from = close + line.at(close).map_or(1, char::len_utf8);
+            if ends_after_quote(line, close, from) {
+                push(line.0, start, begin, from, out);
+                begin = from;
             }
             continue;
         }
-        if !is_terminator(line[i].1) || !is_boundary(&line, begin, i) {
-            i += 1;
+        from = i + c.len_utf8();
+        if !is_terminator(c) {
             continue;
         }
-        let mut stop = i + 1;
-        while stop < line.len() && (is_closer(line[stop].1) || is_terminator(line[stop].1)) {
-            stop += 1;
+        if from > run_end {
+            run_end = from;
+            while let Some(mark) = line.at(run_end).filter(|&c| is_closer(c) || matches!(c, '.' | '!' | '?')) {
+                run_end += mark.len_utf8();
+            }
         }
-        push(text, &line, begin, stop, out);
-        begin = stop;
-        i = stop;
+        match boundary(line, begin, i, c, run_end) {
+            Boundary::Here => {}
+            Boundary::NotHere => continue,
+            Boundary::NotInRun => {
+                from = run_end;
+                continue;
+            }
+        }
+        while let Some(mark) = line.at(from).filter(|&c| is_closer(c) || is_terminator(c)) {
+            from += mark.len_utf8();
+        }
+        push(line.0, start, begin, from, out);
+        begin = from;
     }
-    push(text, &line, begin, line.len(), out);
+    push(line.0, start, begin, line.0.len(), out);
 }
 
 /// Where a line begins behind marks of headings, quotes and lists, each followed by a space.
-fn after_marks(line: &[(usize, char)]) -> usize {
+fn after_marks(line: &str) -> usize {
     let mut at = 0;
     loop {
-        let from = at + line[at..].iter().take_while(|(_, c)| matches!(c, ' ' | '\t')).count();
-        let mark = match line.get(from) {
-            Some((_, '#')) => line[from..].iter().take_while(|&&(_, c)| c == '#').count(),
-            Some((_, '>' | '-' | '*' | '•')) => 1,
+        let from = at + line[at..].bytes().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        let rest = &line[from..];
+        let mark = match rest.chars().next() {
+            Some('#') => rest.bytes().take_while(|&byte| byte == b'#').count(),
+            Some('>' | '-' | '*') => 1,
+            Some('•') => '•'.len_utf8(),
             _ => return at,
         };
-        if line.get(from + mark).is_none_or(|&(_, c)| c != ' ') {
+        if !rest[mark..].starts_with(' ') {
             return at;
         }
         at = from + mark + 1;
     }
 }
 
-fn is_table_row(line: &[(usize, char)]) -> bool {
-    let mut marks = line.iter().map(|&(_, c)| c).filter(|c| !c.is_whitespace());
-    marks.next() == Some('|') && marks.next_back() == Some('|')
+fn is_table_row(line: &str) -> bool {
+    // A look at the first byte is enough for nearly all lines.
+    let line = line.trim_start();
+    line.starts_with('|') && line.trim_end().len() > 1 && line.trim_end().ends_with('|')
 }
 
-fn push(text: &str, line: &[(usize, char)], from: usize, to: usize, out: &mut Vec<Range<usize>>) {
-    if from >= to {
-        return;
-    }
-    let (begin, last) = (line[from].0, line[to - 1]);
-    let slice = &text[begin..last.0 + last.1.len_utf8()];
-    let left = slice.len() - slice.trim_start().len();
-    let kept = slice.trim();
+/// Adds the sentence from `from` to `to` of a line that begins at `start` of the text, if there is anything to read in it.
+fn push(line: &str, start: usize, from: usize, to: usize, out: &mut Vec<Range<usize>>) {
+    let slice = &line[from..to];
+    let kept = slice.trim_start();
+    let begin = start + to - kept.len();
+    let kept = kept.trim_end();
     if kept.chars().any(char::is_alphanumeric) {
-        out.push(begin + left..begin + left + kept.len());
+        out.push(begin..begin + kept.len());
     }
 }
 
@@ -108,34 +162,35 @@ fn is_closer(c: char) -> bool {
     matches!(c, '"' | '\'' | '”' | '’' | '」' | '』' | '）' | ')' | ']' | '】' | '》' | '»')
 }
 
-/// Index of the closing mark if a quotation opens at `i` and closes on this line before long.
-fn closing_quote(line: &[(usize, char)], i: usize) -> Option<usize> {
-    let close = match line[i].1 {
+/// Place of the closing mark if a quotation opens with `c` at `i` and closes on this line before long.
+fn closing_quote(line: Line<'_>, i: usize, c: char) -> Option<usize> {
+    let close = match c {
         '“' => '”',
         '「' => '」',
         '『' => '』',
         '（' => '）',
-        '"' if i == 0 || line[i - 1].1.is_whitespace() || line[i - 1].1 == '(' => '"',
+        '"' if line.before(i).is_none_or(|before| before.is_whitespace() || before == '(') => '"',
         _ => return None,
     };
-    let ahead = &line[i + 1..line.len().min(i + 1 + MAX_QUOTE_CHARS)];
-    ahead.iter().position(|&(_, c)| c == close).map(|at| i + 1 + at)
+    let inside = i + c.len_utf8();
+    let mut ahead = line.0[inside..].char_indices().take(MAX_QUOTE_CHARS);
+    ahead.find(|&(_, c)| c == close).map(|(at, _)| inside + at)
 }
 
-/// True if the sentence is over behind the quotation closed at `close`.
-fn ends_after_quote(line: &[(usize, char)], close: usize) -> bool {
-    if line[close].1 == '）' || !is_terminator(line[close - 1].1) {
+/// True if the sentence is over behind the quotation closed at `close`, where `behind` begins.
+fn ends_after_quote(line: Line<'_>, close: usize, behind: usize) -> bool {
+    if line.at(close) == Some('）') || !line.before(close).is_some_and(is_terminator) {
         return false;
     }
-    let rest = &line[close + 1..];
-    let Some(first) = rest.iter().find(|(_, c)| !c.is_whitespace()) else {
+    let rest = &line.0[behind..];
+    let Some(first) = rest.chars().find(|c| !c.is_whitespace()) else {
         return true;
     };
-    if is_han(first.1) {
+    if is_han(first) {
         // “走吧。”他说。 is one sentence.
-        return !rest.iter().take(6).any(|(_, c)| matches!(c, '说' | '說' | '道' | '问' | '問' | '答' | '喊' | '叫'));
+        return !rest.chars().take(6).any(|c| matches!(c, '说' | '說' | '道' | '问' | '問' | '答' | '喊' | '叫'));
     }
-    rest[0].1.is_whitespace() && can_begin(first.1)
+    rest.starts_with(char::is_whitespace) && can_begin(first)
 }
 
 fn can_begin(c: char) -> bool {
@@ -147,27 +202,37 @@ fn can_begin(c: char) -> bool {
         || (c.is_alphabetic() && !c.is_lowercase())
 }
 
-/// True if the terminator at `i` ends the sentence that began at `begin`.
-fn is_boundary(line: &[(usize, char)], begin: usize, i: usize) -> bool {
-    let c = line[i].1;
+/// Whether a sentence ends at a terminator.
+enum Boundary {
+    Here,
+    NotHere,
+    /// Nor at any other mark of the run it stands in.
+    NotInRun,
+}
+
+/// Whether the terminator `c` at `i` ends the sentence that began at `begin`; behind it is a run of marks up to `next`.
+fn boundary(line: Line<'_>, begin: usize, i: usize, c: char, next: usize) -> Boundary {
+    let when = |ends: bool| if ends { Boundary::Here } else { Boundary::NotHere };
     if is_cjk_terminator(c) {
-        return true;
+        return Boundary::Here;
     }
-    let mut next = i + 1;
-    while next < line.len() && (is_closer(line[next].1) || matches!(line[next].1, '.' | '!' | '?')) {
-        next += 1;
-    }
-    let Some(&(_, after)) = line.get(next) else {
-        return true;
+    let Some(after) = line.at(next) else {
+        return Boundary::Here;
     };
     if !after.is_whitespace() {
+        if !is_han(after) {
+            return Boundary::NotInRun;
+        }
         // Chinese text with Western marks has no space: 你好!再见
-        return c != '.' && is_han(after) || c == '.' && is_han(after) && i > begin && is_han(line[i - 1].1);
+        return when(c != '.' || i > begin && line.before(i).is_some_and(is_han));
     }
-    let Some(&(_, first)) = line[next..].iter().find(|(_, c)| !c.is_whitespace()) else {
-        return true;
+    let Some(first) = line.0[next..].chars().find(|c| !c.is_whitespace()) else {
+        return Boundary::Here;
     };
-    can_begin(first) && (c != '.' || next > i + 1 || point_ends(line, begin, i, next))
+    if !can_begin(first) {
+        return Boundary::NotInRun;
+    }
+    when(c != '.' || next > i + 1 || point_ends(line, begin, i, next))
 }
 
 /// Titles and the like, which a name follows.
@@ -180,6 +245,8 @@ const BEFORE_NAME: &[&str] = &[
 /// Abbreviations that may also end a sentence; the next word decides.
 const MAY_END: &[&str] =
     &["etc", "inc", "ltd", "co", "corp", "jr", "u.s", "u.k", "u.n", "u.s.a", "e.u", "a.m", "p.m", "d.c", "b.c", "a.d", "ph.d"];
+/// How far the next word may stand from a point.
+const MAX_AHEAD_CHARS: usize = 100;
 /// Words that begin sentences and hardly ever names.
 #[rustfmt::skip]
 const OPENERS: &[&str] = &[
@@ -188,19 +255,17 @@ const OPENERS: &[&str] = &[
     "some", "many", "what", "who", "where", "why", "how", "since", "because", "although", "with", "both", "all", "one", "another",
 ];
 
-/// True if the point at `i` is a full stop; `next` is the index of the white space behind it.
-fn point_ends(line: &[(usize, char)], begin: usize, i: usize, next: usize) -> bool {
-    let mut from = i;
-    while from > begin && (line[from - 1].1.is_alphanumeric() || line[from - 1].1 == '.') {
-        from -= 1;
-    }
-    let word: String = line[from..i].iter().map(|&(_, c)| c).collect();
+/// True if the point at `i` is a full stop; `next` is the place of the white space behind it.
+fn point_ends(line: Line<'_>, begin: usize, i: usize, next: usize) -> bool {
+    let before = &line.0[begin..i];
+    let word = &before[before.trim_end_matches(|c: char| c.is_alphanumeric() || c == '.').len()..];
+    let from = i - word.len();
     let lower = word.to_lowercase();
     if BEFORE_NAME.contains(&lower.as_str()) {
         return false;
     }
-    let following: String =
-        line[next..].iter().map(|&(_, c)| c).skip_while(|c| !c.is_alphanumeric()).take_while(|c| c.is_alphabetic()).collect();
+    let ahead = line.0[next..].chars().take(MAX_AHEAD_CHARS);
+    let following: String = ahead.skip_while(|c| !c.is_alphanumeric()).take_while(|c| c.is_alphabetic()).collect();
     let opener = OPENERS.contains(&following.to_lowercase().as_str());
     if MAY_END.contains(&lower.as_str()) {
         return opener;

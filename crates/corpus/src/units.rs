@@ -49,6 +49,23 @@ impl<'a> Iterator for Units<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Unit<'a>> {
+        self.step()
+    }
+
+    /// The same loop with the caller's work inside it, for `for_each` and its like.
+    #[inline]
+    fn fold<B, F: FnMut(B, Self::Item) -> B>(mut self, init: B, mut work: F) -> B {
+        let mut state = init;
+        while let Some(unit) = self.step() {
+            state = work(state, unit);
+        }
+        state
+    }
+}
+
+impl<'a> Units<'a> {
+    #[inline(always)]
+    fn step(&mut self) -> Option<Unit<'a>> {
         let bytes = self.text.as_bytes();
         loop {
             let start = self.at;
@@ -77,9 +94,7 @@ impl<'a> Iterator for Units<'a> {
             self.at = start + c.len_utf8();
         }
     }
-}
 
-impl<'a> Units<'a> {
     /// The word or number that begins at byte `start`; `letters` is whether its first character is other than a digit.
     #[inline]
     fn run(&mut self, start: usize, mut letters: bool) -> Unit<'a> {
