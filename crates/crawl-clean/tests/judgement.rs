@@ -2,6 +2,7 @@
 
 mod common;
 
+use arrow::array::{Float64Array, StructArray};
 use common::{config, context, documents, outputs, page, record, rejected, run};
 use crawl_clean::Config;
 use handoff::Manifest;
@@ -110,19 +111,60 @@ fn a_page_tells_all_its_faults_and_its_scores() {
     }
 }
 
+/// A field of column `scores` of every document.
+fn score(ctx: &stage::StageContext, name: &str) -> Vec<Option<f64>> {
+    let manifest = Manifest::load(&ctx.stage_dir).unwrap();
+    let mut out = Vec::new();
+    for file in manifest.in_order().iter().flat_map(|unit| &unit.outputs) {
+        let reader = handoff::ShardReader::open(&ctx.stage_dir.absolute(&file.path), &handoff::schema::documents()).unwrap();
+        for batch in reader.batches(100).unwrap() {
+            let batch = batch.unwrap();
+            let scores = batch.column_by_name("scores").unwrap().as_any().downcast_ref::<StructArray>().unwrap().clone();
+            let values = scores.column_by_name(name).unwrap().as_any().downcast_ref::<Float64Array>().unwrap().clone();
+            out.extend(values.iter());
+        }
+    }
+    out
+}
+
 #[test]
-fn lists_refuse_by_address_and_count() {
+fn lists_refuse_by_address_before_a_body_is_decoded() {
     let dir = tempfile::tempdir().unwrap();
     crawl(dir.path());
-    std::fs::write(dir.path().join("d.txt"), "spam.example").unwrap();
+    // A body that does not decode as its header says.
+    let http =
+        [b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip\r\n\r\n".as_slice(), b"\x1f\x8b\x08\x00broken"].concat();
+    let raw = |url: &str| {
+        let head = format!("WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: {url}\r\nContent-Type: application/http\r\n");
+        [format!("{head}Content-Length: {}\r\n\r\n", http.len()).as_bytes(), &http, b"\r\n\r\n"].concat()
+    };
+    std::fs::write(dir.path().join("b.warc"), [raw("http://b.example/赌场/1"), raw("http://b.example/good")].concat()).unwrap();
+    std::fs::write(dir.path().join("domains.txt"), "spam.example").unwrap();
+    std::fs::write(dir.path().join("urls.txt"), "https://a.example/bridge/").unwrap();
+    std::fs::write(dir.path().join("words.txt"), "赌场").unwrap();
     let ctx = context(&dir.path().join("run"));
-    let mut config = config(&[&dir.path().join("a.warc")]);
-    config.url.domains = vec![dir.path().join("d.txt").display().to_string()];
-    run(&ctx, &config).unwrap();
+    let ctx = stage::StageContext { config_dir: dir.path().to_owned(), ..ctx };
+    let mut config = config(&[&dir.path().join("a.warc"), &dir.path().join("b.warc")]);
+    config.url.domains = vec!["domains.txt".into()];
+    config.url.urls = vec!["urls.txt".into()];
+    config.url.hard_words = vec!["words.txt".into()];
+    let report = run(&ctx, &config).unwrap();
+    assert_eq!(report.watch.iter().filter(|path| path.ends_with("words.txt")).count(), 1);
     let refused = rejected(&ctx);
-    let row = refused.iter().find(|row| row["reason"] == "url_domain").unwrap();
-    assert_eq!((row["url"].as_str(), row["detail"].as_str()), ("http://spam.example/x", "spam.example"));
-    assert_eq!(counts(&ctx, "rejected.url_domain"), 1);
+    let told = |url: &str| {
+        let row = refused.iter().find(|row| row["url"] == url).unwrap();
+        (row["reason"].as_str(), row["detail"].as_str())
+    };
+    assert_eq!(told("http://spam.example/x"), ("url_domain", "spam.example"));
+    assert_eq!(told("http://a.example/bridge"), ("url_listed", "a.example/bridge"));
+    assert_eq!(told("http://b.example/赌场/1"), ("url_words", "赌场"));
+    assert_eq!(told("http://b.example/good").0, "body_broken");
+    assert_eq!((counts(&ctx, "rejected.url_domain"), counts(&ctx, "rejected.url_words")), (1, 1));
+    // Other content of a list is another configuration; a list that is missing is an error.
+    assert_eq!(run(&ctx, &config).unwrap().inputs_done, 0);
+    std::fs::write(dir.path().join("domains.txt"), "other.example").unwrap();
+    assert_eq!(run(&ctx, &config).unwrap().inputs_done, 2);
+    assert_eq!(counts(&ctx, "rejected.url_domain"), 0);
     config.url.domains = vec!["no such file".into()];
     assert!(run(&ctx, &config).unwrap_err().to_string().contains("no such file"));
 }
@@ -131,24 +173,49 @@ fn lists_refuse_by_address_and_count() {
 fn models_of_the_user_decide() {
     let dir = tempfile::tempdir().unwrap();
     crawl(dir.path());
-    let ctx = context(&dir.path().join("run"));
+    let text = "The river valley and its mountain history.";
     let mut config = config(&[&dir.path().join("a.warc")]);
-    let model = common::fixtures().join("fasttext/topic.ftz").display().to_string();
-    config.quality.model = Some(model.clone());
-    config.quality.label = "good".into();
-    config.quality.min_score = 1.1;
-    run(&ctx, &config).unwrap();
-    assert!(documents(&ctx).is_empty());
-    assert!(rejected(&ctx).iter().any(|row| row["reason"] == "quality"));
+    let model = common::fixtures().join("fasttext/topic.ftz");
+    config.quality.model = Some(model.display().to_string());
+    config.quality.label = "__label__good".into();
+    config.quality.min_score = 0.0;
+    let judged = context(&dir.path().join("all"));
+    run(&judged, &config).unwrap();
+    // The score of the column is that of the model for the text.
+    let reader = crawl_clean::model::TextModel::read(&std::fs::read(&model).unwrap()).unwrap();
+    assert!(reader.probability(text, "good") > 0.8);
+    let want: Vec<f64> = documents(&judged).iter().map(|row| f64::from(reader.probability(&row["text"], "good"))).collect();
+    let got: Vec<f64> = score(&judged, "model_quality").into_iter().flatten().collect();
+    assert!(got.len() >= 3 && got == want, "{got:?}, not {want:?}");
+    // A threshold in the midst of them keeps those above it.
+    let mut sorted = got.clone();
+    sorted.sort_by(f64::total_cmp);
+    config.quality.min_score = f64::midpoint(sorted[0], sorted[1]);
+    let some = context(&dir.path().join("some"));
+    run(&some, &config).unwrap();
+    assert_eq!(documents(&some).len(), got.len() - 1);
+    let refused = rejected(&some);
+    assert_eq!(refused.iter().filter(|row| row["reason"] == "quality").count(), 1);
     config.quality.label = "nothing".into();
-    assert!(run(&ctx, &config).unwrap_err().to_string().contains("cannot be used"));
+    let error = run(&some, &config).unwrap_err();
+    assert!(error.to_string().contains("no label `nothing`") && error.exit() == stage::Exit::Usage, "{error}");
     config.quality.model = None;
-    config.language.model = Some(model);
+    config.language.model = Some(model.display().to_string());
     config.language.model_min_score = 0.0;
-    let ctx = context(&dir.path().join("run2"));
-    run(&ctx, &config).unwrap();
+    let tongues = context(&dir.path().join("tongues"));
+    run(&tongues, &config).unwrap();
     // The model's labels are no languages that are wanted.
-    assert!(documents(&ctx).is_empty() && rejected(&ctx).iter().any(|row| row["reason"] == "language" && row["detail"] == "good"));
+    let labels = ["good", "spam", "code"];
+    let refused = rejected(&tongues);
+    assert!(documents(&tongues).is_empty());
+    assert!(refused.iter().any(|row| row["reason"] == "language" && labels.contains(&row["detail"].as_str())));
+    // Where it is not sure enough the language is und, which is none of them either, unless asked for.
+    config.language.model_min_score = 1.1;
+    config.languages.push("und".into());
+    let unsure = context(&dir.path().join("unsure"));
+    run(&unsure, &config).unwrap();
+    assert!(!documents(&unsure).is_empty() && documents(&unsure).iter().all(|row| row["language"] == "und"));
+    assert!(score(&unsure, "model_language").iter().all(|score| score.is_some_and(|score| score > 0.3)));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::preset::{Place, Rules};
 use crate::reason::Reason;
+use memchr::memmem;
 use regex::Regex;
 use std::borrow::Cow;
 use std::sync::OnceLock;
@@ -26,90 +27,126 @@ pub struct Edited {
     pub failed: Vec<Reason>,
 }
 
-/// True if the rules edit lines at all.
-#[must_use]
-pub fn has_edits(rules: &Rules) -> bool {
-    rules.cut_citations == Some(true)
-        || rules.cut_phrases.is_some()
-        || rules.keep_line_marks.is_some()
-        || rules.min_line_words.is_some()
-        || rules.max_line_word_chars.is_some()
-        || rules.drop_phrases.is_some()
-        || rules.max_line_uppercase.is_some()
-        || rules.max_line_digits.is_some()
-        || rules.drop_counters == Some(true)
+/// What line edits look for, made once for a profile.
+#[derive(Debug)]
+pub struct Edits {
+    /// Phrases that drop a line, sought in lower case.
+    drop: Vec<memmem::Finder<'static>>,
+    /// Phrases that are cut out, in lower case.
+    cut: Vec<(String, Place, usize)>,
+    /// A line is looked at in lower case too.
+    lower: bool,
 }
 
-/// Edits every line for itself.
-#[must_use]
-pub fn edit(text: &str, rules: &Rules) -> Edited {
-    let mut out = Edited { text: String::with_capacity(text.len()), removed: Removed::default(), failed: Vec::new() };
-    for line in text.split('\n') {
-        let chars = line.chars().count() as u64;
-        match keep(line.trim(), rules, &mut out.failed) {
-            Some(kept) => {
-                out.removed.chars += chars.saturating_sub(kept.chars().count() as u64);
-                if !out.text.is_empty() {
-                    out.text.push('\n');
+impl Edits {
+    /// `None` if the rules edit no lines.
+    #[must_use]
+    pub fn new(rules: &Rules) -> Option<Self> {
+        let any = rules.cut_citations == Some(true)
+            || rules.cut_phrases.is_some()
+            || rules.keep_line_marks.is_some()
+            || rules.min_line_words.is_some()
+            || rules.max_line_word_chars.is_some()
+            || rules.drop_phrases.is_some()
+            || rules.max_line_uppercase.is_some()
+            || rules.max_line_digits.is_some()
+            || rules.drop_counters == Some(true);
+        let finder = |phrase: &String| memmem::Finder::new(&phrase.to_ascii_lowercase()).into_owned();
+        let drop: Vec<_> = rules.drop_phrases.iter().flatten().map(finder).collect();
+        let cut = rules.cut_phrases.iter().flatten().map(|(phrase, place, words)| (phrase.to_ascii_lowercase(), *place, *words));
+        let cut: Vec<_> = cut.filter(|(phrase, ..)| !phrase.is_empty()).collect();
+        let fillers = rules.edit_first == Some(true) && rules.refuse_lorem_ipsum == Some(true);
+        let lower = fillers || rules.drop_counters == Some(true) || !drop.is_empty() || !cut.is_empty();
+        any.then_some(Self { drop, cut, lower })
+    }
+
+    /// Edits every line for itself; `rules` are those that this was made of.
+    #[must_use]
+    pub fn edit(&self, text: &str, rules: &Rules) -> Edited {
+        let mut out = Edited { text: String::with_capacity(text.len()), removed: Removed::default(), failed: Vec::new() };
+        let mut lower = String::new();
+        for line in text.split('\n') {
+            let chars = line.chars().count() as u64;
+            match self.keep(line.trim(), rules, &mut lower, &mut out.failed) {
+                Some(kept) => {
+                    out.removed.chars += chars.saturating_sub(kept.chars().count() as u64);
+                    if !out.text.is_empty() {
+                        out.text.push('\n');
+                    }
+                    out.text.push_str(&kept);
                 }
-                out.text.push_str(&kept);
-            }
-            None => {
-                out.removed.lines += u64::from(chars > 0);
-                out.removed.chars += chars;
+                None => {
+                    out.removed.lines += u64::from(chars > 0);
+                    out.removed.chars += chars;
+                }
             }
         }
+        out
     }
-    out
-}
 
-/// What is left of a line, `None` if it goes.
-fn keep<'t>(line: &'t str, rules: &Rules, failed: &mut Vec<Reason>) -> Option<Cow<'t, str>> {
-    if line.is_empty() {
-        // Blank lines between paragraphs stay where nothing asks for words.
-        return rules.keep_line_marks.is_none().then_some(Cow::Borrowed(line));
-    }
-    if rules.max_line_word_chars.is_some_and(|most| line.split_whitespace().any(|word| word.len() > most && word.chars().count() > most)) {
-        return None;
-    }
-    let words = line.split_whitespace().count();
-    let mut line = Cow::Borrowed(line);
-    if rules.cut_citations == Some(true) && line.contains('[') {
-        line = Cow::Owned(citations().replace_all(&line, "").into_owned());
-    }
-    if let Some(marks) = &rules.keep_line_marks
-        && (!line.chars().next_back().is_some_and(|last| marks.contains(last)) || line.ends_with("..."))
-    {
-        return None;
-    }
-    if too_many(&line, rules.max_line_uppercase, char::is_uppercase) || too_many(&line, rules.max_line_digits, char::is_numeric) {
-        return None;
-    }
-    let lower = line.to_ascii_lowercase();
-    if rules.drop_counters == Some(true) && lower.bytes().any(|b| b.is_ascii_digit()) && counter().is_match(&lower) {
-        return None;
-    }
-    if rules.min_line_words.is_some_and(|least| words < least) {
-        return None;
-    }
-    if rules.edit_first == Some(true) && rules.refuse_lorem_ipsum == Some(true) && lower.contains("lorem ipsum") {
-        fail(failed, Reason::LoremIpsum);
-    }
-    if rules.drop_phrases.iter().flatten().any(|phrase| lower.contains(&phrase.to_ascii_lowercase())) {
-        return None;
-    }
-    if rules.edit_first == Some(true) && rules.refuse_curly_bracket == Some(true) && line.contains('{') {
-        fail(failed, Reason::CurlyBracket);
-    }
-    for (phrase, place, most_words) in rules.cut_phrases.iter().flatten() {
-        if line.split_whitespace().count() <= *most_words {
-            let cut = cut(&line, &phrase.to_ascii_lowercase(), *place);
-            if let Some(cut) = cut {
+    /// What is left of a line, `None` if it goes; `lower` is memory only.
+    fn keep<'t>(&self, line: &'t str, rules: &Rules, lower: &mut String, failed: &mut Vec<Reason>) -> Option<Cow<'t, str>> {
+        if line.is_empty() {
+            // Blank lines between paragraphs stay where nothing asks for words.
+            return rules.keep_line_marks.is_none().then_some(Cow::Borrowed(line));
+        }
+        let too_long = |most: usize| line.len() > most && line.split_whitespace().any(|word| word.chars().count() > most);
+        if rules.max_line_word_chars.is_some_and(too_long) {
+            return None;
+        }
+        let words = line.split_whitespace().count();
+        let mut line = Cow::Borrowed(line);
+        if rules.cut_citations == Some(true) && line.contains('[') {
+            line = Cow::Owned(citations().replace_all(&line, "").into_owned());
+        }
+        if let Some(marks) = &rules.keep_line_marks
+            && (!line.chars().next_back().is_some_and(|last| marks.contains(last)) || line.ends_with("..."))
+        {
+            return None;
+        }
+        if rules.max_line_uppercase.is_some() || rules.max_line_digits.is_some() {
+            let kinds = Kinds::of(&line);
+            let too_many = |count: usize, limit: Option<f64>| limit.is_some_and(|limit| count as f64 > limit * kinds.chars as f64);
+            if too_many(kinds.upper, rules.max_line_uppercase) || too_many(kinds.numeric, rules.max_line_digits) {
+                return None;
+            }
+        }
+        if self.lower {
+            to_lower(&line, lower);
+        }
+        if rules.drop_counters == Some(true) && lower.bytes().any(|b| b.is_ascii_digit()) && counter().is_match(lower) {
+            return None;
+        }
+        if rules.min_line_words.is_some_and(|least| words < least) {
+            return None;
+        }
+        if rules.edit_first == Some(true) && rules.refuse_lorem_ipsum == Some(true) && lower.contains("lorem ipsum") {
+            fail(failed, Reason::LoremIpsum);
+        }
+        if self.drop.iter().any(|phrase| phrase.find(lower.as_bytes()).is_some()) {
+            return None;
+        }
+        if rules.edit_first == Some(true) && rules.refuse_curly_bracket == Some(true) && line.contains('{') {
+            fail(failed, Reason::CurlyBracket);
+        }
+        let mut words = self.cut.first().map_or(0, |_| line.split_whitespace().count());
+        for (phrase, place, most_words) in &self.cut {
+            if words <= *most_words
+                && let Some(cut) = cut(&line, lower, phrase, *place)
+            {
+                words = cut.split_whitespace().count();
+                to_lower(&cut, lower);
                 line = Cow::Owned(cut);
             }
         }
+        (!line.trim().is_empty()).then_some(line)
     }
-    (!line.trim().is_empty()).then_some(line)
+}
+
+fn to_lower(line: &str, lower: &mut String) {
+    lower.clear();
+    lower.push_str(line);
+    lower.make_ascii_lowercase();
 }
 
 fn fail(failed: &mut Vec<Reason>, reason: Reason) {
@@ -118,14 +155,35 @@ fn fail(failed: &mut Vec<Reason>, reason: Reason) {
     }
 }
 
-/// True if more than `limit` of the characters are of a kind.
-fn too_many(line: &str, limit: Option<f64>, kind: fn(char) -> bool) -> bool {
-    limit.is_some_and(|limit| line.chars().filter(|c| kind(*c)).count() as f64 > limit * line.chars().count() as f64)
+/// Characters of a line by kind.
+struct Kinds {
+    chars: usize,
+    upper: usize,
+    numeric: usize,
 }
 
-/// The line without `phrase` (in lower case) and one white space before it, or behind it at the beginning.
-fn cut(line: &str, phrase: &str, place: Place) -> Option<String> {
-    let lower = line.to_ascii_lowercase();
+impl Kinds {
+    fn of(line: &str) -> Self {
+        let count = |kind: fn(&u8) -> bool| line.as_bytes().iter().filter(|byte| kind(byte)).count();
+        if line.is_ascii() {
+            return Self { chars: line.len(), upper: count(u8::is_ascii_uppercase), numeric: count(u8::is_ascii_digit) };
+        }
+        let mut kinds = Self { chars: 0, upper: 0, numeric: 0 };
+        for c in line.chars() {
+            kinds.chars += 1;
+            // Han is neither, and would take long to look up.
+            if !('\u{3400}'..='\u{9FFF}').contains(&c) {
+                kinds.upper += usize::from(c.is_uppercase());
+                kinds.numeric += usize::from(c.is_numeric());
+            }
+        }
+        kinds
+    }
+}
+
+/// The line without `phrase` and one white space before it, or behind it at the beginning; `None` if it is not there. `lower` is the line
+/// in lower case, as is `phrase`.
+fn cut(line: &str, lower: &str, phrase: &str, place: Place) -> Option<String> {
     match place {
         Place::Prefix => {
             let rest = &line[lower.starts_with(phrase).then_some(phrase.len())?..];
@@ -136,15 +194,17 @@ fn cut(line: &str, phrase: &str, place: Place) -> Option<String> {
             Some(rest.strip_suffix(char::is_whitespace).unwrap_or(rest).to_owned())
         }
         Place::Any => {
+            let mut found = memmem::find_iter(lower.as_bytes(), phrase).peekable();
+            found.peek()?;
             let mut out = String::with_capacity(line.len());
             let mut at = 0;
-            while let Some(found) = lower[at..].find(phrase).filter(|_| !phrase.is_empty()) {
-                let before = &line[at..at + found];
+            for found in found {
+                let before = &line[at..found];
                 out.push_str(before.strip_suffix(char::is_whitespace).unwrap_or(before));
-                at += found + phrase.len();
+                at = found + phrase.len();
             }
             out.push_str(&line[at..]);
-            (at > 0).then_some(out)
+            Some(out)
         }
     }
 }
@@ -169,7 +229,8 @@ mod tests {
     use crate::filter::Preset;
 
     fn edited(preset: &str, text: &str) -> Edited {
-        edit(text, &Preset::built_in(preset).unwrap().profiles[0].rules)
+        let rules = &Preset::built_in(preset).unwrap().profiles[0].rules;
+        Edits::new(rules).unwrap().edit(text, rules)
     }
 
     #[test]
@@ -194,6 +255,7 @@ mod tests {
         assert_eq!(got.removed, Removed { lines: 1, chars: 7 });
         assert_eq!(edited("c4", "This has a { in it.").failed, [Reason::CurlyBracket]);
         assert_eq!(edited("c4", "This has Lorem Ipsum in it.").failed, [Reason::LoremIpsum]);
+        assert!(Edits::new(&Rules::default()).is_none());
         // A line that goes for its mark is not looked at any further.
         assert_eq!(edited("c4", "if (x) { return }").failed, []);
     }

@@ -1,5 +1,6 @@
 //! What is counted in a text: once, whatever the rules ask.
 
+use super::lines::Edits;
 use super::ngrams::{Counting, Repeats, Table};
 use super::preset::{Alphabetic, Average, Copies, Rules, Splitter, Whole};
 use super::scores::Scores;
@@ -22,6 +23,8 @@ pub struct Compiled {
     top: Vec<usize>,
     duplicate: Vec<usize>,
     counting: Counting,
+    /// Line edits, if there are any.
+    pub(super) edits: Option<Edits>,
 }
 
 impl Compiled {
@@ -29,13 +32,13 @@ impl Compiled {
     #[must_use]
     pub fn new(rules: &Rules) -> Self {
         let splitter = rules.splitter.unwrap_or(Splitter::Words);
-        let mut stop_words = StopWords::default();
+        let mut known = Vec::new();
         let mut stop_phrases = Vec::new();
         for (i, word) in rules.stop_words.iter().flatten().enumerate() {
             if corpus::units(word).count() > 1 {
                 stop_phrases.push((memmem::Finder::new(word.as_bytes()).into_owned(), i as u32));
             } else {
-                stop_words.insert(corpus::hash64(word.as_bytes(), 0), i as u8);
+                known.push((unit_hash(word), i as u8));
             }
         }
         let sizes = |list: &Option<Vec<(usize, f64)>>| list.iter().flatten().map(|&(n, _)| n).collect();
@@ -43,7 +46,7 @@ impl Compiled {
             splitter,
             word_splitter: rules.word_splitter.unwrap_or(splitter),
             stop_bytes: rules.stop_words.iter().flatten().map(String::len).max().unwrap_or(0),
-            stop_words,
+            stop_words: StopWords::new(&known),
             stop_phrases,
             top: sizes(&rules.top_ngrams),
             duplicate: sizes(&rules.duplicate_ngrams),
@@ -52,6 +55,7 @@ impl Compiled {
                 top_first: rules.top_ngram_first == Some(true),
                 covered: rules.duplicate_ngrams_covered == Some(true),
             },
+            edits: Edits::new(rules),
             rules: rules.clone(),
         }
     }
@@ -106,8 +110,8 @@ pub fn measure(text: &str, compiled: &Compiled, scratch: &mut Scratch) -> Scores
     let mut words = Words::default();
     let mut unit_chars = 0;
     split(text, compiled.splitter, |unit, kind| {
-        let chars = count_chars(unit);
-        let hash = corpus::hash64(unit.as_bytes(), 0);
+        let chars = if kind == UnitKind::Cjk { 1 } else { count_chars(unit) };
+        let hash = unit_hash(unit);
         scratch.units.push((hash, chars as u32));
         unit_chars += chars;
         if same {
@@ -116,7 +120,7 @@ pub fn measure(text: &str, compiled: &Compiled, scratch: &mut Scratch) -> Scores
     });
     if !same {
         split(text, compiled.word_splitter, |unit, kind| {
-            words.add(compiled, unit, kind, count_chars(unit), corpus::hash64(unit.as_bytes(), 0));
+            words.add(compiled, unit, kind, count_chars(unit), unit_hash(unit));
         });
     }
     let units = scratch.units.len();
@@ -165,10 +169,9 @@ impl Words {
         }
         let upper = compiled.rules.stop_words_any_case == Some(true) && word.bytes().any(|byte| byte.is_ascii_uppercase());
         let hash = if upper { lower_hash(word) } else { hash };
-        if let Some(number) = compiled.stop_words.get(hash) {
-            self.stop_set |= 1 << number;
-            self.stop_count += 1;
-        }
+        let (bit, found) = compiled.stop_words.get(hash);
+        self.stop_set |= bit;
+        self.stop_count += found;
     }
 }
 
@@ -176,45 +179,88 @@ impl Words {
 fn lower_hash(word: &str) -> u64 {
     let mut buffer = [0_u8; 32];
     let Some(lower) = buffer.get_mut(..word.len()) else {
-        return corpus::hash64(word.to_ascii_lowercase().as_bytes(), 0);
+        return unit_hash(&word.to_ascii_lowercase());
     };
     lower.copy_from_slice(word.as_bytes());
     lower.make_ascii_lowercase();
-    corpus::hash64(lower, 0)
+    hash_bytes(lower)
 }
 
-/// Numbers of up to 64 words by their hashes, looked up for every short word of a text.
-#[derive(Debug)]
-struct StopWords([(u64, u8); StopWords::SLOTS]);
+/// Hash of a unit, for comparison within a text only: most units are short, and are taken in at one go.
+#[inline]
+fn unit_hash(unit: &str) -> u64 {
+    hash_bytes(unit.as_bytes())
+}
 
-impl Default for StopWords {
-    fn default() -> Self {
-        Self([(0, Self::FREE); Self::SLOTS])
-    }
+#[inline]
+fn hash_bytes(bytes: &[u8]) -> u64 {
+    const K0: u64 = 0x9E37_79B9_7F4A_7C15;
+    const K1: u64 = 0xD6E8_FEB8_6659_FD93;
+    let len = bytes.len();
+    let (a, b) = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>(), bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (Some(first), Some(last), ..) if len <= 16 => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+        (Some(_), ..) => return corpus::hash64(bytes, 0),
+        (None, _, Some(first), Some(last)) => (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last))),
+        _ if len == 0 => (0, 0),
+        _ => (u64::from(bytes[0]) | u64::from(bytes[len / 2]) << 8 | u64::from(bytes[len - 1]) << 16, 0),
+    };
+    // The length is spread over all bits: among the bytes, it would make `of` the same as another word.
+    let start = K0.wrapping_mul(2 * len as u64 + 1);
+    let product = u128::from(a ^ start) * u128::from(b ^ K1);
+    (product as u64) ^ ((product >> 64) as u64)
+}
+
+/// Up to 64 words by their hashes, looked up for every short unit of a text without a branch: each has a slot of its own.
+#[derive(Debug)]
+struct StopWords {
+    /// Bits of the hash that are left out of the slot's number.
+    shift: u32,
+    slots: Vec<u8>,
+    hashes: [u64; 64],
+    bits: [u64; 64],
 }
 
 impl StopWords {
-    const SLOTS: usize = 256;
-    const FREE: u8 = u8::MAX;
-
-    fn insert(&mut self, hash: u64, number: u8) {
-        let mut at = hash as usize % Self::SLOTS;
-        while self.0[at].1 != Self::FREE && self.0[at].0 != hash {
-            at = (at + 1) % Self::SLOTS;
+    /// Words as hash and number; of two with one hash the first one counts.
+    fn new(words: &[(u64, u8)]) -> Self {
+        let mut size = 2048_usize;
+        loop {
+            for shift in 0..=64 - size.trailing_zeros() {
+                if let Some(found) = Self::with(words, size, shift) {
+                    return found;
+                }
+            }
+            size *= 2;
         }
-        self.0[at] = (hash, number);
     }
 
-    #[inline]
-    fn get(&self, hash: u64) -> Option<u8> {
-        let mut at = hash as usize % Self::SLOTS;
-        loop {
-            match self.0[at] {
-                (_, Self::FREE) => return None,
-                (known, number) if known == hash => return Some(number),
-                _ => at = (at + 1) % Self::SLOTS,
+    /// `None` if two words get one slot.
+    fn with(words: &[(u64, u8)], size: usize, shift: u32) -> Option<Self> {
+        // A slot that is free names word 0, whose hash is another.
+        let mut out = Self { shift, slots: vec![0; size], hashes: [0; 64], bits: [0; 64] };
+        let mut taken = vec![false; size];
+        let mut next = 0;
+        for (i, &(hash, number)) in words.iter().enumerate() {
+            if words[..i].iter().any(|&(before, _)| before == hash) {
+                continue;
             }
+            let slot = (hash >> shift) as usize % size;
+            if std::mem::replace(&mut taken[slot], true) {
+                return None;
+            }
+            out.slots[slot] = next as u8;
+            (out.hashes[next], out.bits[next]) = (hash, 1 << (number % 64));
+            next += 1;
         }
+        Some(out)
+    }
+
+    /// The bit of a word and 1, or two zeros.
+    #[inline]
+    fn get(&self, hash: u64) -> (u64, usize) {
+        let word = usize::from(self.slots[(hash >> self.shift) as usize & (self.slots.len() - 1)] % 64);
+        let found = self.hashes[word] == hash && self.bits[word] != 0;
+        (if found { self.bits[word] } else { 0 }, usize::from(found))
     }
 }
 
@@ -412,6 +458,20 @@ mod tests {
         assert_eq!((got.line_punctuation, got.short_lines, got.stop_words), (Some(0.75), Some(0.25), Some(2.0)));
         // Lines of 24, 7, 7 and 5 characters, one of which is a repeat.
         assert_eq!((got.duplicate_lines, got.duplicate_line_chars), (Some(0.25), Some(7.0 / 43.0)));
+    }
+
+    #[test]
+    fn short_words_have_hashes_of_their_own() {
+        let letters = ['a', 'b', 'c', 'f', 'l', 'm', 'n', 'o', '1', '2', '山', '水'];
+        let mut words = vec![String::new()];
+        let mut all = std::collections::BTreeSet::new();
+        for _ in 0..4 {
+            words = words.iter().flat_map(|word| letters.iter().map(move |letter| format!("{word}{letter}"))).collect();
+            // And longer ones, many with the same ends.
+            all.extend(words.iter().flat_map(|word| [1, 2, 5].map(|times| word.repeat(times))));
+        }
+        let hashes: std::collections::HashSet<u64> = all.iter().map(|word| unit_hash(word)).collect();
+        assert_eq!(hashes.len(), all.len());
     }
 
     #[test]

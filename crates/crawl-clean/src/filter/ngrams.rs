@@ -1,7 +1,8 @@
 //! Repetition of n-grams, of several lengths in one sweep.
 //!
 //! An n-gram can occur twice only where both its beginning and its end, as shorter n-grams, do. So each length looks only at the places
-//! that the length before left over, and in ordinary text hardly any are left after three words. Groups of equal n-grams have numbers,
+//! that the length before left over, and in ordinary text hardly any are left after three words. Before the first length a small table
+//! of counts, which may take two n-grams for one, tells which ones cannot occur twice; those never reach the exact table. Groups of equal n-grams have numbers,
 //! and the key of a longer n-gram is the pair of numbers of its beginning and its end, which is exact.
 
 /// How the shares are counted; what sources that use "the same thresholds" differ in.
@@ -25,6 +26,11 @@ pub struct Repeats {
     /// Where n-grams that occur twice begin.
     places: Vec<u32>,
     groups: Vec<Group>,
+    /// Places of the most frequent group.
+    most: u32,
+    /// Keys of all places, and how many places share a slot, for the first length.
+    keys: Vec<u64>,
+    slots: Vec<u8>,
     ends: Vec<u32>,
 }
 
@@ -34,7 +40,6 @@ const NONE: u32 = u32::MAX;
 #[derive(Debug, Clone, Copy)]
 struct Group {
     count: u32,
-    first: u32,
     seen: bool,
 }
 
@@ -79,16 +84,40 @@ impl Repeats {
     /// Groups all n-grams by their units' hashes.
     fn start(&mut self, units: &[(u64, u32)], n: usize) {
         let count = units.len() + 1 - n;
-        self.table.clear(count);
-        self.groups.clear();
-        self.now.clear();
-        for at in 0..count {
-            let key = units[at..at + n].iter().fold(0, |key, &(hash, _)| (u64::rotate_left(key, 5) ^ hash).wrapping_mul(MIX));
-            self.enter(key, at);
+        let size = (SLOTS_PER_PLACE * count.max(4)).next_power_of_two();
+        let shift = 64 - size.trailing_zeros();
+        self.slots.clear();
+        self.slots.resize(size, 0);
+        self.keys.clear();
+        for window in units.windows(n) {
+            let key = window.iter().fold(0, |key, &(hash, _)| (u64::rotate_left(key, 5) ^ hash).wrapping_mul(MIX));
+            self.keys.push(key);
+            let slot = &mut self.slots[(key >> shift) as usize];
+            *slot = slot.saturating_add(1);
         }
         self.places.clear();
-        self.places.extend(0..count as u32);
-        self.drop_single(units.len());
+        self.places.resize(count, 0);
+        let mut left = 0;
+        // Without a branch, which nothing could foretell.
+        for (at, &key) in self.keys.iter().enumerate() {
+            self.places[left] = at as u32;
+            left += usize::from(self.slots[(key >> shift) as usize] > 1);
+        }
+        self.places.truncate(left);
+        self.clear_groups(units.len());
+        for i in 0..self.places.len() {
+            let at = self.places[i];
+            self.enter(self.keys[at as usize], at);
+        }
+        self.drop_single();
+    }
+
+    fn clear_groups(&mut self, len: usize) {
+        self.table.clear(self.places.len());
+        self.groups.clear();
+        self.most = 1;
+        self.now.clear();
+        self.now.resize(len, NONE);
     }
 
     /// Groups the n-grams whose beginnings and ends of `shorter` units occur twice.
@@ -97,37 +126,30 @@ impl Repeats {
         let step = n - shorter;
         let before = &self.before;
         self.places.retain(|&at| at as usize + n <= len && before[at as usize + step] != NONE);
-        self.table.clear(self.places.len());
-        self.groups.clear();
-        self.now.clear();
-        self.now.resize(len, NONE);
+        self.clear_groups(len);
         for i in 0..self.places.len() {
-            let at = self.places[i] as usize;
-            let key = u64::from(self.before[at]) << 32 | u64::from(self.before[at + step]);
-            let next = self.groups.len() as u32;
-            let group = self.table.get_or_insert(key, next);
-            if group == next {
-                self.groups.push(Group { count: 0, first: at as u32, seen: false });
-            }
-            self.groups[group as usize].count += 1;
-            self.now[at] = group;
+            let at = self.places[i];
+            let key = u64::from(self.before[at as usize]) << 32 | u64::from(self.before[at as usize + step]);
+            self.enter(key, at);
         }
-        self.drop_single(len);
+        self.drop_single();
     }
 
-    fn enter(&mut self, key: u64, at: usize) {
+    #[inline]
+    fn enter(&mut self, key: u64, at: u32) {
         let next = self.groups.len() as u32;
-        let group = self.table.get_or_insert(key, next);
-        if group == next {
-            self.groups.push(Group { count: 0, first: at as u32, seen: false });
+        let number = self.table.get_or_insert(key, next);
+        if number == next {
+            self.groups.push(Group { count: 0, seen: false });
         }
-        self.groups[group as usize].count += 1;
-        self.now.push(group);
+        let group = &mut self.groups[number as usize];
+        group.count += 1;
+        self.most = self.most.max(group.count);
+        self.now[at as usize] = number;
     }
 
     /// Leaves only places whose n-gram occurs twice.
-    fn drop_single(&mut self, len: usize) {
-        self.now.resize(len, NONE);
+    fn drop_single(&mut self) {
         let (now, groups) = (&mut self.now, &self.groups);
         self.places.retain(|&at| {
             let group = &mut now[at as usize];
@@ -145,9 +167,9 @@ impl Repeats {
 
     fn top(&self, n: usize, how: Counting) -> u64 {
         let spaces = if how.top_spaces { n as u64 - 1 } else { 0 };
-        let most = self.groups.iter().map(|group| group.count).max().unwrap_or(1);
-        let mut best = self.groups.iter().filter(|group| group.count == most).map(|group| self.chars(group.first as usize, n) + spaces);
-        match (how.top_first, most) {
+        let often = self.places.iter().filter(|&&at| self.groups[self.now[at as usize] as usize].count == self.most);
+        let mut best = often.map(|&at| self.chars(at as usize, n) + spaces);
+        match (how.top_first, self.most) {
             // Where nothing occurs twice, the first one is the most frequent.
             (true, 1) => self.chars(0, n) + spaces,
             (true, most) => best.next().unwrap_or(0) * u64::from(most),
@@ -186,6 +208,8 @@ impl Repeats {
     }
 }
 
+/// Slots of the table of counts for each place: more of them take fewer n-grams for one.
+const SLOTS_PER_PLACE: usize = 4;
 const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// A hash table from keys to numbers, whose memory is used again for every text.

@@ -1,6 +1,6 @@
 //! The rules in the order they are asked; all of them are, and the first one broken is the reason.
 
-use super::lines::{self, Removed};
+use super::lines::{Edits, Removed};
 use super::measure::{Compiled, Scratch, measure};
 use super::preset::Rules;
 use super::scores::Scores;
@@ -49,17 +49,16 @@ pub fn judge<'t>(text: &'t str, compiled: &Compiled, scratch: &mut Scratch) -> (
     let mut judgement = Judgement::default();
     let mut text = Cow::Borrowed(text);
     let before = rules.max_removed_words.map(|_| compiled.count_units(&text));
-    let edits = lines::has_edits(rules);
-    if edits && rules.edit_first == Some(true) {
-        edit(&mut text, rules, &mut judgement);
-    } else {
-        filler(&text, rules, &mut judgement);
+    let edits = compiled.edits.as_ref();
+    match edits {
+        Some(edits) if rules.edit_first == Some(true) => edit(&mut text, edits, rules, &mut judgement),
+        _ => filler(&text, rules, &mut judgement),
     }
     judgement.scores = measure(&text, compiled, scratch);
     let fillers = std::mem::take(&mut judgement.failed);
     compare(rules, &mut judgement, fillers);
-    if edits && rules.edit_first != Some(true) {
-        edit(&mut text, rules, &mut judgement);
+    if let Some(edits) = edits.filter(|_| rules.edit_first != Some(true)) {
+        edit(&mut text, edits, rules, &mut judgement);
     }
     if let Some(before) = before {
         let after = compiled.count_units(&text);
@@ -70,8 +69,8 @@ pub fn judge<'t>(text: &'t str, compiled: &Compiled, scratch: &mut Scratch) -> (
     (text, judgement)
 }
 
-fn edit(text: &mut Cow<'_, str>, rules: &Rules, judgement: &mut Judgement) {
-    let edited = lines::edit(text, rules);
+fn edit(text: &mut Cow<'_, str>, edits: &Edits, rules: &Rules, judgement: &mut Judgement) {
+    let edited = edits.edit(text, rules);
     judgement.removed = edited.removed;
     edited.failed.into_iter().for_each(|reason| judgement.fail(reason));
     if edited.text != **text {
