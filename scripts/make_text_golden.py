@@ -141,6 +141,12 @@ TEMPLATES = {
 }
 
 
+# The single values of column `scores` (`crates/handoff/src/schema.rs`).
+SCORES = ["units", "word_length", "symbols", "bullet_lines", "ellipsis_lines", "alphabetic", "stop_words", "line_punctuation", "short_lines",
+          "newlines", "duplicate_lines", "duplicate_line_chars", "duplicate_paragraphs", "duplicate_paragraph_chars", "sentences",
+          "removed_words", "pii", "model_language", "model_quality"]
+
+
 def install_clock():
     class Clock(datetime.datetime):
         @classmethod
@@ -242,9 +248,13 @@ def train_tokenizer(binary):
                "source": ["facts"] * n, "title": [None] * n, "date": [None] * n, "source_offset": [None] * n, "charset": [None] * n,
                "charset_source": [None] * n, "replaced_chars": [0] * n, "language_score": [1.0] * n,
                "num_chars": [len(t) for t, _ in texts], "num_bytes": [len(t.encode()) for t, _ in texts], "payload_digest": [None] * n}
-    types = {"source_offset": i64, "replaced_chars": i64, "num_chars": i64, "num_bytes": i64, "language_score": pyarrow.float32()}
+    scores = pyarrow.struct([(name, pyarrow.float64()) for name in SCORES]
+                            + [pyarrow.field(name, pyarrow.list_(pyarrow.field("item", pyarrow.float64(), nullable=False)), nullable=False)
+                               for name in ("top_ngrams", "duplicate_ngrams")])
+    columns["scores"] = pyarrow.nulls(n, scores)
+    types = {"scores": scores, "source_offset": i64, "replaced_chars": i64, "num_chars": i64, "num_bytes": i64, "language_score": pyarrow.float32()}
     schema = pyarrow.schema([pyarrow.field(name, types.get(name, utf8)) for name in columns],
-                            metadata={"schema": "documents", "schema_version": "1"})
+                            metadata={"schema": "documents", "schema_version": "2"})
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         (folder / "documents").mkdir()

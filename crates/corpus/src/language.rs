@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 /// A language tag with how sure the decision is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Language {
-    /// BCP 47 tag: `en`, `zh-Hans`, `zh-Hant`, `zh` (no character tells the script), `ja`, `ko`, `fr`, …, `und` when unsure.
+    /// BCP 47 tag: `en`, `zh-Hans`, `zh-Hant`, `zh` (both scripts mixed, or no character tells the script), `ja`, `ko`, `fr`, …, `und` when unsure.
     pub tag: &'static str,
     /// 0 to 1; the share of the text in the deciding script, times the model's confidence where a model was asked.
     pub score: f32,
@@ -43,6 +43,11 @@ const KANA_SHARE: f64 = 0.10;
 const MIN_LETTERS: usize = 12;
 /// Below this confidence of the model the answer is `und`.
 const MIN_CONFIDENCE: f64 = 0.20;
+
+/// Share of the rarer script among the characters that tell, and their number, from which a Chinese text is mixed. On pages of one script
+/// a name or a quotation in the other stays below.
+const MIXED_SHARE: f64 = 0.25;
+const MIXED_CHARS: usize = 4;
 
 /// The language most of `text` is in.
 ///
@@ -90,14 +95,52 @@ fn alphabetic(text: &str, h: &ScriptHistogram, share: f64) -> Language {
         return Language::UND;
     }
     let sample = letters_sample(text);
-    let Some(info) = whatlang::detect(&sample) else {
+    let info = whatlang::detect(&sample);
+    let confidence = info.as_ref().map_or(0.0, |info| info.confidence());
+    let certain = info.as_ref().is_some_and(|info| info.lang() == whatlang::Lang::Eng) && confidence >= MIN_CONFIDENCE;
+    if !certain
+        && 2 * h.latin > h.alphabetic()
+        && let Some(score) = english(text, confidence)
+    {
+        return Language { tag: "en", score: (score * share) as f32 };
+    }
+    let Some(info) = info else {
         return Language::UND;
     };
-    let confidence = info.confidence();
     if confidence < MIN_CONFIDENCE {
         return Language { tag: "und", score: (confidence * share) as f32 };
     }
     Language { tag: tag_of(info.lang()), score: (confidence * share) as f32 }
+}
+
+/// Words that are common in English and in no other language of its script.
+#[rustfmt::skip]
+const ENGLISH: [&str; 32] = [
+    "the", "and", "with", "this", "that", "are", "you", "your", "from", "have", "what", "which", "how", "who", "when", "where", "does",
+    "did", "were", "their", "they", "been", "would", "should", "about", "than", "there", "has", "into", "our", "can", "his",
+];
+
+/// How sure it is, 0 to 1, that a text is English by its function words alone, `None` where they are too few. The trigram model errs on lists of names and
+/// on short questions, about which it has little confidence; a text that it is sure of needs more function words to be English all the same.
+fn english(text: &str, confidence: f64) -> Option<f64> {
+    let (mut words, mut hits, mut different) = (0_u32, 0_u32, 0_u32);
+    for word in text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty()).take(MAX_CHARS / 5) {
+        words += 1;
+        if (3..=6).contains(&word.len())
+            && let Some(at) = ENGLISH.iter().position(|known| word.eq_ignore_ascii_case(known))
+        {
+            hits += 1;
+            different |= 1 << at;
+        }
+    }
+    let share = f64::from(hits) / f64::from(words.max(1));
+    let enough = match different.count_ones() {
+        0 => false,
+        1 => share >= 0.1 && confidence < 0.5 && text.is_ascii(),
+        2 | 3 => share >= 0.06 && confidence < 0.9,
+        _ => share >= 0.06 || share >= 0.03 && confidence < 0.9,
+    };
+    enough.then(|| (0.3 + 4.0 * share).min(1.0))
 }
 
 /// Up to [`MODEL_BYTES`] of `text` without Han, kana and digits, taken evenly from its beginning, middle and end.
@@ -140,6 +183,7 @@ impl Forms {
     fn tag(&self) -> &'static str {
         match (self.simplified, self.traditional) {
             (0, 0) => "zh",
+            (s, t) if s.min(t) >= MIXED_CHARS && s.min(t) as f64 >= MIXED_SHARE * (s + t) as f64 => "zh",
             (s, t) if s >= t => "zh-Hans",
             _ => "zh-Hant",
         }
@@ -175,6 +219,15 @@ fn members(charset: &'static encoding_rs::Encoding, rows: std::ops::RangeInclusi
         }
     }
     present
+}
+
+/// The shorter code of a language given as ISO 639-3, as language tags prefer it: `eng` is `en`; others stay as they are.
+#[must_use]
+pub fn short_code(code: &str) -> &str {
+    if code == "zho" {
+        return "zh";
+    }
+    CODES.iter().find(|(three, _)| *three == code).map_or(code, |&(_, two)| two)
 }
 
 /// Two-letter code of a language the model knows.
@@ -230,6 +283,21 @@ mod tests {
         check("苹果公司（Apple Inc.）是一家美国科技公司，总部位于加利福尼亚州库比蒂诺。", "zh-Hans");
         check("The company was founded in 1987 in Shenzhen as 华为 and sells telephones and network gear all over the world today.", "en");
         check("中文维基里有一点假名「の」的句子，依然是中文，因为假名只有一个而汉字很多。", "zh-Hans");
+    }
+
+    #[test]
+    fn function_words_help_where_the_model_is_unsure() {
+        check("What do tracheids have?", "en");
+        check("Who was Luther's wife?", "en");
+        check("Team schedules: Arizona Cardinals, Atlanta Falcons, Buffalo Bills and the Chicago Bears, with all of their games.", "en");
+        check("Collection: The North Face, veste imperméable pour homme, livraison gratuite en France et en Belgique.", "fr");
+        check("Der Film The Who läuft heute Abend im Kino um die Ecke, und alle Freunde kommen mit.", "de");
+    }
+
+    #[test]
+    fn mixed_scripts_are_told() {
+        check("这个国家说：這個國家說。对门开，對門開。", "zh");
+        check("这个国家对外开放，门口写着「開門」，人们说这里发展很快，经济增长，学习进步，汉语书籍。", "zh-Hans");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Configuration of the stage; `default.toml` beside this file is its manual and holds every default.
 
 use crate::extract::Markup;
+use crate::filter::preset::{self, BUILT_IN, Class, Profile, Rules};
 use serde::{Deserialize, Serialize};
 use stage::ConfigProblem;
 
@@ -28,6 +29,8 @@ pub struct Config {
     pub max_memory_mb: u64,
     /// Characters of a refused text that are kept in `rejected/`.
     pub rejected_text_chars: usize,
+    /// Keep what extraction found, so that other thresholds decide again without reading the inputs.
+    pub keep_extracted: bool,
     /// Column of JSON lines or Parquet with extracted text.
     pub text_column: String,
     /// Column with HTML, read where there is no text.
@@ -36,10 +39,14 @@ pub struct Config {
     pub url_column: String,
     /// Column with the date.
     pub date_column: String,
+    /// Lists of addresses.
+    pub url: UrlConfig,
     /// Language identification.
     pub language: LanguageConfig,
     /// Quality filters and personal data.
     pub filter: FilterConfig,
+    /// A user's quality model.
+    pub quality: QualityConfig,
     /// Exact and near duplicates.
     pub dedup: DedupConfig,
     /// Questions of evaluation tasks.
@@ -80,6 +87,40 @@ pub struct LanguageConfig {
     pub enabled: bool,
     /// Least score of the decision.
     pub min_score: f64,
+    /// A supervised fastText model (`.bin` or `.ftz`) whose word overrules ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Below this probability of the model the language is `und`.
+    pub model_min_score: f64,
+}
+
+/// `[stage.crawl-clean.url]`: files with an entry a line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UrlConfig {
+    /// Domains to refuse, with all below them.
+    pub domains: Vec<String>,
+    /// Addresses to refuse.
+    pub urls: Vec<String>,
+    /// Words of which one in the address is enough.
+    pub hard_words: Vec<String>,
+    /// Words of which `min_soft_words` are needed.
+    pub soft_words: Vec<String>,
+    /// Soft words in an address that refuse it.
+    pub min_soft_words: usize,
+}
+
+/// `[stage.crawl-clean.quality]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QualityConfig {
+    /// A supervised fastText model (`.bin` or `.ftz`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The label whose probability is the score.
+    pub label: String,
+    /// Least score.
+    pub min_score: f64,
 }
 
 /// `[stage.crawl-clean.filter]`.
@@ -88,58 +129,41 @@ pub struct LanguageConfig {
 pub struct FilterConfig {
     /// Apply the filters and replace personal data.
     pub enabled: bool,
-    /// Replace e-mail addresses, telephone numbers and IP addresses.
+    /// Name of a built-in preset, or a file that ends in `.toml`.
+    pub preset: String,
+    /// Replace personal data.
     pub replace_pii: bool,
-    /// Rules for languages written in words.
+    /// Refuse texts with more pieces of personal data; absent: none is refused for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_pii: Option<u64>,
+    /// Keys that override the preset for languages written in words.
     pub words: Rules,
-    /// Rules for Chinese and Japanese, counted in characters.
+    /// Keys that override the preset for Chinese and Japanese.
     pub han: Rules,
 }
 
-/// Thresholds of one class of languages. A unit is a word, or a Han or kana character.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rules {
-    /// Least number of units.
-    pub min_units: usize,
-    /// Most units.
-    pub max_units: usize,
-    /// Least mean length of a word in characters (words only).
-    pub min_mean_length: f64,
-    /// Greatest mean length of a word in characters (words only).
-    pub max_mean_length: f64,
-    /// Most `#` or ellipses per unit.
-    pub max_symbol_share: f64,
-    /// Largest share of lines that begin with a bullet.
-    pub max_bullet_lines: f64,
-    /// Largest share of lines that end with an ellipsis.
-    pub max_ellipsis_lines: f64,
-    /// Least share of units that hold a letter (words), or of Han and kana among all letters and digits (characters).
-    pub min_alphabetic: f64,
-    /// Least number of different function words in the text.
-    pub min_stop_words: usize,
-    /// Largest share of lines that repeat an earlier line.
-    pub max_duplicate_lines: f64,
-    /// Largest share of characters in lines that repeat an earlier line.
-    pub max_duplicate_line_chars: f64,
-    /// `[n, share]`: largest share of characters in copies of the most frequent n-gram.
-    pub top_ngrams: Vec<(usize, f64)>,
-    /// `[n, share]`: largest share of characters in n-grams that occurred before.
-    pub duplicate_ngrams: Vec<(usize, f64)>,
-    /// Least share of lines that end with a sentence's mark.
-    pub min_line_punctuation: f64,
-    /// A line of at most this many characters is short.
-    pub short_line_chars: usize,
-    /// Largest share of short lines.
-    pub max_short_lines: f64,
-    /// Most line breaks per unit.
-    pub max_newlines_per_unit: f64,
-    /// Least number of sentences.
-    pub min_sentences: usize,
-    /// Refuse texts with a curly bracket.
-    pub refuse_curly_bracket: bool,
-    /// Refuse texts with filler words.
-    pub refuse_lorem_ipsum: bool,
+impl FilterConfig {
+    /// True if `preset` is a file of the user's.
+    #[must_use]
+    pub fn preset_is_file(&self) -> bool {
+        self.preset.ends_with(".toml")
+    }
+
+    /// The rules of every profile of `preset`, single keys overridden.
+    ///
+    /// # Errors
+    /// The key and what is wrong with the rules as overridden.
+    pub fn resolve(&self, preset: &preset::Preset) -> Result<Vec<Rules>, ConfigProblem> {
+        let over = |class| if class == Class::Han { ("filter.han", &self.han) } else { ("filter.words", &self.words) };
+        let resolve = |profile: &Profile| {
+            let (key, keys) = over(profile.class);
+            let mut rules = profile.rules.clone();
+            rules.override_by(keys);
+            rules.check().map_err(|problem| ConfigProblem::new(key, format!("with profile `{}`: {problem}", profile.name)))?;
+            Ok(rules)
+        };
+        preset.profiles.iter().map(resolve).collect()
+    }
 }
 
 /// `[stage.crawl-clean.dedup]`.
@@ -247,13 +271,24 @@ impl Config {
         if self.decontaminate.words < 5 || self.decontaminate.chars < 5 {
             return problem("decontaminate.words", "words and chars must be 5 or more: shorter runs are common language");
         }
-        for (name, rules) in [("filter.words", &self.filter.words), ("filter.han", &self.filter.han)] {
-            if rules.min_units > rules.max_units {
-                return problem(name, "min_units is greater than max_units");
-            }
-            if rules.top_ngrams.iter().chain(&rules.duplicate_ngrams).any(|&(n, share)| n == 0 || !(0.0..=1.0).contains(&share)) {
-                return problem(name, "an n-gram rule is [n, share] with n of 1 or more and a share from 0 to 1");
-            }
+        if self.url.min_soft_words == 0 {
+            return problem("url.min_soft_words", "must be positive; without lists nothing is refused");
+        }
+        if self.quality.model.is_some() && !self.filter.enabled {
+            return problem("quality.model", "would not be asked with filter.enabled = false");
+        }
+        if self.filter.max_pii.is_some() && !self.filter.enabled {
+            return problem("filter.max_pii", "would not be asked with filter.enabled = false");
+        }
+        for (key, rules) in [("filter.words", &self.filter.words), ("filter.han", &self.filter.han)] {
+            rules.check().or_else(|problem_text| problem(key, &problem_text))?;
+        }
+        if !self.filter.preset_is_file() {
+            let names: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+            let Some(preset) = preset::Preset::built_in(&self.filter.preset) else {
+                return problem("filter.preset", &format!("is none of {}, nor a file that ends in .toml", names.join(", ")));
+            };
+            self.filter.resolve(&preset)?;
         }
         Ok(())
     }
@@ -325,7 +360,18 @@ pub(crate) mod tests {
         assert_eq!(key(|c| (c.dedup.enabled, c.dedup.urls) = (false, true)), "dedup");
         assert_eq!(key(|c| c.dedup.span_chars = 2), "dedup.span_words");
         assert_eq!(key(|c| c.max_memory_mb = 0), "max_memory_mb");
-        assert_eq!(key(|c| c.filter.han.min_units = usize::MAX), "filter.han");
-        assert_eq!(key(|c| c.filter.words.top_ngrams = vec![(0, 0.5)]), "filter.words");
+        assert_eq!(key(|c| c.filter.han.min_units = Some(usize::MAX)), "filter.han");
+        assert_eq!(key(|c| c.filter.words.top_ngrams = Some(vec![(0, 0.5)])), "filter.words");
+        assert_eq!(key(|c| c.filter.preset = "gophers".into()), "filter.preset");
+    }
+
+    #[test]
+    fn single_keys_override_the_preset() {
+        let mut config = defaults();
+        config.filter.han.min_units = Some(7);
+        let preset = preset::Preset::built_in("default").unwrap();
+        let rules = config.filter.resolve(&preset).unwrap();
+        let least = |tag: &str| rules[preset.select(tag, "")].min_units;
+        assert_eq!((least("zh"), least("en"), least("fr")), (Some(7), Some(50), Some(50)));
     }
 }

@@ -26,6 +26,26 @@ pub enum Error {
         /// Cause from the operating system.
         source: std::io::Error,
     },
+    /// There is no output to look at.
+    #[error("nothing is done yet in `{path}`")]
+    NothingDone {
+        /// The folder of the output.
+        path: PathBuf,
+    },
+    /// No reason has that name.
+    #[error("no page is ever refused for `{name}`")]
+    NoSuchReason {
+        /// The name asked for.
+        name: String,
+    },
+    /// A file that the configuration names holds something else.
+    #[error("`{path}` cannot be used: {problem}")]
+    BadFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A file named as WARC in which no record begins.
     #[error("`{path}` holds no WARC record")]
     NotWarc {
@@ -137,6 +157,8 @@ impl Failure for Error {
     fn exit(&self) -> Exit {
         match self {
             Self::NoSuchInput { .. }
+            | Self::BadFile { .. }
+            | Self::NoSuchReason { .. }
             | Self::NothingToRead { .. }
             | Self::SameName { .. }
             | Self::WorkersWithoutPhase { .. }
@@ -154,6 +176,8 @@ impl Failure for Error {
             Self::NoSuchInput { .. } | Self::NothingToRead { .. } => {
                 Some("check `inputs` under [stage.crawl-clean]; relative paths start from the folder of the configuration file".into())
             }
+            Self::NothingDone { .. } => Some("run the stage first, with the same --config and --run".into()),
+            Self::NoSuchReason { .. } => Some("`crawl-clean report` lists the reasons of a run".into()),
             Self::NoColumn { .. } => Some("set `text_column` or `html_column` under [stage.crawl-clean]".into()),
             Self::SameName { .. } => Some("name their common folder in `inputs`, or rename one of them".into()),
             Self::WorkersWithoutPhase { .. } => Some("run all workers with --phase extract, then with join, then with decide".into()),

@@ -3,7 +3,7 @@
 //! **Input**: WARC, ARC and WET files (plain, gzip per record or whole, zstd), HTML files, JSON lines and Parquet.
 //!
 //! **Output**: `data/NNNNN.parquet` (`handoff::schema::documents`), `rejected/NNNNN.parquet` (`handoff::schema::rejected`), and
-//! the side table `signatures/NNNNN.parquet` ([`rows::signature_schema`]).
+//! the side tables `signatures/NNNNN.parquet` ([`dedup::table::signature_schema`]) and `extracted/NNNNN.parquet` ([`extracted::schema`]).
 //!
 //! **Unit**: one input file, in the order of the ingest log. Pages are cleaned in parallel, each by itself ([`page`]); duplicates are
 //! then decided in order ([`dedup`]).
@@ -15,6 +15,7 @@
 //! - **The same ingest log and configuration give the same bytes** for any number of threads and any grouping of the work.
 //! - **Nothing vanishes**: `records` = `records.other` + `kept` + `rejected`, by reason ([`Reason`]).
 
+pub mod assets;
 pub mod charset;
 pub mod config;
 pub mod decontaminate;
@@ -22,16 +23,21 @@ pub mod dedup;
 pub mod dom;
 pub mod error;
 pub mod extract;
+pub mod extracted;
 mod feed;
 pub mod filter;
 pub mod input;
+pub mod inspect;
+pub mod model;
 pub mod page;
 mod phase;
 pub mod reason;
 pub mod reduce;
+pub mod report;
 pub mod rows;
 pub mod run;
 pub mod units;
+pub mod url;
 
 pub use config::Config;
 pub use error::Error;
@@ -39,7 +45,7 @@ pub use reason::{Reason, Rejection};
 pub use run::run;
 
 use handoff::{IngestLog, Manifest};
-use stage::{ConfigProblem, DryRun, Report, Stage, StageContext, StageError};
+use stage::{Command, ConfigProblem, DryRun, Report, Stage, StageContext, StageError};
 
 /// Name of the stage.
 pub const NAME: &str = "crawl-clean";
@@ -53,7 +59,7 @@ impl Stage for CrawlClean {
     const NAME: &'static str = NAME;
     const ABOUT: &'static str = "Turns web archives into clean, deduplicated documents";
     const DEFAULT_TOML: &'static str = include_str!("default.toml");
-    const UNDIGESTED: &'static [&'static str] = &["inputs", "chunk_bytes", "max_memory_mb"];
+    const UNDIGESTED: &'static [&'static str] = &["inputs", "chunk_bytes", "max_memory_mb", "keep_extracted"];
     const PHASES: &'static [(&'static str, &'static str)] = phase::PHASES;
 
     fn validate(config: &Config) -> Result<(), ConfigProblem> {
@@ -63,10 +69,14 @@ impl Stage for CrawlClean {
     fn dry_run(ctx: &StageContext, config: &Config) -> Result<DryRun, StageError> {
         let inputs = units::find(ctx, config)?;
         let manifest = Manifest::load(&ctx.stage_dir)?;
-        let questions = decontaminate::Questions::load(config, &ctx.config_dir)?;
-        let ctx = &run::with_questions(ctx, questions.as_ref());
+        let assets = assets::Assets::load(&ctx.config_dir, config)?;
+        let ctx = &StageContext { config_digest: assets.digest(ctx.config_digest), ..ctx.clone() };
         let jobs = units::chain(&inputs, &IngestLog::load(&ctx.stage_dir)?, config.dedup.enabled);
         Ok(DryRun::of_plan(&units::compare(ctx, &jobs, &manifest)))
+    }
+
+    fn commands() -> Vec<Command<Self>> {
+        vec![report::command(), inspect::command()]
     }
 
     fn run(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {

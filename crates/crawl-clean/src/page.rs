@@ -1,50 +1,69 @@
 //! One page from raw bytes to a document or a refusal: a pure function, run for many pages at once.
 
+use crate::assets::Assets;
 use crate::charset::{CharsetSource, decode};
 use crate::config::Config;
-use crate::decontaminate::{Finding, Questions, Verdict};
+use crate::decontaminate::{Finding, Verdict};
 use crate::dedup::Signature;
 use crate::dom::Limits;
 use crate::extract::{Extracted, Question, extract};
-use crate::filter::{self, Class, pii};
+use crate::extracted::Stored;
+use crate::filter::lines::Removed;
+use crate::filter::{self, Judgement, Scores, Scratch, pii};
 use crate::input::http::Response;
 use crate::input::{Content, Item, RawPage};
+use crate::model::language_tag;
 use crate::reason::{Reason, Rejection};
 use corpus::MinHasher;
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// A page with its text, before anything judges it: what extraction alone decides.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reached {
+    /// Address.
+    pub url: String,
+    /// Offset of the record.
+    pub offset: i64,
+    /// Date of the page or of its record.
+    pub date: Option<String>,
+    /// Digest of the payload as the record states it.
+    pub payload_digest: Option<String>,
+    /// Title of the page.
+    pub title: Option<String>,
+    /// Author as the page states it.
+    pub author: Option<String>,
+    /// Questions and answers that the page marks up.
+    pub questions: Vec<Question>,
+    /// The text.
+    pub text: String,
+    /// Charset the bytes were decoded with.
+    pub charset: Option<Cow<'static, str>>,
+    /// Who decided on it.
+    pub charset_source: Option<Cow<'static, str>>,
+    /// Characters that could not be decoded.
+    pub replaced_chars: usize,
+    /// The page exceeded the caps on nodes or depth.
+    pub cut: bool,
+    /// Language tag as scripts and the built-in model have it.
+    pub language: Cow<'static, str>,
+    /// How sure the language is.
+    pub language_score: f32,
+}
 
 /// A document as it goes into the `documents` table, with what deduplication needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
     /// Digest of source, URL and text.
     pub id: String,
-    /// Address.
-    pub url: String,
-    /// The text.
-    pub text: String,
-    /// Language tag.
-    pub language: &'static str,
-    /// How sure the language is.
-    pub language_score: f32,
-    /// Title of the page.
-    pub title: Option<String>,
-    /// Date of the page or of its record.
-    pub date: Option<String>,
-    /// Author as the page states it.
-    pub author: Option<String>,
-    /// Questions and answers that the page marks up.
-    pub questions: Vec<Question>,
-    /// Offset of the record.
-    pub offset: i64,
-    /// Charset the bytes were decoded with.
-    pub charset: Option<&'static str>,
-    /// Who decided on it.
-    pub charset_source: Option<&'static str>,
-    /// Characters that could not be decoded.
-    pub replaced_chars: usize,
-    /// Digest of the payload as the record states it.
-    pub payload_digest: Option<String>,
+    /// The page, its text as filters left it.
+    pub page: Reached,
+    /// What filters measured; `None` where they are off.
+    pub scores: Option<Scores>,
+    /// What line edits took away.
+    pub removed: Removed,
     /// Personal data replaced in the text.
     pub pii: pii::Counts,
     /// Tasks whose questions were met in the text.
@@ -55,13 +74,17 @@ pub struct Document {
 
 impl Document {
     /// What is counted of a document that is kept.
-    pub(crate) fn counts_if_kept(&self) -> [(&'static str, u64); 5] {
+    pub(crate) fn counts_if_kept(&self) -> [(&'static str, u64); 9] {
         [
             ("kept", 1),
-            ("kept.text_bytes", self.text.len() as u64),
+            ("kept.text_bytes", self.page.text.len() as u64),
             ("pii.emails", self.pii.emails),
             ("pii.phones", self.pii.phones),
             ("pii.ips", self.pii.ips),
+            ("pii.ids", self.pii.ids),
+            ("pii.cards", self.pii.cards),
+            ("edited.lines", self.removed.lines),
+            ("edited.chars", self.removed.chars),
         ]
     }
 }
@@ -77,8 +100,23 @@ pub struct Refused {
     pub offset: i64,
     /// The text as far as it is kept for inspection.
     pub text: Option<String>,
-    /// Why.
+    /// Bytes of the whole text.
+    pub text_bytes: usize,
+    /// Why: the first rule broken.
     pub rejection: Rejection,
+    /// Every reason, the first one first, each once.
+    pub failed: Vec<Reason>,
+    /// What filters measured; `None` where they did not look.
+    pub scores: Option<Scores>,
+}
+
+impl Refused {
+    /// A refusal before there is a text.
+    #[must_use]
+    pub fn early(url: String, offset: i64, rejection: Rejection) -> Self {
+        let failed = vec![rejection.reason];
+        Self { id: String::new(), url, offset, text: None, text_bytes: 0, rejection, failed, scores: None }
+    }
 }
 
 /// What became of an item of the input.
@@ -92,52 +130,290 @@ pub enum Outcome {
     Other,
 }
 
+/// Time spent on a page, by step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Decoding and extraction.
+    pub extract: Duration,
+    /// Finding the language.
+    pub language: Duration,
+    /// Measuring and judging.
+    pub filter: Duration,
+    /// Replacing personal data.
+    pub pii: Duration,
+    /// Looking for questions of evaluation tasks.
+    pub decontaminate: Duration,
+    /// Signatures for deduplication.
+    pub signature: Duration,
+}
+
+impl Spent {
+    /// Number of steps.
+    pub const STEPS: usize = 6;
+
+    /// The steps in order, with their names.
+    #[must_use]
+    pub fn steps(&self) -> [(&'static str, Duration); Self::STEPS] {
+        [
+            ("extract", self.extract),
+            ("language", self.language),
+            ("filter", self.filter),
+            ("pii", self.pii),
+            ("decontaminate", self.decontaminate),
+            ("signature", self.signature),
+        ]
+    }
+}
+
+/// Measures the time of a step.
+fn timed<T>(spent: &mut Duration, work: impl FnOnce() -> T) -> T {
+    let started = Instant::now();
+    let out = work();
+    *spent += started.elapsed();
+    out
+}
+
 /// What all pages of a run share.
 #[derive(Debug)]
 pub struct Cleaner<'a> {
     config: &'a Config,
+    assets: &'a Assets,
     hasher: MinHasher,
-    questions: Option<Questions>,
+}
+
+/// Characters of a text that are shown to the user's language model.
+const LANGUAGE_CHARS: usize = 4000;
+
+/// What comes of an item.
+#[derive(Debug)]
+pub struct Cleaned {
+    /// What is written.
+    pub outcome: Outcome,
+    /// Time spent.
+    pub spent: Spent,
+    /// What extraction found, where it is to be kept.
+    pub stored: Option<Stored>,
 }
 
 /// Seed of the signatures. Fixed: signatures of earlier runs have to compare with those of later ones.
 const SIGNATURE_SEED: u64 = 1;
 
+thread_local! {
+    /// Memory of the filters, used again from page to page.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
 impl<'a> Cleaner<'a> {
     /// A cleaner for a configuration.
     #[must_use]
-    pub fn new(config: &'a Config) -> Self {
+    pub fn new(config: &'a Config, assets: &'a Assets) -> Self {
         let shape = config.dedup.shape();
         let hasher = MinHasher::new(shape.bands, shape.rows, SIGNATURE_SEED);
-        Self { config, hasher, questions: None }
+        Self { config, assets, hasher }
     }
 
-    /// The same, looking for questions of evaluation tasks.
+    /// Turns an item of the input named `source` into what is written; with `store` also into what is kept of its extraction.
     #[must_use]
-    pub fn with_questions(self, questions: Option<Questions>) -> Self {
-        Self { questions, ..self }
+    pub fn clean(&self, item: Item, source: &str, store: bool) -> Cleaned {
+        let mut spent = Spent::default();
+        let reached = self.reach(item, &mut spent);
+        let stored = store.then(|| match &reached {
+            Ok(page) => Stored::Page(page.clone()),
+            Err(Outcome::Refused(refused)) => {
+                Stored::Refused { url: refused.url.clone(), offset: refused.offset, rejection: refused.rejection.clone() }
+            }
+            Err(_) => Stored::Other,
+        });
+        let outcome = match reached {
+            Ok(page) => self.judge(page, source, &mut spent),
+            Err(outcome) => outcome,
+        };
+        Cleaned { outcome, spent, stored }
     }
 
-    /// Turns an item of the input named `source` into what is written.
-    #[must_use]
-    pub fn clean(&self, item: Item, source: &str) -> Outcome {
+    /// Brings an item to its text.
+    ///
+    /// # Errors
+    /// What becomes of an item that has none.
+    pub fn reach(&self, item: Item, spent: &mut Spent) -> Result<Reached, Outcome> {
         let page = match item {
             Item::Page(page) => page,
-            Item::Other => return Outcome::Other,
-            Item::Bad { url, offset, rejection } => {
-                return Outcome::Refused(Box::new(Refused { id: String::new(), url, offset, text: None, rejection }));
-            }
+            Item::Reached(page) => return Ok(*page),
+            Item::Other => return Err(Outcome::Other),
+            Item::Bad { url, offset, rejection } => return Err(Outcome::Refused(Box::new(Refused::early(url, offset, rejection)))),
         };
-        let url = page.url.clone();
-        let offset = page.offset;
-        match self.page(page, source) {
-            Ok(document) => Outcome::Document(Box::new(document)),
-            Err((rejection, text)) => {
-                let id = text.as_deref().map(|text| handoff::document_id(source, &url, text)).unwrap_or_default();
-                let text = text.map(|text| self.sample(&text)).filter(|text| !text.is_empty());
-                Outcome::Refused(Box::new(Refused { id, url, offset, text, rejection }))
+        let RawPage { url, offset, date, payload_digest, content } = page;
+        // Before anything of the body is decoded.
+        if let Err(rejection) = self.assets.urls().check(&url) {
+            return Err(Outcome::Refused(Box::new(Refused::early(url, offset, rejection))));
+        }
+        match timed(&mut spent.extract, || self.read(content)) {
+            Ok(Read { extracted, charset, charset_source, replaced_chars }) => {
+                let language = timed(&mut spent.language, || corpus::language(&extracted.text));
+                Ok(Reached {
+                    url,
+                    offset,
+                    date: extracted.date.or(date),
+                    payload_digest,
+                    title: extracted.title,
+                    author: extracted.author,
+                    questions: extracted.questions,
+                    text: extracted.text,
+                    charset: charset.map(Cow::Borrowed),
+                    charset_source: charset_source.map(Cow::Borrowed),
+                    replaced_chars,
+                    cut: extracted.cut,
+                    language: Cow::Borrowed(language.tag),
+                    language_score: language.score,
+                })
+            }
+            Err(rejection) => Err(Outcome::Refused(Box::new(Refused::early(url, offset, rejection)))),
+        }
+    }
+
+    /// Decides on a page by its text: a pure function of the page and the configuration.
+    #[must_use]
+    pub fn judge(&self, mut page: Reached, source: &str, spent: &mut Spent) -> Outcome {
+        let config = self.config;
+        let model_language = timed(&mut spent.language, || self.ask_language(&mut page));
+        if let Err(rejection) = self.check_page(&page) {
+            let text = (rejection.reason != Reason::Empty && rejection.reason != Reason::HtmlLimits).then_some(page.text.as_str());
+            return self.refuse(&page, source, text, vec![rejection], None);
+        }
+        let (mut scores, mut removed, mut pii) = (None, Removed::default(), pii::Counts::default());
+        if config.filter.enabled {
+            let rules = self.assets.rules(&page.language, &page.text);
+            let (edited, judgement) =
+                timed(&mut spent.filter, || SCRATCH.with_borrow_mut(|scratch| filter::judge(&page.text, rules, scratch)));
+            let Judgement { scores: measured, mut failed, removed: taken } = judgement;
+            if edited.is_empty() {
+                failed.push(Rejection::new(Reason::Empty));
+            }
+            if let (Some(score), Some(least)) = (model_language, rules.rules.min_model_score)
+                && score < least
+            {
+                failed.push(Rejection::measured(Reason::Language, score, least).with_detail(page.language.as_ref()));
+            }
+            let filter = &config.filter;
+            // Only what passes is searched, unless there is a limit for it.
+            let found = filter.max_pii.map(|most| {
+                let found = timed(&mut spent.pii, || pii::replace(&edited));
+                let total = found.1.total();
+                if total > most {
+                    failed.push(Rejection::measured(Reason::PersonalData, total as f64, most as f64));
+                }
+                found
+            });
+            let model_quality = timed(&mut spent.filter, || self.ask_quality(&edited, &mut failed));
+            let mut measured = Scores { model_language, model_quality, ..measured };
+            if !failed.is_empty() {
+                measured.pii = found.map(|(_, counts)| counts.total() as f64);
+                return self.refuse(&page, source, Some(&page.text), failed, Some(measured));
+            }
+            let found = found.or_else(|| filter.replace_pii.then(|| timed(&mut spent.pii, || pii::replace(&edited))));
+            measured.pii = found.as_ref().map(|(_, counts)| counts.total() as f64);
+            let mut text = None;
+            if let Some((replaced, counts)) = found.filter(|_| filter.replace_pii) {
+                pii = counts;
+                text = if let Cow::Owned(replaced) = replaced { Some(replaced) } else { None };
+            }
+            let edited = if let Cow::Owned(edited) = edited { Some(edited) } else { None };
+            if let Some(text) = text.or(edited) {
+                page.text = text;
+            }
+            (scores, removed) = (Some(measured), taken);
+        }
+        let contaminated = match timed(&mut spent.decontaminate, || self.decontaminate(&mut page)) {
+            Ok(tasks) => tasks,
+            Err(rejection) => return self.refuse(&page, source, Some(&page.text), vec![rejection], scores),
+        };
+        let signature =
+            config.dedup.enabled.then(|| timed(&mut spent.signature, || Signature::of(&page.text, &page.url, &self.hasher, &config.dedup)));
+        let id = handoff::document_id(source, &page.url, &page.text);
+        Outcome::Document(Box::new(Document { id, page, scores, removed, pii, contaminated, signature }))
+    }
+
+    /// Takes questions of evaluation tasks out; their tasks.
+    fn decontaminate(&self, page: &mut Reached) -> Result<BTreeSet<String>, Rejection> {
+        let Some(Finding { tasks, verdict }) = self.assets.questions().and_then(|questions| questions.check(&page.text)) else {
+            return Ok(BTreeSet::new());
+        };
+        match verdict {
+            Verdict::Keep => {}
+            Verdict::Replace(text) => page.text = text,
+            Verdict::Drop(question) => return Err(Rejection::new(Reason::Contaminated).with_detail(question)),
+        }
+        Ok(tasks)
+    }
+
+    /// The language by the user's model, which overrules ours; its score.
+    fn ask_language(&self, page: &mut Reached) -> Option<f64> {
+        let model = self.assets.language_model()?;
+        let beginning = page.text.char_indices().nth(LANGUAGE_CHARS).map_or(page.text.len(), |(at, _)| at);
+        let (label, score) = model.best(&page.text[..beginning]).unwrap_or_default();
+        let sure = f64::from(score) >= self.config.language.model_min_score;
+        page.language = if sure { Cow::Owned(language_tag(&label, &page.language)) } else { Cow::Borrowed("und") };
+        page.language_score = score;
+        Some(f64::from(score))
+    }
+
+    /// The score of the quality label by the user's model.
+    fn ask_quality(&self, text: &str, failed: &mut Vec<Rejection>) -> Option<f64> {
+        let quality = &self.config.quality;
+        let score = f64::from(self.assets.quality_model()?.probability(text, &quality.label));
+        if score < quality.min_score {
+            failed.push(Rejection::measured(Reason::Quality, score, quality.min_score));
+        }
+        Some(score)
+    }
+
+    /// What is asked before the filters.
+    fn check_page(&self, page: &Reached) -> Result<(), Rejection> {
+        let config = self.config;
+        let everything = !config.filter.enabled && !config.language.enabled && !config.dedup.enabled;
+        if page.cut && config.filter.enabled {
+            return Err(Rejection::new(Reason::HtmlLimits));
+        }
+        if page.text.is_empty() && !everything {
+            return Err(Rejection::new(Reason::Empty));
+        }
+        if config.filter.enabled {
+            let share = page.replaced_chars as f64 / page.text.chars().count().max(1) as f64;
+            if share > config.max_replaced_share {
+                return Err(Rejection::measured(Reason::Charset, share, config.max_replaced_share));
             }
         }
+        if config.language.enabled { self.check_language(page) } else { Ok(()) }
+    }
+
+    fn check_language(&self, page: &Reached) -> Result<(), Rejection> {
+        let config = self.config;
+        let (tag, score) = (page.language.as_ref(), f64::from(page.language_score));
+        let wanted = config.languages.iter().any(|wanted| corpus::matches_tag(tag, wanted));
+        let sure = tag == "und" || score >= config.language.min_score;
+        if wanted && sure {
+            return Ok(());
+        }
+        Err(Rejection::measured(Reason::Language, score, config.language.min_score).with_detail(tag))
+    }
+
+    fn refuse(&self, page: &Reached, source: &str, text: Option<&str>, mut failed: Vec<Rejection>, scores: Option<Scores>) -> Outcome {
+        let mut reasons = Vec::new();
+        for rejection in &failed {
+            if !reasons.contains(&rejection.reason) {
+                reasons.push(rejection.reason);
+            }
+        }
+        Outcome::Refused(Box::new(Refused {
+            id: text.map(|text| handoff::document_id(source, &page.url, text)).unwrap_or_default(),
+            url: page.url.clone(),
+            offset: page.offset,
+            text: text.map(|text| self.sample(text)).filter(|text| !text.is_empty()),
+            text_bytes: page.text.len(),
+            rejection: failed.swap_remove(0),
+            failed: reasons,
+            scores,
+        }))
     }
 
     /// The beginning of a refused text.
@@ -146,93 +422,12 @@ impl<'a> Cleaner<'a> {
         text.chars().take(self.config.rejected_text_chars).collect()
     }
 
-    fn page(&self, page: RawPage, source: &str) -> Result<Document, (Rejection, Option<String>)> {
-        let config = self.config;
-        let read = self.read(page.content).map_err(|rejection| (rejection, None))?;
-        let Read { extracted, charset, charset_source, replaced_chars } = read;
-        let everything = !config.filter.enabled && !config.language.enabled && !config.dedup.enabled;
-        let text = extracted.text;
-        if text.is_empty() && !everything {
-            return Err((Rejection::new(Reason::Empty), None));
-        }
-        if config.filter.enabled {
-            let share = replaced_chars as f64 / text.chars().count().max(1) as f64;
-            if share > config.max_replaced_share {
-                return Err((Rejection::measured(Reason::Charset, share, config.max_replaced_share), Some(text)));
-            }
-        }
-        let language = corpus::language(&text);
-        if config.language.enabled
-            && let Err(rejection) = self.check_language(language)
-        {
-            return Err((rejection, Some(text)));
-        }
-        let (text, pii) = match self.filter(&text, language.tag) {
-            Ok((Cow::Owned(replaced), counts)) => (replaced, counts),
-            Ok((Cow::Borrowed(_), counts)) => (text, counts),
-            Err(rejection) => return Err((rejection, Some(text))),
-        };
-        let (text, contaminated) = self.decontaminate(text)?;
-        let signature = config.dedup.enabled.then(|| Signature::of(&text, &page.url, &self.hasher, &config.dedup));
-        Ok(Document {
-            id: handoff::document_id(source, &page.url, &text),
-            url: page.url,
-            text,
-            language: language.tag,
-            language_score: language.score,
-            title: extracted.title,
-            date: extracted.date.or(page.date),
-            author: extracted.author,
-            questions: extracted.questions,
-            offset: page.offset,
-            charset,
-            charset_source,
-            replaced_chars,
-            payload_digest: page.payload_digest,
-            pii,
-            contaminated,
-            signature,
-        })
-    }
-
-    /// Takes questions of evaluation tasks out.
-    fn decontaminate(&self, text: String) -> Result<(String, BTreeSet<String>), (Rejection, Option<String>)> {
-        match self.questions.as_ref().and_then(|questions| questions.check(&text)) {
-            None => Ok((text, BTreeSet::new())),
-            Some(Finding { tasks, verdict: Verdict::Keep }) => Ok((text, tasks)),
-            Some(Finding { tasks, verdict: Verdict::Replace(text) }) => Ok((text, tasks)),
-            Some(Finding { verdict: Verdict::Drop(question), .. }) => {
-                Err((Rejection::new(Reason::Contaminated).with_detail(question), Some(text)))
-            }
-        }
-    }
-
-    fn check_language(&self, language: corpus::Language) -> Result<(), Rejection> {
-        let config = self.config;
-        let refuse =
-            || Rejection::measured(Reason::Language, f64::from(language.score), config.language.min_score).with_detail(language.tag);
-        let wanted = config.languages.iter().any(|wanted| corpus::matches_tag(language.tag, wanted));
-        let sure = language.tag == "und" || f64::from(language.score) >= config.language.min_score;
-        if wanted && sure { Ok(()) } else { Err(refuse()) }
-    }
-
-    fn filter<'t>(&self, text: &'t str, tag: &str) -> Result<(Cow<'t, str>, pii::Counts), Rejection> {
-        let filters = &self.config.filter;
-        if !filters.enabled {
-            return Ok((Cow::Borrowed(text), pii::Counts::default()));
-        }
-        let class = filter::class(tag, text);
-        let rules = if class == Class::Han { &filters.han } else { &filters.words };
-        filter::check(text, tag, class, rules)?;
-        Ok(if filters.replace_pii { pii::replace(text) } else { (Cow::Borrowed(text), pii::Counts::default()) })
-    }
-
     /// Decodes and extracts.
     fn read(&self, content: Content) -> Result<Read, Rejection> {
         match content {
             Content::Text(text) => Ok(Read::given(Extracted { text: tidy(&text), ..Extracted::default() })),
-            Content::HtmlText(html) => Ok(Read::given(self.extract(&html)?)),
-            Content::Html(bytes) => self.html(&bytes, None),
+            Content::HtmlText(html) => Ok(Read::given(self.extract(&html))),
+            Content::Html(bytes) => Ok(self.html(&bytes, None)),
             Content::Http(block) => {
                 let response = Response::parse(&block)?;
                 response.check()?;
@@ -249,23 +444,18 @@ impl<'a> Cleaner<'a> {
                 if kind.is_none() && !body.trim_ascii_start().starts_with(b"<") && !is_wide(&body) {
                     return Err(Rejection::new(Reason::ContentType).with_detail("no content type, and not HTML by its look"));
                 }
-                self.html(&body, response.charset())
+                Ok(self.html(&body, response.charset()))
             }
         }
     }
 
-    fn html(&self, bytes: &[u8], http_charset: Option<&str>) -> Result<Read, Rejection> {
+    fn html(&self, bytes: &[u8], http_charset: Option<&str>) -> Read {
         let decoded = decode(bytes, http_charset);
-        Ok(Read::decoded(self.extract(&decoded.text)?, &decoded))
+        Read::decoded(self.extract(&decoded.text), &decoded)
     }
 
-    fn extract(&self, html: &str) -> Result<Extracted, Rejection> {
-        let limits = Limits { nodes: self.config.max_nodes, depth: self.config.max_depth };
-        let extracted = extract(html, limits, self.config.markup);
-        if extracted.cut && self.config.filter.enabled {
-            return Err(Rejection::new(Reason::HtmlLimits));
-        }
-        Ok(extracted)
+    fn extract(&self, html: &str) -> Extracted {
+        extract(html, Limits { nodes: self.config.max_nodes, depth: self.config.max_depth }, self.config.markup)
     }
 }
 
@@ -312,7 +502,8 @@ mod tests {
 
     fn clean(config: &Config, content: Content) -> Outcome {
         let page = RawPage { url: "http://a.example/".into(), offset: 7, date: None, payload_digest: None, content };
-        Cleaner::new(config).clean(Item::Page(page), "a.warc")
+        let assets = Assets::load(std::path::Path::new("."), config).unwrap();
+        Cleaner::new(config, &assets).clean(Item::Page(page), "a.warc", false).outcome
     }
 
     fn reason(config: &Config, content: Content) -> Option<Reason> {
@@ -347,6 +538,6 @@ mod tests {
             assert!(matches!(clean(&config, content), Outcome::Document(_)));
         }
         let Outcome::Document(document) = clean(&config, Content::Text(" a \n\n b ".into())) else { panic!("a document") };
-        assert_eq!((document.text.as_str(), document.offset, document.signature), ("a\nb", 7, None));
+        assert_eq!((document.page.text.as_str(), document.page.offset, document.signature), ("a\nb", 7, None));
     }
 }

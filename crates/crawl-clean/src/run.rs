@@ -1,18 +1,19 @@
 //! The stage: what is to be done, phase by phase.
 
+use crate::assets::Assets;
 use crate::config::Config;
-use crate::decontaminate::Questions;
 use crate::dedup::clusters;
 use crate::dedup::decide::Judge;
 use crate::dedup::join::{Edges, Member};
 use crate::dedup::table;
 use crate::error::Error;
+use crate::extracted;
 use crate::input;
 use crate::page::Cleaner;
 use crate::phase::output::Extracted;
 use crate::phase::{Phase, decide, extract, join};
 use crate::units::{self, Inputs, Job};
-use handoff::{DigestBuilder, IngestLog, Manifest, StageDir, Why};
+use handoff::{IngestLog, Manifest, StageDir, Why};
 use stage::{Report, StageContext, StageError};
 use std::collections::BTreeMap;
 
@@ -38,9 +39,10 @@ fn run_here(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
     if config.dedup.enabled && ctx.worker.count > 1 && phase == Phase::All {
         return Err(Error::WorkersWithoutPhase { count: ctx.worker.count }.into());
     }
-    let questions = Questions::load(config, &ctx.config_dir)?;
-    let ctx = &with_questions(ctx, questions.as_ref());
-    let mut work = Work::plan(ctx, config, questions)?;
+    let assets = Assets::load(&ctx.config_dir, config)?;
+    // What the configuration's files hold is part of it.
+    let ctx = &StageContext { config_digest: assets.digest(ctx.config_digest), ..ctx.clone() };
+    let mut work = Work::plan(ctx, config, &assets)?;
     let done = match (config.dedup.enabled, phase) {
         // Without a comparison of documents, extraction is all.
         (false, Phase::All | Phase::Extract) => work.extract()?,
@@ -58,16 +60,6 @@ fn run_here(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
     work.report(done)
 }
 
-/// The context with a configuration digest that tells the content of the task files too.
-pub(crate) fn with_questions(ctx: &StageContext, questions: Option<&Questions>) -> StageContext {
-    let mut ctx = ctx.clone();
-    if let Some(questions) = questions {
-        let digest = DigestBuilder::new().field("config", ctx.config_digest.as_bytes());
-        ctx.config_digest = digest.field("questions", questions.digest.as_bytes()).finish();
-    }
-    ctx
-}
-
 /// An error with its cause, in one line.
 pub(crate) fn describe(error: &Error) -> String {
     match std::error::Error::source(error) {
@@ -77,10 +69,12 @@ pub(crate) fn describe(error: &Error) -> String {
 }
 
 fn remove(manifest: &mut Manifest, dir: &StageDir, unit: &str) -> Result<(), Error> {
-    let side = manifest.units().get(unit).map(|entry| dir.side_shard(table::FOLDER, entry.index));
+    let index = manifest.units().get(unit).map(|entry| entry.index);
     manifest.remove(unit)?;
-    if let Some(side) = side.filter(|path| path.exists()) {
-        std::fs::remove_file(&side).map_err(Error::read(&side))?;
+    for side in index.into_iter().flat_map(|index| [table::FOLDER, extracted::FOLDER].map(|folder| dir.side_shard(folder, index))) {
+        if side.exists() {
+            std::fs::remove_file(&side).map_err(Error::read(&side))?;
+        }
     }
     Ok(())
 }
@@ -89,6 +83,7 @@ fn remove(manifest: &mut Manifest, dir: &StageDir, unit: &str) -> Result<(), Err
 struct Work<'a> {
     ctx: &'a StageContext,
     config: &'a Config,
+    assets: &'a Assets,
     cleaner: Cleaner<'a>,
     inputs: Inputs,
     manifest: Manifest,
@@ -102,9 +97,9 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn plan(ctx: &'a StageContext, config: &'a Config, questions: Option<Questions>) -> Result<Self, Error> {
+    fn plan(ctx: &'a StageContext, config: &'a Config, assets: &'a Assets) -> Result<Self, Error> {
         let mut inputs = units::find(ctx, config)?;
-        inputs.watch.extend(questions.iter().flat_map(|questions| questions.files.iter().cloned()));
+        inputs.watch.extend(assets.paths().map(Into::into));
         let mut manifest = Manifest::load(&ctx.stage_dir)?;
         let mut log = IngestLog::load(&ctx.stage_dir)?;
         units::ingest(&mut log, &inputs)?;
@@ -122,7 +117,8 @@ impl<'a> Work<'a> {
         let mut work = Self {
             ctx,
             config,
-            cleaner: Cleaner::new(config).with_questions(questions),
+            assets,
+            cleaner: Cleaner::new(config, assets),
             inputs,
             manifest,
             all,
@@ -178,7 +174,8 @@ impl<'a> Work<'a> {
         if dedup {
             jobs.retain(|job| self.todo[&job.unit.input.unit] == Why::Forced || Extracted::load(self.ctx, job).is_none());
         }
-        let done = extract::extract(self.ctx, self.config, &self.cleaner, &jobs, &mut self.manifest, &mut self.failed)?;
+        let side = extract::Side::of(self.ctx, self.config, self.assets, &jobs);
+        let done = extract::extract(self.ctx, self.config, &self.cleaner, &side, &jobs, &mut self.manifest, &mut self.failed)?;
         for job in jobs.iter().filter(|_| dedup) {
             let unit = &job.unit.input.unit;
             if Extracted::load(self.ctx, job).is_none() {
@@ -360,13 +357,12 @@ fn notes(counts: &BTreeMap<String, u64>) -> Vec<String> {
         let (lines, spans, chars) = (get("removed.lines"), get("removed.spans"), get("removed.chars"));
         out.push(format!("took out {lines} lines and {spans} runs that earlier documents have, {chars} characters"));
     }
-    if get("pii.emails") + get("pii.phones") + get("pii.ips") > 0 {
-        out.push(format!(
-            "replaced {} e-mail addresses, {} telephone numbers, {} IP addresses",
-            get("pii.emails"),
-            get("pii.phones"),
-            get("pii.ips")
-        ));
+    let kinds = ["emails", "phones", "ips", "ids", "cards"];
+    let names = ["e-mail addresses", "telephone numbers", "IP addresses", "identity numbers", "bank cards"];
+    let replaced = kinds.iter().zip(names).map(|(kind, name)| (get(&format!("pii.{kind}")), name)).filter(|(n, _)| *n > 0);
+    let replaced: Vec<String> = replaced.map(|(n, name)| format!("{n} {name}")).collect();
+    if !replaced.is_empty() {
+        out.push(format!("replaced {}", replaced.join(", ")));
     }
     out
 }

@@ -7,7 +7,7 @@
 use crate::config::Config;
 use crate::error::Error;
 use crate::input::discover;
-use handoff::{DigestBuilder, DigestCache, IngestLog, IngestUnit, Input, Manifest, Plan, manifest::unit_name, plan};
+use handoff::{Digest, DigestBuilder, DigestCache, IngestLog, IngestUnit, Input, Manifest, Plan, manifest::unit_name, plan};
 use stage::{InputRef, StageContext};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,8 +15,10 @@ use std::path::PathBuf;
 /// A unit with its place in the ingest order.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// The unit.
+    /// The unit; with `dedup` on its digest is taken over all units before it too ([`chain`]).
     pub unit: Unit,
+    /// Digest of its content alone.
+    pub own: Digest,
     /// Its batch.
     pub batch: u32,
     /// Its place over all batches.
@@ -24,7 +26,7 @@ pub struct Job {
 }
 
 /// Raised when the same input and configuration give other output than before.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// An input file.
 #[derive(Debug, Clone)]
@@ -118,18 +120,16 @@ pub fn chain(inputs: &Inputs, log: &IngestLog, dedup: bool) -> Vec<Job> {
     for (name, unit) in &inputs.units {
         let place = places.get(name.as_str()).copied();
         let (batch, index) = place.unwrap_or_else(|| (new_batch, new.next().unwrap_or(u32::MAX)));
-        jobs.push(Job { unit: unit.clone(), batch, index });
+        jobs.push(Job { unit: unit.clone(), own: unit.input.digest, batch, index });
     }
     jobs.sort_by_key(|job| job.index);
     if dedup {
         let mut before = None;
         for job in &mut jobs {
-            let own = job.unit.input.digest;
+            let own = job.own;
             let digest = match before {
                 None => own,
-                Some(before) => {
-                    DigestBuilder::new().field("before", handoff::Digest::as_bytes(&before)).field("own", own.as_bytes()).finish()
-                }
+                Some(before) => DigestBuilder::new().field("before", Digest::as_bytes(&before)).field("own", own.as_bytes()).finish(),
             };
             job.unit.input.digest = digest;
             before = Some(digest);

@@ -21,6 +21,7 @@
 //! | | payload_digest | utf8? | digest of the HTTP payload |
 //! | | author | utf8? | as the page states it |
 //! | | questions | list\<struct\<question, answer\>\>? | what the page marks up as questions and answers |
+//! | | scores | struct? of float64? and list\<float64\> | what the filters measured, see [`score_fields`]; absent where they did not look |
 //! | rejected | id, url | utf8 | as above; empty where unknown |
 //! | | stage, reason | utf8 | who refused it and why |
 //! | | value, threshold | float64? | the measured value and the limit it broke |
@@ -29,6 +30,8 @@
 //! | | source | utf8 | name of the input |
 //! | | source_offset | int64? | offset or row in the input |
 //! | | duplicate_of | utf8? | of a duplicate: id of the earliest document that it repeats, which may be a duplicate itself |
+//! | | failed_rules | list\<utf8\>? | the reasons of all rules that it broke, the first one first |
+//! | | scores | struct? | as in documents |
 //! | tokens | document_id | utf8 | |
 //! | | input_ids | list\<uint16 or uint32\> | token ids, the end token last |
 //! | | num_bytes | int64 | UTF-8 bytes of the text |
@@ -122,6 +125,54 @@ pub fn message_fields() -> Fields {
     Fields::from(vec![text("role"), text("content")])
 }
 
+/// What the filters of `crawl-clean` measure of a text, each a nullable `float64`. A unit is a word, or where Han and kana prevail a
+/// character; shares are from 0 to 1.
+///
+/// | field | meaning |
+/// | --- | --- |
+/// | `units` | number of units |
+/// | `word_length` | mean or median length of a word, characters |
+/// | `symbols` | `#` and ellipses for each word; the greater of the two where they are judged apart |
+/// | `bullet_lines`, `ellipsis_lines` | share of lines that begin with a bullet, that end with an ellipsis |
+/// | `alphabetic` | share of words with a letter, or of Han and kana among the units |
+/// | `stop_words` | function words, different ones or all |
+/// | `line_punctuation`, `short_lines` | share of lines that end with a sentence's mark, that are short |
+/// | `newlines` | line breaks for each unit |
+/// | `duplicate_lines`, `duplicate_line_chars` | share of repeated lines, and of the characters in them |
+/// | `duplicate_paragraphs`, `duplicate_paragraph_chars` | the same of paragraphs |
+/// | `sentences` | number of sentences, where it is asked for |
+/// | `removed_words` | share of words that line edits took away |
+/// | `pii` | pieces of personal data found |
+/// | `model_language`, `model_quality` | score of the language, and of the quality label, by a model of the user |
+pub const SCORES: [&str; 19] = [
+    "units",
+    "word_length",
+    "symbols",
+    "bullet_lines",
+    "ellipsis_lines",
+    "alphabetic",
+    "stop_words",
+    "line_punctuation",
+    "short_lines",
+    "newlines",
+    "duplicate_lines",
+    "duplicate_line_chars",
+    "duplicate_paragraphs",
+    "duplicate_paragraph_chars",
+    "sentences",
+    "removed_words",
+    "pii",
+    "model_language",
+    "model_quality",
+];
+
+/// The fields of column `scores`: [`SCORES`], and two lists, `top_ngrams` and `duplicate_ngrams`: one share of the text's characters for
+/// each length of n-gram that the rules ask for, in their order.
+pub fn score_fields() -> Fields {
+    let numbers = SCORES.iter().map(|name| maybe(float(name)));
+    numbers.chain(["top_ngrams", "duplicate_ngrams"].map(|name| list(name, DataType::Float64))).collect()
+}
+
 fn table(name: &'static str, version: u32, fields: Vec<Field>) -> TableSchema {
     TableSchema { name, version, arrow: Arc::new(Schema::new(fields)) }
 }
@@ -149,6 +200,7 @@ pub fn documents() -> TableSchema {
             maybe(text("payload_digest")),
             maybe(text("author")),
             maybe(list("questions", DataType::Struct(question_fields()))),
+            maybe(Field::new("scores", DataType::Struct(score_fields()), false)),
         ],
     )
 }
@@ -162,7 +214,7 @@ pub fn question_fields() -> Fields {
 pub fn rejected() -> TableSchema {
     table(
         "rejected",
-        1,
+        2,
         vec![
             text("id"),
             text("url"),
@@ -175,6 +227,8 @@ pub fn rejected() -> TableSchema {
             text("source"),
             maybe(int("source_offset")),
             maybe(text("duplicate_of")),
+            maybe(list("failed_rules", DataType::Utf8)),
+            maybe(Field::new("scores", DataType::Struct(score_fields()), false)),
         ],
     )
 }

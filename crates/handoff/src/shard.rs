@@ -304,9 +304,9 @@ mod tests {
         let none_f: ArrayRef = Arc::new(Float64Array::from(vec![None::<f64>; n]));
         let none_s: ArrayRef = Arc::new(StringArray::from(vec![None::<&str>; n]));
         let none_i: ArrayRef = Arc::new(Int64Array::from(vec![None::<i64>; n]));
-        let columns =
-            vec![s("id"), s("url"), s("stage"), s("太短"), none_f.clone(), none_f, none_s.clone(), none_s.clone(), s("a"), none_i, none_s];
-        RecordBatch::try_new(schema::rejected().arrow, columns).unwrap()
+        let columns = vec![s("id"), s("url"), s("stage"), s("太短"), none_f.clone(), none_f, none_s.clone(), none_s, s("a"), none_i];
+        let table = schema::rejected();
+        RecordBatch::try_new(table.arrow.clone(), columns::fill_up(columns, &table)).unwrap()
     }
 
     fn write_one(dir: &StageDir, rows: usize) -> OutputFile {
@@ -338,9 +338,9 @@ mod tests {
         let path = stage.data_shard(0);
         let error = ShardReader::open(&path, &schema::documents()).unwrap_err();
         assert!(matches!(error, Error::WrongSchema { .. }), "{error}");
-        let newer = TableSchema { version: 2, ..schema::rejected() };
+        let newer = TableSchema { version: 3, ..schema::rejected() };
         let error = ShardReader::open(&path, &newer).unwrap_err();
-        assert!(error.to_string().contains("version 1") && error.to_string().contains("reads version 2"), "{error}");
+        assert!(error.to_string().contains("version 2") && error.to_string().contains("reads version 3"), "{error}");
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
         assert!(matches!(ShardReader::open(&path, &schema::rejected()).unwrap_err(), Error::NotParquet { .. }));

@@ -34,7 +34,7 @@ fn write_documents(dir: &StageDir, index: u32, documents: &[Row<'_>]) -> handoff
     let text = |values: Vec<String>| Arc::new(StringArray::from(values)) as ArrayRef;
     let none = || Arc::new(StringArray::from(vec![None::<&str>; n])) as ArrayRef;
     let number = |f: &dyn Fn(&str) -> usize| Arc::new(Int64Array::from_iter_values(documents.iter().map(|d| f(d.0) as i64))) as ArrayRef;
-    let mut columns = vec![
+    let columns = vec![
         text(documents.iter().enumerate().map(|(i, d)| handoff::document_id("test", &format!("{index}/{i}"), d.0)).collect()),
         text((0..n).map(|i| format!("http://test/{index}/{i}")).collect()),
         text(documents.iter().map(|d| d.0.to_owned()).collect()),
@@ -52,8 +52,7 @@ fn write_documents(dir: &StageDir, index: u32, documents: &[Row<'_>]) -> handoff
         none(),
     ];
     let table = schema::documents();
-    let others = table.arrow.fields()[columns.len()..].iter().map(|field| arrow::array::new_null_array(field.data_type(), n));
-    columns.extend(others.collect::<Vec<_>>());
+    let columns = handoff::columns::fill_up(columns, &table);
     let mut writer = ShardWriter::create(&dir.data_shard(index), &table, &ShardMeta::default()).unwrap();
     writer.write(&RecordBatch::try_new(table.arrow.clone(), columns).unwrap()).unwrap();
     writer.finish(dir).unwrap()

@@ -41,7 +41,7 @@ fn write_documents(dir: &StageDir, path: &Path, documents: &[(String, String, &'
     let none = || Arc::new(StringArray::from(vec![None::<&str>; n])) as ArrayRef;
     let zeros = || Arc::new(Int64Array::from(vec![0; n])) as ArrayRef;
     let lengths = |f: &dyn Fn(&str) -> usize| Arc::new(Int64Array::from_iter_values(documents.iter().map(|d| f(&d.1) as i64))) as ArrayRef;
-    let mut columns = vec![
+    let columns = vec![
         text(documents.iter().map(|d| d.0.as_str()).collect()),
         text(vec!["http://example.com/"; n]),
         text(documents.iter().map(|d| d.1.as_str()).collect()),
@@ -59,8 +59,7 @@ fn write_documents(dir: &StageDir, path: &Path, documents: &[(String, String, &'
         none(),
     ];
     let table = schema::documents();
-    let others = table.arrow.fields()[columns.len()..].iter().map(|field| arrow::array::new_null_array(field.data_type(), n));
-    columns.extend(others.collect::<Vec<_>>());
+    let columns = handoff::columns::fill_up(columns, &table);
     let mut writer = ShardWriter::create(path, &table, &ShardMeta::default()).expect("creates");
     writer.write(&RecordBatch::try_new(table.arrow.clone(), columns).expect("a batch")).expect("writes");
     writer.finish(dir).expect("finishes")

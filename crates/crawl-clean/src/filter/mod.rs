@@ -1,30 +1,17 @@
-//! Quality filters: pure functions of a text, its language and the thresholds.
+//! Quality filters: pure functions of a text, its language and the rules.
 //!
-//! [`measure`] counts, [`rules`] compares, [`ngrams`] finds repetition, [`pii`] replaces personal data.
-//! Every rule names its unit: words for languages written in words, characters for Chinese and Japanese.
+//! [`preset`] holds the rules as data, [`measure`] counts, [`ngrams`] finds repetition, [`rules`] compares, [`lines`] edits lines,
+//! [`pii`] replaces personal data. Every rule names its unit: words for languages written in words, characters for Chinese and Japanese.
 
+pub mod lines;
 pub mod measure;
 pub mod ngrams;
 pub mod pii;
+pub mod preset;
 pub mod rules;
+pub mod scores;
 
-pub use rules::check;
-
-/// Which class of rules a language is judged by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// Written in words.
-    Words,
-    /// Chinese and Japanese: counted in characters.
-    Han,
-}
-
-/// The class of a language; a text of unknown language goes by its script.
-#[must_use]
-pub fn class(tag: &str, text: &str) -> Class {
-    let han = match tag {
-        "und" => corpus::ScriptHistogram::of(text).cjk_share() > 0.5,
-        tag => corpus::matches_tag(tag, "zh") || corpus::matches_tag(tag, "ja"),
-    };
-    if han { Class::Han } else { Class::Words }
-}
+pub use measure::{Compiled, Scratch};
+pub use preset::{Class, Preset};
+pub use rules::{Judgement, judge};
+pub use scores::Scores;

@@ -1,125 +1,169 @@
-//! The rules in the order they are asked, cheap ones first.
+//! The rules in the order they are asked; all of them are, and the first one broken is the reason.
 
-use super::Class;
-use super::measure::{Measures, measure};
-use super::ngrams::{duplicate_share, top_share};
-use crate::config::Rules;
+use super::lines::{self, Removed};
+use super::measure::{Compiled, Scratch, measure};
+use super::preset::Rules;
+use super::scores::Scores;
 use crate::reason::{Reason, Rejection};
+use std::borrow::Cow;
 
-/// Refuses a text that breaks a rule, naming the first one with the measured value and the threshold.
-///
-/// # Errors
-/// The rejection.
-pub fn check(text: &str, tag: &str, class: Class, rules: &Rules) -> Result<(), Rejection> {
-    let m = measure(text, rules.short_line_chars);
-    length(&m, rules)?;
-    words(&m, tag, class, rules)?;
-    lines(text, &m, rules)?;
-    filler(text, rules)?;
-    repetition(&m, rules)
+/// What the filters found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Judgement {
+    /// What was measured.
+    pub scores: Scores,
+    /// Every rule that was broken, in order; n-grams of each length for themselves.
+    pub failed: Vec<Rejection>,
+    /// What line edits took away.
+    pub removed: Removed,
 }
 
-/// Refuses if `value` exceeds `limit`.
-fn at_most(reason: Reason, value: f64, limit: f64) -> Result<(), Rejection> {
-    if value > limit { Err(Rejection::measured(reason, value, limit)) } else { Ok(()) }
-}
-
-/// Refuses if `value` is below `limit`.
-fn at_least(reason: Reason, value: f64, limit: f64) -> Result<(), Rejection> {
-    if value < limit { Err(Rejection::measured(reason, value, limit)) } else { Ok(()) }
-}
-
-fn share(part: usize, whole: usize) -> f64 {
-    part as f64 / whole.max(1) as f64
-}
-
-fn length(m: &Measures, rules: &Rules) -> Result<(), Rejection> {
-    at_least(Reason::TooShort, m.units.len() as f64, rules.min_units as f64)?;
-    at_most(Reason::TooLong, m.units.len() as f64, rules.max_units as f64)
-}
-
-fn words(m: &Measures, tag: &str, class: Class, rules: &Rules) -> Result<(), Rejection> {
-    let count = m.units.len();
-    at_most(Reason::Symbols, share(m.symbols, count), rules.max_symbol_share)?;
-    if class == Class::Han {
-        at_least(Reason::Alphabetic, share(m.cjk, count), rules.min_alphabetic)?;
-        return at_least(Reason::StopWords, f64::from(m.chinese.count_ones()), rules.min_stop_words as f64);
+impl Judgement {
+    fn fail(&mut self, reason: Reason) {
+        self.failed.push(Rejection::new(reason));
     }
-    // Han characters in between, as in a bilingual text, are no words of one letter.
-    let mean = share(m.unit_chars - m.cjk, count - m.cjk);
-    at_least(Reason::WordLength, mean, rules.min_mean_length)?;
-    at_most(Reason::WordLength, mean, rules.max_mean_length)?;
-    at_least(Reason::Alphabetic, share(m.with_letter, count), rules.min_alphabetic)?;
-    if corpus::matches_tag(tag, "en") {
-        at_least(Reason::StopWords, f64::from(m.english.count_ones()), rules.min_stop_words as f64)?;
+
+    /// Fails if `value` exceeds `limit`.
+    pub fn at_most(&mut self, reason: Reason, value: Option<f64>, limit: Option<f64>) {
+        if let (Some(value), Some(limit)) = (value, limit)
+            && value > limit
+        {
+            self.failed.push(Rejection::measured(reason, value, limit));
+        }
     }
-    Ok(())
+
+    /// Fails if `value` is below `limit`.
+    pub fn at_least(&mut self, reason: Reason, value: Option<f64>, limit: Option<f64>) {
+        if let (Some(value), Some(limit)) = (value, limit)
+            && value < limit
+        {
+            self.failed.push(Rejection::measured(reason, value, limit));
+        }
+    }
 }
 
-fn lines(text: &str, m: &Measures, rules: &Rules) -> Result<(), Rejection> {
-    at_most(Reason::BulletLines, share(m.bullets, m.lines), rules.max_bullet_lines)?;
-    at_most(Reason::EllipsisLines, share(m.ellipses, m.lines), rules.max_ellipsis_lines)?;
-    at_least(Reason::LinePunctuation, share(m.punctuated, m.lines), rules.min_line_punctuation)?;
-    at_most(Reason::ShortLines, share(m.short, m.lines), rules.max_short_lines)?;
-    at_most(Reason::Newlines, share(m.lines.saturating_sub(1), m.units.len()), rules.max_newlines_per_unit)?;
-    at_most(Reason::DuplicateLines, share(m.repeated, m.lines), rules.max_duplicate_lines)?;
-    at_most(Reason::DuplicateLineChars, share(m.repeated_chars, m.line_chars), rules.max_duplicate_line_chars)?;
-    if rules.min_sentences > 0 {
-        at_least(Reason::FewSentences, corpus::sentences(text).len() as f64, rules.min_sentences as f64)?;
+/// Judges a text, and edits its lines where the rules say so; `scratch` is memory only.
+#[must_use]
+pub fn judge<'t>(text: &'t str, compiled: &Compiled, scratch: &mut Scratch) -> (Cow<'t, str>, Judgement) {
+    let rules = &compiled.rules;
+    let mut judgement = Judgement::default();
+    let mut text = Cow::Borrowed(text);
+    let before = rules.max_removed_words.map(|_| compiled.count_units(&text));
+    let edits = lines::has_edits(rules);
+    if edits && rules.edit_first == Some(true) {
+        edit(&mut text, rules, &mut judgement);
+    } else {
+        filler(&text, rules, &mut judgement);
     }
-    Ok(())
+    judgement.scores = measure(&text, compiled, scratch);
+    let fillers = std::mem::take(&mut judgement.failed);
+    compare(rules, &mut judgement, fillers);
+    if edits && rules.edit_first != Some(true) {
+        edit(&mut text, rules, &mut judgement);
+    }
+    if let Some(before) = before {
+        let after = compiled.count_units(&text);
+        let removed = before.saturating_sub(after) as f64 / before.max(1) as f64;
+        judgement.scores.removed_words = Some(removed);
+        judgement.at_most(Reason::RemovedWords, Some(removed), rules.max_removed_words);
+    }
+    (text, judgement)
 }
 
-fn filler(text: &str, rules: &Rules) -> Result<(), Rejection> {
-    if rules.refuse_curly_bracket && text.contains('{') {
-        return Err(Rejection::new(Reason::CurlyBracket));
+fn edit(text: &mut Cow<'_, str>, rules: &Rules, judgement: &mut Judgement) {
+    let edited = lines::edit(text, rules);
+    judgement.removed = edited.removed;
+    edited.failed.into_iter().for_each(|reason| judgement.fail(reason));
+    if edited.text != **text {
+        *text = Cow::Owned(edited.text);
     }
-    if rules.refuse_lorem_ipsum && (text.contains("lorem ipsum") || text.contains("Lorem ipsum") || text.contains("LOREM IPSUM")) {
-        return Err(Rejection::new(Reason::LoremIpsum));
-    }
-    Ok(())
 }
 
-fn repetition(m: &Measures, rules: &Rules) -> Result<(), Rejection> {
-    for &(n, limit) in &rules.top_ngrams {
-        at_most(Reason::TopNgram, top_share(&m.units, m.unit_chars, n), limit).map_err(|r| r.with_detail(format!("n = {n}")))?;
+/// Asks every rule; `fillers` are those that were asked of the text itself.
+fn compare(rules: &Rules, judgement: &mut Judgement, fillers: Vec<Rejection>) {
+    let scores = judgement.scores.clone();
+    let number = |value: Option<usize>| value.map(|value| value as f64);
+    let j = judgement;
+    j.at_least(Reason::TooShort, scores.units, number(rules.min_units));
+    j.at_most(Reason::TooLong, scores.units, number(rules.max_units));
+    j.at_most(Reason::Symbols, scores.symbols, rules.max_symbol_share);
+    j.at_least(Reason::WordLength, scores.word_length, rules.min_mean_length);
+    j.at_most(Reason::WordLength, scores.word_length, rules.max_mean_length);
+    j.at_least(Reason::Alphabetic, scores.alphabetic, rules.min_alphabetic);
+    j.at_least(Reason::StopWords, scores.stop_words, number(rules.min_stop_words));
+    j.at_most(Reason::BulletLines, scores.bullet_lines, rules.max_bullet_lines);
+    j.at_most(Reason::EllipsisLines, scores.ellipsis_lines, rules.max_ellipsis_lines);
+    j.at_least(Reason::LinePunctuation, scores.line_punctuation, rules.min_line_punctuation);
+    j.at_most(Reason::ShortLines, scores.short_lines, rules.max_short_lines);
+    j.at_most(Reason::Newlines, scores.newlines, rules.max_newlines_per_unit);
+    j.at_most(Reason::DuplicateLines, scores.duplicate_lines, rules.max_duplicate_lines);
+    j.at_most(Reason::DuplicateLineChars, scores.duplicate_line_chars, rules.max_duplicate_line_chars);
+    j.at_most(Reason::DuplicateParagraphs, scores.duplicate_paragraphs, rules.max_duplicate_paragraphs);
+    j.at_most(Reason::DuplicateParagraphChars, scores.duplicate_paragraph_chars, rules.max_duplicate_paragraph_chars);
+    j.at_least(Reason::FewSentences, scores.sentences, number(rules.min_sentences));
+    j.failed.extend(fillers);
+    ngrams(Reason::TopNgram, &scores.top_ngrams, rules.top_ngrams.as_deref(), j);
+    ngrams(Reason::DuplicateNgrams, &scores.duplicate_ngrams, rules.duplicate_ngrams.as_deref(), j);
+}
+
+fn ngrams(reason: Reason, shares: &[f64], limits: Option<&[(usize, f64)]>, judgement: &mut Judgement) {
+    for (&share, &(n, limit)) in shares.iter().zip(limits.unwrap_or_default()) {
+        if share > limit {
+            judgement.failed.push(Rejection::measured(reason, share, limit).with_detail(format!("n = {n}")));
+        }
     }
-    for &(n, limit) in &rules.duplicate_ngrams {
-        at_most(Reason::DuplicateNgrams, duplicate_share(&m.units, m.unit_chars, n), limit)
-            .map_err(|r| r.with_detail(format!("n = {n}")))?;
+}
+
+fn filler(text: &str, rules: &Rules, judgement: &mut Judgement) {
+    if rules.refuse_curly_bracket == Some(true) && memchr::memchr(b'{', text.as_bytes()).is_some() {
+        judgement.fail(Reason::CurlyBracket);
     }
-    Ok(())
+    let says = |words: &str| memchr::memmem::find(text.as_bytes(), words.as_bytes()).is_some();
+    if rules.refuse_lorem_ipsum == Some(true) && (says("lorem ipsum") || says("Lorem ipsum") || says("LOREM IPSUM")) {
+        judgement.fail(Reason::LoremIpsum);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::tests::defaults;
+    use crate::filter::Preset;
 
-    const CLEAN_EN: &str = "The river begins in the mountains and runs through three countries before it reaches the sea.\n\
+    pub(crate) const CLEAN_EN: &str = "The river begins in the mountains and runs through three countries before it reaches the sea.\n\
         People have lived along its banks for thousands of years, and that has shaped the land with fields, towns and roads.\n\
         In spring the water is high, since snow melts in the hills; in late summer one can walk across to the other side.\n\
         Boats carry grain, timber and stone from the inland towns to the harbour, as they did when the first bridge was built.";
-    const CLEAN_ZH: &str = "这条河发源于群山之中，流经三个国家，最后注入大海，是当地人最重要的水源。\n\
+    pub(crate) const CLEAN_ZH: &str = "这条河发源于群山之中，流经三个国家，最后注入大海，是当地人最重要的水源。\n\
         几千年来，人们一直生活在河的两岸，开垦农田，修建道路和城镇，形成了独特的文化。\n\
         春天冰雪融化，水位升高；到了夏末，人们可以涉水走到对岸，孩子们常在浅滩上玩耍。\n\
         船只把粮食、木材和石料从内陆运到港口，就像第一座桥建成时那样，至今没有改变。";
 
-    fn reason(text: &str, tag: &str) -> Option<Reason> {
-        let config = defaults();
-        let class = super::super::class(tag, text);
-        let rules = if class == Class::Han { &config.filter.han } else { &config.filter.words };
-        check(text, tag, class, rules).err().map(|r| r.reason)
+    fn verdict(preset: &str, text: &str, tag: &str) -> (String, Vec<Rejection>) {
+        let preset = Preset::built_in(preset).unwrap();
+        let compiled = Compiled::new(&preset.profiles[preset.select(tag, text)].rules);
+        let (text, judgement) = judge(text, &compiled, &mut Scratch::default());
+        (text.into_owned(), judgement.failed)
+    }
+
+    fn reasons(preset: &str, text: &str, tag: &str) -> Vec<Reason> {
+        verdict(preset, text, tag).1.iter().map(|r| r.reason).collect()
     }
 
     #[test]
     fn clean_text_passes_in_both_languages() {
-        assert_eq!(reason(CLEAN_EN, "en"), None);
-        assert_eq!(reason(CLEAN_ZH, "zh-Hans"), None);
+        assert_eq!(reasons("default", CLEAN_EN, "en"), []);
+        assert_eq!(reasons("default", CLEAN_ZH, "zh-Hans"), []);
+        for preset in ["gopher", "fineweb2", "dclm"] {
+            assert_eq!(reasons(preset, CLEAN_EN, "en"), [], "{preset}");
+        }
+        assert_eq!(reasons("fineweb2", CLEAN_ZH, "zh-Hans"), []);
+        // What English rules make of it.
+        let zh = reasons("gopher", CLEAN_ZH, "zh-Hans");
+        assert!(zh.contains(&Reason::WordLength) && zh.contains(&Reason::StopWords), "{zh:?}");
     }
 
     #[test]
-    fn every_rule_bites() {
+    fn every_rule_bites_first() {
         let cases: &[(&str, &str, Reason)] = &[
             ("Too short.", "en", Reason::TooShort),
             (&format!("{CLEAN_EN} {}", "#".repeat(30)), "en", Reason::Symbols),
@@ -136,16 +180,22 @@ mod tests {
             (&"免费下载安装软件官方网站最新版本".repeat(10), "zh-Hans", Reason::StopWords),
         ];
         for (text, tag, want) in cases {
-            assert_eq!(reason(text, tag), Some(*want), "{text}");
+            assert_eq!(reasons("default", text, tag).first(), Some(want), "{text}");
         }
         let spam = format!("{CLEAN_EN}\n{}", "Buy the best watches with free shipping today. ".repeat(8));
-        assert!(matches!(reason(&spam, "en"), Some(Reason::TopNgram | Reason::DuplicateNgrams)));
+        assert!(matches!(reasons("default", &spam, "en")[0], Reason::TopNgram | Reason::DuplicateNgrams));
     }
 
     #[test]
-    fn value_and_threshold_are_told() {
-        let config = defaults();
-        let got = check("a few words only", "en", Class::Words, &config.filter.words).unwrap_err();
-        assert_eq!((got.reason, got.value, got.threshold), (Reason::TooShort, Some(4.0), Some(50.0)));
+    fn all_broken_rules_are_told_with_value_and_limit() {
+        let (_, failed) = verdict("default", "Two words {x} Two words {x}", "en");
+        let told: Vec<Reason> = failed.iter().map(|r| r.reason).collect();
+        for want in
+            [Reason::TooShort, Reason::StopWords, Reason::LinePunctuation, Reason::FewSentences, Reason::CurlyBracket, Reason::TopNgram]
+        {
+            assert!(told.contains(&want), "{told:?}");
+        }
+        assert_eq!((failed[0].reason, failed[0].value, failed[0].threshold), (Reason::TooShort, Some(6.0), Some(50.0)));
+        assert_eq!(failed.last().unwrap().detail.as_deref(), Some("n = 3"));
     }
 }

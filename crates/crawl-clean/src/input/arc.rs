@@ -153,6 +153,7 @@ mod tests {
                 Item::Page(page) => format!("{} {}", page.url, page.content.len()),
                 Item::Other => "other".into(),
                 Item::Bad { rejection, .. } => rejection.reason.to_string(),
+                Item::Reached(_) => panic!("no reader extracts"),
             })
             .collect()
     }

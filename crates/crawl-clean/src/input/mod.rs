@@ -13,6 +13,7 @@ pub mod window;
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::page::Reached;
 use crate::reason::Rejection;
 use std::path::Path;
 
@@ -66,6 +67,8 @@ pub struct RawPage {
 pub enum Item {
     /// A page.
     Page(RawPage),
+    /// A page that was brought to its text in an earlier run ([`crate::extracted`]).
+    Reached(Box<Reached>),
     /// A record that is no page: a request, metadata, a revisit.
     Other,
     /// Something broken.

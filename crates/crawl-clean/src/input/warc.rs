@@ -337,6 +337,7 @@ mod tests {
                 Item::Page(page) => format!("page:{}", page.url),
                 Item::Other => "other".into(),
                 Item::Bad { offset, rejection, .. } => format!("{}@{offset}", rejection.reason),
+                Item::Reached(_) => panic!("no reader extracts"),
             })
             .collect()
     }

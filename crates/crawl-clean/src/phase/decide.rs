@@ -61,8 +61,9 @@ pub(crate) fn decide(
         let path = scratch(dir, CANDIDATES, job.index, "parquet");
         return Err(Error::Signatures { path, problem: format!("{row} rows, its record says {}", extracted.candidates) });
     }
-    let Unit { counts, documents, rejected, .. } = unit;
+    let Unit { mut counts, documents, rejected, .. } = unit;
     let (rejected, documents) = (rejected.finish(dir)?, documents.finish(dir)?);
+    add(&mut counts, "micros.decide", started.elapsed().as_micros() as u64);
     Ok(entry(ctx, job, documents, rejected, counts, extracted.wall_secs + started.elapsed().as_secs_f64()))
 }
 
@@ -145,10 +146,19 @@ impl Unit<'_> {
         add(&mut self.counts, "rejected", 1);
         add(&mut self.counts, &format!("rejected.{}", rejection.reason), 1);
         let get = |name: &str| -> Result<&str, Error> { Ok(columns::strings(batch, name)?.value(i)) };
-        let text = Some(self.cleaner.sample(get("text")?)).filter(|text| !text.is_empty());
+        let whole = get("text")?;
+        add(&mut self.counts, &format!("bytes.{}", rejection.reason), whole.len() as u64);
+        let text = Some(self.cleaner.sample(whole)).filter(|text| !text.is_empty());
         let offset = columns::i64s(batch, "source_offset")?.value(i);
-        let refused = Refused { id: get("id")?.to_owned(), url: get("url")?.to_owned(), offset, text, rejection };
-        rows::rejected(&[refused], self.source)
+        let early = Refused::early(get("url")?.to_owned(), offset, rejection);
+        let refused = rows::rejected(&[Refused { id: get("id")?.to_owned(), text, text_bytes: whole.len(), ..early }], self.source)?;
+        // What was measured stands in the document's row already.
+        let schema = refused.schema();
+        let columns = schema.fields().iter().zip(refused.columns()).map(|(field, column)| {
+            let measured = batch.column_by_name("scores").filter(|_| field.name() == "scores");
+            measured.map_or_else(|| column.clone(), |scores| scores.slice(i, 1))
+        });
+        Ok(RecordBatch::try_new(schema.clone(), columns.collect())?)
     }
 }
 

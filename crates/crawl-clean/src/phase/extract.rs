@@ -1,15 +1,18 @@
 //! Extraction: units are read in ingest order, their pages cleaned in parallel, and written unit by unit, each step on its own thread.
 
 use super::output::Output;
+use crate::assets::Assets;
 use crate::config::Config;
 use crate::error::Error;
+use crate::extracted;
 use crate::input::{self, Content, Item};
-use crate::page::{Cleaner, Outcome};
+use crate::page::{Cleaned, Cleaner, Outcome};
 use crate::run::describe;
 use crate::units::Job;
-use handoff::Manifest;
+use handoff::{Digest, Manifest, ShardMeta};
 use rayon::prelude::*;
 use stage::{Bar, StageContext, StageError};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
 
@@ -21,10 +24,43 @@ struct Part {
 }
 
 /// The same when its pages are clean.
-struct Cleaned {
+struct CleanedPart {
     job: usize,
-    outcomes: Vec<Outcome>,
+    pages: Vec<Cleaned>,
     end: Option<Result<(), Error>>,
+}
+
+/// What is kept of extraction, and what earlier runs kept.
+pub(crate) struct Side {
+    /// Keep what is extracted now.
+    keep: bool,
+    /// Digest of the settings that matter to it.
+    settings: Digest,
+    /// For each job the table that stands for its input.
+    stored: Vec<Option<PathBuf>>,
+}
+
+impl Side {
+    /// What there is for each job.
+    pub(crate) fn of(ctx: &StageContext, config: &Config, assets: &Assets, jobs: &[Job]) -> Self {
+        let settings = extracted::settings(config, assets);
+        let stored = |job: &Job| {
+            let path = ctx.stage_dir.side_shard(extracted::FOLDER, job.index);
+            let serves = !ctx.force && extracted::serves(&path, &job.unit.source, job.own, settings);
+            serves.then_some(path)
+        };
+        Self { keep: config.keep_extracted, settings, stored: jobs.iter().map(stored).collect() }
+    }
+
+    /// True if what is extracted of a job is to be kept.
+    fn keeps(&self, number: usize) -> bool {
+        self.keep && self.stored[number].is_none()
+    }
+
+    /// The metadata of the table to write for a job, if one is.
+    fn meta(&self, number: usize, job: &Job) -> Option<ShardMeta> {
+        self.keeps(number).then(|| extracted::meta(&job.unit.source, job.own, self.settings))
+    }
 }
 
 /// Chunks of pages that are held at a time: being read, waiting, in work with what comes of them, waiting, being written.
@@ -39,6 +75,7 @@ pub(crate) fn extract(
     ctx: &StageContext,
     config: &Config,
     cleaner: &Cleaner<'_>,
+    side: &Side,
     jobs: &[Job],
     manifest: &mut Manifest,
     failed: &mut Vec<String>,
@@ -54,12 +91,12 @@ pub(crate) fn extract(
     let (to_clean, raw) = sync_channel(1);
     let (to_write, clean) = sync_channel(1);
     let done = std::thread::scope(|scope| {
-        scope.spawn(|| read_all(config, chunk_bytes, jobs, to_clean, &ctx.cancel));
-        let writer = Writer { ctx, config, jobs, manifest, failed, bar: &bar };
+        scope.spawn(|| read_all(config, chunk_bytes, jobs, side, to_clean, &ctx.cancel));
+        let writer = Writer { ctx, config, side, jobs, manifest, failed, bar: &bar };
         let writer = scope.spawn(move || writer.consume(clean));
         for chunk in raw {
             // The writer is gone only if it failed.
-            if ctx.cancel.is_cancelled() || to_write.send(clean_all(cleaner, jobs, chunk)).is_err() {
+            if ctx.cancel.is_cancelled() || to_write.send(clean_all(cleaner, side, jobs, chunk)).is_err() {
                 break;
             }
         }
@@ -74,13 +111,17 @@ pub(crate) fn extract(
 }
 
 /// Sends the items of all jobs in order, about `chunk_bytes` at a time.
-fn read_all(config: &Config, chunk_bytes: usize, jobs: &[Job], sender: SyncSender<Vec<Part>>, cancel: &stage::CancelToken) {
+fn read_all(config: &Config, chunk_bytes: usize, jobs: &[Job], side: &Side, sender: SyncSender<Vec<Part>>, cancel: &stage::CancelToken) {
     let mut chunk: Vec<Part> = Vec::new();
     let mut bytes = 0;
     for (number, job) in jobs.iter().enumerate() {
         let mut part = Part { job: number, items: Vec::new(), end: None };
         let mut end = Ok(());
-        match input::open(&job.unit.input.path, &job.unit.source, config) {
+        let items = match &side.stored[number] {
+            Some(table) => extracted::open(table),
+            None => input::open(&job.unit.input.path, &job.unit.source, config),
+        };
+        match items {
             Err(error) => end = Err(error),
             Ok(items) => {
                 for item in items {
@@ -116,28 +157,30 @@ fn size(item: &Item) -> usize {
     // What a record costs beside its bytes.
     const OVERHEAD: usize = 512;
     match item {
+        Item::Reached(page) => page.text.len() + OVERHEAD,
         Item::Page(page) => page.content.len() + OVERHEAD + if matches!(page.content, Content::Http(_)) { OVERHEAD } else { 0 },
         _ => OVERHEAD,
     }
 }
 
 /// The parallel part: every page on its own, results in the order of the pages.
-fn clean_all(cleaner: &Cleaner<'_>, jobs: &[Job], chunk: Vec<Part>) -> Vec<Cleaned> {
+fn clean_all(cleaner: &Cleaner<'_>, side: &Side, jobs: &[Job], chunk: Vec<Part>) -> Vec<CleanedPart> {
     let mut shape = Vec::with_capacity(chunk.len());
     let mut items = Vec::new();
     for part in chunk {
         shape.push((part.job, part.items.len(), part.end));
         items.extend(part.items.into_iter().map(|item| (part.job, item)));
     }
-    let outcomes: Vec<Outcome> =
-        items.into_par_iter().with_max_len(8).map(|(job, item)| cleaner.clean(item, &jobs[job].unit.source)).collect();
-    let mut outcomes = outcomes.into_iter();
-    shape.into_iter().map(|(job, count, end)| Cleaned { job, outcomes: outcomes.by_ref().take(count).collect(), end }).collect()
+    let clean = |(job, item): (usize, Item)| cleaner.clean(item, &jobs[job].unit.source, side.keeps(job));
+    let pages: Vec<Cleaned> = items.into_par_iter().with_max_len(8).map(clean).collect();
+    let mut pages = pages.into_iter();
+    shape.into_iter().map(|(job, count, end)| CleanedPart { job, pages: pages.by_ref().take(count).collect(), end }).collect()
 }
 
 struct Writer<'a> {
     ctx: &'a StageContext,
     config: &'a Config,
+    side: &'a Side,
     jobs: &'a [Job],
     manifest: &'a mut Manifest,
     failed: &'a mut Vec<String>,
@@ -145,18 +188,19 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn consume(self, chunks: Receiver<Vec<Cleaned>>) -> Result<u64, StageError> {
+    fn consume(self, chunks: Receiver<Vec<CleanedPart>>) -> Result<u64, StageError> {
         let mut open: Option<Output> = None;
         let mut done = 0;
         for part in chunks.into_iter().flatten() {
             let job = &self.jobs[part.job];
             let mut output = match open.take() {
                 Some(output) => output,
-                None => Output::create(self.ctx, job, &self.config.dedup)?,
+                None => Output::create(self.ctx, job, &self.config.dedup, self.side.meta(part.job, job).as_ref())?,
             };
-            for outcome in part.outcomes {
-                output.record();
-                match outcome {
+            for page in part.pages {
+                output.record(page.spent);
+                output.store(page.stored)?;
+                match page.outcome {
                     Outcome::Other => output.other(),
                     Outcome::Refused(refused) => output.refuse(*refused)?,
                     Outcome::Document(document) => output.document(*document)?,

@@ -8,7 +8,8 @@ use crate::config::DedupConfig;
 use crate::dedup::runs::RunWriter;
 use crate::dedup::{Signature, table};
 use crate::error::Error;
-use crate::page::{Document, Refused};
+use crate::extracted::{self, Stored};
+use crate::page::{Document, Refused, Spent};
 use crate::reason::Reason;
 use crate::units::{FORMAT_VERSION, Job};
 use crate::{NAME, rows};
@@ -21,7 +22,7 @@ use stage::StageContext;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Rows of a batch that is written; fixed, so that the bytes of a shard do not depend on how its pages were grouped for the work.
 pub(super) const WRITE_ROWS: usize = 512;
@@ -158,8 +159,13 @@ pub(super) struct Output {
     signed: Option<Signed>,
     kept: Rows<Document>,
     refused: Rows<Refused>,
+    /// What extraction found, where it is to be kept.
+    side: Option<ShardWriter>,
+    stored: Rows<Stored>,
     seq: u64,
     counts: BTreeMap<String, u64>,
+    /// Time by step, in the order of [`Spent::steps`].
+    spent: [Duration; Spent::STEPS],
 }
 
 /// Rows that wait for a batch, with their numbers in the unit.
@@ -192,7 +198,7 @@ struct Signed {
 }
 
 impl Output {
-    pub(super) fn create(ctx: &StageContext, job: &Job, dedup: &DedupConfig) -> Result<Self, Error> {
+    pub(super) fn create(ctx: &StageContext, job: &Job, dedup: &DedupConfig, side: Option<&ShardMeta>) -> Result<Self, Error> {
         let (dir, meta) = (&ctx.stage_dir, meta(ctx, job));
         let (documents, rejected) = (schema::documents(), schema::rejected());
         let (documents, rejected, signed) = if dedup.enabled {
@@ -207,6 +213,7 @@ impl Output {
             let rejected = Sink::create(&dir.rejected_shard(job.index), &rejected, &meta)?;
             (Sink::create(&dir.data_shard(job.index), &documents, &meta)?, rejected, None)
         };
+        let side = side.map(|meta| ShardWriter::create(&dir.side_shard(extracted::FOLDER, job.index), &extracted::schema(), meta));
         Ok(Self {
             source: job.unit.source.clone(),
             started: Instant::now(),
@@ -215,15 +222,36 @@ impl Output {
             signed,
             kept: Rows::NEW,
             refused: Rows::NEW,
+            side: side.transpose()?,
+            stored: Rows::NEW,
             seq: 0,
             counts: BTreeMap::new(),
+            spent: [Duration::ZERO; Spent::STEPS],
         })
     }
 
     /// Counts a record; rows that come of it get its number.
-    pub(super) fn record(&mut self) {
+    pub(super) fn record(&mut self, spent: Spent) {
         self.seq += 1;
         add(&mut self.counts, "records", 1);
+        for (sum, (_, step)) in self.spent.iter_mut().zip(spent.steps()) {
+            *sum += step;
+        }
+    }
+
+    /// Keeps what extraction found of a record.
+    pub(super) fn store(&mut self, stored: Option<Stored>) -> Result<(), Error> {
+        let Some(stored) = stored else { return Ok(()) };
+        let bytes = if let Stored::Page(page) = &stored { page.text.len() } else { 0 };
+        if self.stored.push(stored, self.seq, bytes) { self.flush_stored() } else { Ok(()) }
+    }
+
+    fn flush_stored(&mut self) -> Result<(), Error> {
+        let stored = std::mem::replace(&mut self.stored, Rows::NEW);
+        if let Some(side) = &mut self.side {
+            side.write(&extracted::batch(&stored.rows)?)?;
+        }
+        Ok(())
     }
 
     pub(super) fn other(&mut self) {
@@ -247,7 +275,7 @@ impl Output {
             let counts = document.counts_if_kept();
             counts.into_iter().for_each(|(name, n)| add(&mut self.counts, name, n));
         }
-        let bytes = document.text.len();
+        let bytes = document.page.text.len();
         if self.kept.push(document, self.seq, bytes) { self.flush_kept() } else { Ok(()) }
     }
 
@@ -255,6 +283,7 @@ impl Output {
         add(&mut self.counts, "pages", 1);
         add(&mut self.counts, "rejected", 1);
         add(&mut self.counts, &format!("rejected.{}", refused.rejection.reason), 1);
+        add(&mut self.counts, &format!("bytes.{}", refused.rejection.reason), refused.text_bytes as u64);
         if let (Reason::Contaminated, Some(question)) = (refused.rejection.reason, &refused.rejection.detail) {
             let task = question.split('/').next().unwrap_or_default();
             add(&mut self.counts, &format!("contaminated.{task}"), 1);
@@ -290,7 +319,14 @@ impl Output {
     pub(super) fn finish(mut self, ctx: &StageContext, job: &Job) -> Result<Option<UnitEntry>, Error> {
         self.flush_kept()?;
         self.flush_refused()?;
+        self.flush_stored()?;
+        for (sum, (step, _)) in self.spent.into_iter().zip(Spent::default().steps()) {
+            add(&mut self.counts, &format!("micros.{step}"), sum.as_micros() as u64);
+        }
         let dir = &ctx.stage_dir;
+        if let Some(side) = self.side.take() {
+            side.finish(dir)?;
+        }
         let (rejected, documents) = (self.rejected.finish(dir)?, self.documents.finish(dir)?);
         let wall_secs = self.started.elapsed().as_secs_f64();
         let Some(mut signed) = self.signed else {

@@ -1,0 +1,169 @@
+//! Deciding again from what was extracted, lists and models of the user, and the commands that look at a run.
+
+mod common;
+
+use common::{config, context, documents, outputs, page, record, rejected, run};
+use crawl_clean::Config;
+use handoff::Manifest;
+use std::path::Path;
+
+fn crawl(folder: &Path) {
+    let mut bytes = Vec::new();
+    for topic in ["river", "harbour", "bridge"] {
+        bytes.extend(record(&format!("http://a.example/{topic}"), &page(topic)));
+    }
+    bytes.extend(record("http://a.example/short", "<p>Too short to keep, and with a { bracket."));
+    bytes.extend(record("http://spam.example/x", &page("casino")));
+    bytes.extend(record("http://a.example/copy", &page("river")));
+    bytes.extend(b"garbage that is no record\r\n\r\n");
+    std::fs::write(folder.join("a.warc"), bytes).unwrap();
+}
+
+fn counts(ctx: &stage::StageContext, name: &str) -> u64 {
+    Manifest::load(&ctx.stage_dir).unwrap().units().values().filter_map(|unit| unit.counts.get(name)).sum()
+}
+
+#[test]
+fn deciding_again_is_the_same_as_from_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("in");
+    std::fs::create_dir(&input).unwrap();
+    crawl(&input);
+    std::fs::write(dir.path().join("domains.txt"), "spam.example\n").unwrap();
+    let changes: [fn(&mut Config, &Path); 6] = [
+        |c, _| c.filter.words.min_units = Some(500),
+        |c, _| c.filter.preset = "fineweb".into(),
+        |c, _| (c.filter.replace_pii, c.dedup.near) = (false, false),
+        |c, _| (c.filter.enabled, c.language.enabled) = (false, false),
+        |c, _| c.languages = vec!["zh".into()],
+        |c, dir| c.url.domains = vec![dir.join("domains.txt").display().to_string()],
+    ];
+    for (i, change) in changes.into_iter().enumerate() {
+        let (again, fresh) = (context(&dir.path().join(format!("again{i}"))), context(&dir.path().join(format!("fresh{i}"))));
+        run(&again, &config(&[&input])).unwrap();
+        let mut changed = config(&[&input]);
+        change(&mut changed, dir.path());
+        // What the stage's runner does with a changed configuration.
+        let other = |ctx: &stage::StageContext| stage::StageContext { config_digest: handoff::Digest::of_bytes(b"other"), ..ctx.clone() };
+        run(&other(&again), &changed).unwrap();
+        changed.keep_extracted = false;
+        run(&other(&fresh), &changed).unwrap();
+        assert_eq!(outputs(&again), outputs(&fresh), "change {i}");
+        assert!(!fresh.stage_dir.side_shard("extracted", 0).exists());
+        // Deciding again extracts nothing; a changed list of addresses does.
+        assert_eq!(counts(&again, "micros.extract") > 0, i == 5, "change {i}");
+    }
+}
+
+#[test]
+fn phases_and_workers_decide_again_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("in");
+    std::fs::create_dir(&input).unwrap();
+    crawl(&input);
+    common::warc(&input.join("b.warc.gz"), &["river", "meadow"]);
+    let (again, fresh) = (context(&dir.path().join("again")), context(&dir.path().join("fresh")));
+    let mut config = config(&[&input]);
+    run(&again, &config).unwrap();
+    config.filter.words.min_sentences = Some(13);
+    let other = |ctx: &stage::StageContext| stage::StageContext { config_digest: handoff::Digest::of_bytes(b"other"), ..ctx.clone() };
+    run(&other(&fresh), &config).unwrap();
+    for phase in ["extract", "join", "decide"] {
+        for index in 0..2 {
+            let worker = stage::Worker { index, count: 2 };
+            run(&stage::StageContext { phase: Some(phase.into()), worker, ..other(&again) }, &config).unwrap();
+        }
+    }
+    assert_eq!(outputs(&again), outputs(&fresh));
+    assert_eq!(counts(&again, "micros.extract"), 0);
+    assert!(counts(&again, "rejected.few_sentences") > 0);
+    // An input that is gone takes its table with it; one that changes before another has only itself extracted anew.
+    std::fs::remove_file(input.join("b.warc.gz")).unwrap();
+    let table = |index| again.stage_dir.side_shard("extracted", index);
+    assert!(table(0).exists() && table(1).exists());
+    run(&stage::StageContext { prune: true, ..other(&again) }, &config).unwrap();
+    assert!(table(0).exists() && !table(1).exists());
+}
+
+#[test]
+fn a_page_tells_all_its_faults_and_its_scores() {
+    let dir = tempfile::tempdir().unwrap();
+    crawl(dir.path());
+    let ctx = context(&dir.path().join("run"));
+    run(&ctx, &config(&[&dir.path().join("a.warc")])).unwrap();
+    let manifest = Manifest::load(&ctx.stage_dir).unwrap();
+    let entry = manifest.in_order()[0];
+    let open = |file: &handoff::OutputFile, table| {
+        handoff::ShardReader::open(&ctx.stage_dir.absolute(&file.path), &table).unwrap().batches(100).unwrap().next().unwrap().unwrap()
+    };
+    let batch = open(&entry.rejected[0], handoff::schema::rejected());
+    let row = rejected(&ctx).iter().position(|row| row["url"].ends_with("/short")).unwrap();
+    let list = handoff::columns::lists(&batch, "failed_rules").unwrap().value(row);
+    let failed: Vec<&str> = list.as_any().downcast_ref::<arrow::array::StringArray>().unwrap().iter().flatten().collect();
+    assert_eq!(failed[0], "too_short");
+    assert!(failed.contains(&"curly_bracket") && failed.contains(&"few_sentences"), "{failed:?}");
+    for (batch, row) in [(&batch, row), (&open(&entry.outputs[0], handoff::schema::documents()), 0)] {
+        let scores = batch.column_by_name("scores").unwrap();
+        let scores = scores.as_any().downcast_ref::<arrow::array::StructArray>().unwrap();
+        let units = scores.column_by_name("units").unwrap().as_any().downcast_ref::<arrow::array::Float64Array>().unwrap().value(row);
+        assert!(units > 5.0);
+    }
+}
+
+#[test]
+fn lists_refuse_by_address_and_count() {
+    let dir = tempfile::tempdir().unwrap();
+    crawl(dir.path());
+    std::fs::write(dir.path().join("d.txt"), "spam.example").unwrap();
+    let ctx = context(&dir.path().join("run"));
+    let mut config = config(&[&dir.path().join("a.warc")]);
+    config.url.domains = vec![dir.path().join("d.txt").display().to_string()];
+    run(&ctx, &config).unwrap();
+    let refused = rejected(&ctx);
+    let row = refused.iter().find(|row| row["reason"] == "url_domain").unwrap();
+    assert_eq!((row["url"].as_str(), row["detail"].as_str()), ("http://spam.example/x", "spam.example"));
+    assert_eq!(counts(&ctx, "rejected.url_domain"), 1);
+    config.url.domains = vec!["no such file".into()];
+    assert!(run(&ctx, &config).unwrap_err().to_string().contains("no such file"));
+}
+
+#[test]
+fn models_of_the_user_decide() {
+    let dir = tempfile::tempdir().unwrap();
+    crawl(dir.path());
+    let ctx = context(&dir.path().join("run"));
+    let mut config = config(&[&dir.path().join("a.warc")]);
+    let model = common::fixtures().join("fasttext/topic.ftz").display().to_string();
+    config.quality.model = Some(model.clone());
+    config.quality.label = "good".into();
+    config.quality.min_score = 1.1;
+    run(&ctx, &config).unwrap();
+    assert!(documents(&ctx).is_empty());
+    assert!(rejected(&ctx).iter().any(|row| row["reason"] == "quality"));
+    config.quality.label = "nothing".into();
+    assert!(run(&ctx, &config).unwrap_err().to_string().contains("cannot be used"));
+    config.quality.model = None;
+    config.language.model = Some(model);
+    config.language.model_min_score = 0.0;
+    let ctx = context(&dir.path().join("run2"));
+    run(&ctx, &config).unwrap();
+    // The model's labels are no languages that are wanted.
+    assert!(documents(&ctx).is_empty() && rejected(&ctx).iter().any(|row| row["reason"] == "language" && row["detail"] == "good"));
+}
+
+#[test]
+fn too_much_personal_data_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = page("river").replace("</p>", " Mail a@example.org, b@example.org or c@example.org.</p>");
+    std::fs::write(dir.path().join("a.warc"), record("http://a.example/", &text)).unwrap();
+    let reason = |max: Option<u64>, name: &str| {
+        let ctx = context(&dir.path().join(name));
+        let mut config = config(&[&dir.path().join("a.warc")]);
+        config.filter.max_pii = max;
+        run(&ctx, &config).unwrap();
+        (rejected(&ctx).first().map(|row| row["reason"].clone()), counts(&ctx, "pii.emails"))
+    };
+    assert_eq!(reason(None, "none"), (None, 6));
+    assert_eq!(reason(Some(6), "six"), (None, 6));
+    assert_eq!(reason(Some(5), "five"), (Some("personal_data".into()), 0));
+}
