@@ -35,6 +35,7 @@ lint: libtorch ## formatting and clippy, warnings are errors
 bench: libtorch ## benchmarks
 	cargo bench --workspace --bench '*'
 	scripts/bench_pretrain.sh
+	scripts/bench_extraction.sh
 
 fixtures: ## make the embedded crawl again (needs Python packages; see fixtures/README.md)
 	python3 scripts/make_fixtures.py

@@ -11,7 +11,7 @@ env="$cache/bench-extraction"
 if [ ! -x "$env/bin/python" ]; then
     python3 -m venv "$env" || { echo "skipped: python3 -m venv does not work here (Debian: apt-get install python3-venv)" >&2; exit 0; }
 fi
-"$env/bin/pip" install -q trafilatura==2.3.1 resiliparse==2.0.1 warcio==1.8.1 || { echo "skipped: no Python packages" >&2; exit 0; }
+"$env/bin/pip" install -q trafilatura==2.3.1 resiliparse==2.0.1 warcio==1.8.1 lxml-html-clean==0.4.6 || { echo "skipped: no Python packages" >&2; exit 0; }
 cargo build --release --workspace --bins --tests --examples
 CARGO_TARGET_DIR="$cache/peers" cargo build --release --manifest-path scripts/peers/Cargo.toml
 exec "$env/bin/python" scripts/bench_extraction.py --peers "$cache/peers/release/peers" "$@"

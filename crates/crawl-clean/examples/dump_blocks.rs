@@ -5,7 +5,7 @@
 //! pages are rare among pages with gold text, and not among all pages. Writes `<name>.features.f32`, a row of little-endian floats a block;
 //! `<name>.blocks.jsonl`, a page a line with its URL, address of its site if it names one, and the texts of its blocks; and
 //! `features.txt`, the names of the columns.
-#![expect(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a tool for the terminal")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
 use crawl_clean::charset::decode;
 use crawl_clean::dom::{Data, Dom, Limits, NONE, NodeId, ROOT};

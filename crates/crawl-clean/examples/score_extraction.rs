@@ -6,7 +6,7 @@
 //! `--dump FOLDER` writes the texts, `<name>.jsonl`; `--worst` lists the worst pages.
 //! `--folds FOLDER` scores every page with the model that was trained without its site, as `scripts/train_extraction.py` leaves them:
 //! `folds.json` (fold by URL) and `0.txt`, `1.txt` and so on. Without it the scores of pages that the model was trained on say little.
-#![expect(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a tool for the terminal")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
 use crawl_clean::charset::decode;
 use crawl_clean::dom::Limits;

@@ -1,4 +1,5 @@
 //! Deciding again from what was extracted, lists and models of the user, and the commands that look at a run.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;
 

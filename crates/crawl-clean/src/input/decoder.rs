@@ -1,6 +1,7 @@
 //! Bytes of an input file, decompressed on the way, with the offsets to name a place in it.
 
 use flate2::bufread::GzDecoder;
+use lz4_flex::frame::FrameDecoder;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -29,8 +30,14 @@ const FILE_BUFFER: usize = 256 << 10;
 const STEP: usize = 128 << 10;
 const GZIP_MAGIC: [u8; 3] = [0x1F, 0x8B, 0x08];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
+const LZ4_MAGIC: [u8; 4] = [0x04, 0x22, 0x4D, 0x18];
 
-/// Reads a plain, gzip (one or many members) or zstd file.
+/// True if a file that begins so is compressed.
+pub(super) fn is_compressed(head: &[u8]) -> bool {
+    head.starts_with(&GZIP_MAGIC[..2]) || head.starts_with(&ZSTD_MAGIC) || head.starts_with(&LZ4_MAGIC)
+}
+
+/// Reads a plain, gzip (one or many members), zstd or lz4 (one or many frames) file.
 pub struct Decoder {
     state: State,
     /// A broken member was reported and none has been read since.
@@ -58,6 +65,16 @@ enum State {
         stream: Box<zstd::stream::read::Decoder<'static, Counted>>,
         started: bool,
     },
+    Lz4 {
+        frames: Box<FrameDecoder<Counted>>,
+        offset: u64,
+        started: bool,
+    },
+    /// A frame that failed; nothing follows. (One cut between two blocks does not fail: its last record is too short.)
+    Lost {
+        offset: u64,
+        message: String,
+    },
     Done,
 }
 
@@ -79,6 +96,8 @@ impl Decoder {
             State::Between(file)
         } else if head.starts_with(&ZSTD_MAGIC) {
             State::Zstd { stream: Box::new(zstd::stream::read::Decoder::with_buffer(file)?), started: false }
+        } else if head.starts_with(&LZ4_MAGIC) {
+            State::Lz4 { frames: Box::new(FrameDecoder::new(file)), offset: 0, started: false }
         } else {
             State::Plain { file, started: false }
         };
@@ -121,6 +140,28 @@ impl Decoder {
                         return Ok(Chunk::Data);
                     }
                 },
+                State::Lz4 { frames, offset, started: false } => {
+                    self.state = State::Lz4 { frames, offset, started: true };
+                    return Ok(Chunk::Start(offset));
+                }
+                State::Lz4 { mut frames, offset, .. } => {
+                    let (n, error) = append(&mut frames, out);
+                    let (more, at) = {
+                        let file = frames.get_mut();
+                        (!file.fill_buf()?.is_empty(), file.at)
+                    };
+                    self.state = match error {
+                        // What follows damage is lost: where the next frame begins, nothing says.
+                        Some(error) => State::Lost { offset, message: error.to_string() },
+                        None if n == STEP => State::Lz4 { frames, offset, started: true },
+                        None if more => State::Lz4 { frames, offset: at, started: false },
+                        None => State::Done,
+                    };
+                    if n > 0 {
+                        return Ok(Chunk::Data);
+                    }
+                }
+                State::Lost { offset, message } => return Ok(Chunk::Broken { offset, message }),
                 State::Between(mut file) => {
                     let offset = file.at;
                     if file.fill_buf()?.is_empty() {
@@ -273,6 +314,12 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    fn lz4(text: &str) -> Vec<u8> {
+        let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    }
+
     /// Everything a file gives: starts as `@offset`, broken stretches as `!offset`, bytes as text.
     fn trace(bytes: &[u8]) -> String {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -296,6 +343,10 @@ mod tests {
         assert_eq!(trace(b"plain"), "@0 plain");
         assert_eq!(trace(&zstd::encode_all(&b"zst"[..], 3).unwrap()), "@0 zst");
         assert_eq!(trace(b""), "@0 ");
+        let (a, b) = (lz4("one "), lz4("two "));
+        assert_eq!(trace(&[a.clone(), b.clone()].concat()), format!("@0 one @{} two ", a.len()));
+        assert_eq!(trace(&[a.clone(), b[..b.len() - 5].to_vec()].concat()), format!("@0 one @{} !{} ", a.len(), a.len()));
+        assert_eq!(trace(&[a.clone(), b"junk junk".to_vec()].concat()), format!("@0 one @{} !{} ", a.len(), a.len()));
     }
 
     #[test]

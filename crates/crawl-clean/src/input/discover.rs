@@ -1,7 +1,7 @@
 //! Which files are inputs, and what kind of file each is.
 
 use super::Format;
-use super::decoder::{Chunk, Decoder};
+use super::decoder::{Chunk, Decoder, is_compressed};
 use crate::error::Error;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,7 @@ const ENDINGS: &[&str] = &[
     ".warc",
     ".warc.gz",
     ".warc.zst",
+    ".warc.lz4",
     ".wet",
     ".wet.gz",
     ".arc",
@@ -30,6 +31,7 @@ const ENDINGS: &[&str] = &[
     ".jsonl",
     ".jsonl.gz",
     ".jsonl.zst",
+    ".jsonl.lz4",
     ".ndjson",
     ".parquet",
 ];
@@ -116,7 +118,7 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
 /// If the file cannot be read or is of no known kind.
 pub fn format(path: &Path) -> Result<Format, Error> {
     let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-    let bare = name.trim_end_matches(".gz").trim_end_matches(".zst");
+    let bare = name.trim_end_matches(".gz").trim_end_matches(".zst").trim_end_matches(".lz4");
     let head = head(path)?;
     if super::warc::find_record(&head) == Some(0) {
         return Ok(Format::Warc);
@@ -178,8 +180,7 @@ fn contains_record(path: &Path) -> Result<bool, Error> {
 pub(super) fn decoder(path: &Path) -> Result<(Decoder, bool), Error> {
     let mut magic = [0_u8; 4];
     let read = std::fs::File::open(path).and_then(|mut file| file.read(&mut magic)).map_err(Error::read(path))?;
-    let compressed = magic[..read].starts_with(&[0x1F, 0x8B]) || magic[..read] == [0x28, 0xB5, 0x2F, 0xFD];
-    Ok((Decoder::open(path).map_err(Error::read(path))?, compressed))
+    Ok((Decoder::open(path).map_err(Error::read(path))?, is_compressed(&magic[..read])))
 }
 
 #[cfg(test)]

@@ -1,4 +1,6 @@
 //! Helpers of the integration tests: a run in a temporary directory, and its rows.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
 use crawl_clean::Config;
