@@ -5,7 +5,7 @@
 use model::{Inputs, KvCache, Model};
 use tch::{Kind, Tensor};
 
-use crate::batch::by_length;
+use crate::batch::{by_length, unpadded_from};
 use crate::error::{Error, Result};
 use crate::sampling::{Rng, Sampling, choose};
 
@@ -64,7 +64,7 @@ pub fn generate(model: &Model, prompts: &[Vec<i64>], options: &GenerateOptions) 
     let room = |prompt: &Vec<i64>| prompt.len() + options.max_new_tokens;
     let lengths: Vec<usize> = prompts.iter().map(room).collect();
     let mut answers: Vec<Option<Generation>> = vec![None; prompts.len()];
-    for batch in by_length(&lengths, options.batch_tokens) {
+    for batch in by_length(&lengths, options.batch_tokens, unpadded_from(model)) {
         let rows = tch::no_grad(|| run_batch(model, prompts, &batch, options))?;
         for (index, row) in batch.into_iter().zip(rows) {
             answers[index] = Some(row);

@@ -5,7 +5,7 @@
 use model::{IGNORE, Inputs, Model};
 use tch::{Kind, Tensor};
 
-use crate::batch::by_length;
+use crate::batch::{by_length, unpadded_from};
 use crate::error::{Error, Result};
 
 /// A continuation to be scored after a context.
@@ -78,7 +78,7 @@ fn score_rows(model: &Model, rows: &[Row], batch_tokens: usize, with_greedy: boo
         return Err(Error::Request(format!("sequence {index} has {} tokens, the model takes {longest}", lengths[index])));
     }
     let mut scores = vec![Score { logprob: 0.0, is_greedy: true, num_tokens: 0 }; rows.len()];
-    for batch in by_length(&lengths, batch_tokens) {
+    for batch in by_length(&lengths, batch_tokens, unpadded_from(model)) {
         let width = lengths[batch[0]];
         if width == 0 {
             continue;

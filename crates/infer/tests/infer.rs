@@ -152,3 +152,27 @@ fn requests_that_cannot_be_served_are_named() {
     assert_eq!(generate(&model, &[near_end], &long).unwrap()[0].tokens.len(), 3);
     assert!(generate(&model, &[], &long).unwrap().is_empty());
 }
+
+#[test]
+fn what_a_sequence_is_batched_with_changes_nothing_beyond_the_original_length_of_dynamic_scaling() {
+    let model = load("dynamic");
+    let longest = model.config().max_position_embeddings as usize;
+    let Some(model::RopeScaling::Dynamic { original_max_position_embeddings: original, .. }) = model.config().rope_scaling else {
+        panic!("the golden model has dynamic scaling")
+    };
+    let original = original as usize;
+    assert!(original + 8 < longest);
+    let sequence = |length: usize| (0..length as i64).map(|t| 3 + (t * t + length as i64) % 40).collect::<Vec<i64>>();
+    let rows: Vec<Vec<i64>> = [original + 8, 5, original + 3, original, original + 8, original - 2].map(sequence).to_vec();
+    let together = row_nll(&model, &rows, 10_000).unwrap();
+    for (row, nll) in rows.iter().zip(&together) {
+        let alone = row_nll(&model, std::slice::from_ref(row), 10_000).unwrap()[0];
+        assert!((alone - nll).abs() < 1e-3, "{} tokens: {nll}, alone {alone}", row.len());
+    }
+    let prompts: Vec<Vec<i64>> = [original - 3, 5, original - 6, original - 3].map(sequence).to_vec();
+    let options = GenerateOptions { eos: vec![], ..GenerateOptions::greedy(&model, 8) };
+    let together = generate(&model, &prompts, &options).unwrap();
+    for (prompt, answer) in prompts.iter().zip(&together) {
+        assert_eq!(answer.tokens, generate(&model, std::slice::from_ref(prompt), &options).unwrap()[0].tokens);
+    }
+}
