@@ -36,6 +36,7 @@ bench: libtorch ## benchmarks
 	cargo bench --workspace --bench '*'
 	scripts/bench_pretrain.sh
 	scripts/bench_extraction.sh
+	scripts/bench_cleaning.sh
 
 fixtures: ## make the embedded crawl again (needs Python packages; see fixtures/README.md)
 	python3 scripts/make_fixtures.py

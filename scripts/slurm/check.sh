@@ -19,7 +19,7 @@ if [ ! -e "$runs/many/crawl-clean/stamp.json" ]; then
     echo "error: the jobs did not finish" >&2
     exit 1
 fi
-for folder in data rejected signatures clusters; do
+for folder in data rejected signatures clusters extracted; do
     diff -r "$runs/one/crawl-clean/$folder" "$runs/many/crawl-clean/$folder"
     echo "$folder: $(find "$runs/many/crawl-clean/$folder" -type f | wc -l) files, the same bytes"
 done

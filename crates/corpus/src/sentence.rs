@@ -235,16 +235,44 @@ fn boundary(line: Line<'_>, begin: usize, i: usize, c: char, next: usize) -> Bou
     when(c != '.' || next > i + 1 || point_ends(line, begin, i, next))
 }
 
+/// Up to 8 bytes in one number, ASCII letters in lower case; `None` for longer words.
+const fn pack(word: &[u8]) -> Option<u64> {
+    if word.len() > 8 {
+        return None;
+    }
+    let mut out = 0;
+    let mut at = 0;
+    while at < word.len() {
+        out = out << 8 | word[at].to_ascii_lowercase() as u64;
+        at += 1;
+    }
+    Some(out)
+}
+
+/// All of these words packed.
+const fn packed<const N: usize>(words: [&str; N]) -> [u64; N] {
+    let mut out = [0; N];
+    let mut at = 0;
+    while at < N {
+        out[at] = match pack(words[at].as_bytes()) {
+            Some(word) => word,
+            None => panic!("an abbreviation is longer than 8 bytes"),
+        };
+        at += 1;
+    }
+    out
+}
+
 /// Titles and the like, which a name follows.
 #[rustfmt::skip]
-const BEFORE_NAME: &[&str] = &[
+const BEFORE_NAME: [u64; 58] = packed([
     "mr", "mrs", "ms", "dr", "prof", "st", "mt", "gen", "col", "sgt", "lt", "capt", "rev", "hon", "sen", "rep", "gov", "pres", "messrs",
     "mme", "mlle", "fr", "sr", "ft", "no", "nos", "fig", "figs", "eq", "vol", "ch", "sec", "pp", "p", "vs", "v", "cf", "ca", "approx",
     "e.g", "i.e", "viz", "al", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "est", "ed", "eds",
-];
+]);
 /// Abbreviations that may also end a sentence; the next word decides.
-const MAY_END: &[&str] =
-    &["etc", "inc", "ltd", "co", "corp", "jr", "u.s", "u.k", "u.n", "u.s.a", "e.u", "a.m", "p.m", "d.c", "b.c", "a.d", "ph.d"];
+const MAY_END: [u64; 17] =
+    packed(["etc", "inc", "ltd", "co", "corp", "jr", "u.s", "u.k", "u.n", "u.s.a", "e.u", "a.m", "p.m", "d.c", "b.c", "a.d", "ph.d"]);
 /// How far the next word may stand from a point.
 const MAX_AHEAD_CHARS: usize = 100;
 /// Words that begin sentences and hardly ever names.
@@ -255,24 +283,28 @@ const OPENERS: &[&str] = &[
     "some", "many", "what", "who", "where", "why", "how", "since", "because", "although", "with", "both", "all", "one", "another",
 ];
 
+/// True if the next word behind byte `next` is an opener of sentences.
+fn opener_follows(line: Line<'_>, next: usize) -> bool {
+    let ahead = line.0[next..].chars().take(MAX_AHEAD_CHARS);
+    let following: String = ahead.skip_while(|c| !c.is_alphanumeric()).take_while(|c| c.is_alphabetic()).collect();
+    OPENERS.contains(&following.to_lowercase().as_str())
+}
+
 /// True if the point at `i` is a full stop; `next` is the place of the white space behind it.
 fn point_ends(line: Line<'_>, begin: usize, i: usize, next: usize) -> bool {
     let before = &line.0[begin..i];
     let word = &before[before.trim_end_matches(|c: char| c.is_alphanumeric() || c == '.').len()..];
     let from = i - word.len();
-    let lower = word.to_lowercase();
-    if BEFORE_NAME.contains(&lower.as_str()) {
+    if let Some(lower) = pack(word.as_bytes())
+        && BEFORE_NAME.contains(&lower)
+    {
         return false;
     }
-    let ahead = line.0[next..].chars().take(MAX_AHEAD_CHARS);
-    let following: String = ahead.skip_while(|c| !c.is_alphanumeric()).take_while(|c| c.is_alphabetic()).collect();
-    let opener = OPENERS.contains(&following.to_lowercase().as_str());
-    if MAY_END.contains(&lower.as_str()) {
-        return opener;
-    }
-    // An initial: J. K. Rowling, Vitamin C. The
-    if word.chars().count() == 1 && word.chars().all(char::is_uppercase) {
-        return opener;
+    // An initial too: J. K. Rowling, Vitamin C. The
+    let mut chars = word.chars();
+    let initial = chars.next().is_some_and(char::is_uppercase) && chars.next().is_none();
+    if initial || pack(word.as_bytes()).is_some_and(|lower| MAY_END.contains(&lower)) {
+        return opener_follows(line, next);
     }
     // A list number at the start of the line: 3. Water
     !(from == begin && !word.is_empty() && word.chars().all(|c| c.is_ascii_digit()) && word.len() <= 3)

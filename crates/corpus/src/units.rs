@@ -25,6 +25,29 @@ pub struct Unit<'a> {
     pub kind: UnitKind,
 }
 
+/// What a byte is to a word that it may belong to: [`APART`] is no part of one, [`JOINS`] is one between two others, [`HIGH`] begins a
+/// character that has to be looked at.
+const BYTES: [u8; 256] = {
+    let mut kinds = [APART; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        kinds[byte] = match byte as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' => LETTER,
+            b'0'..=b'9' => DIGIT,
+            b'\'' | b'-' | b'.' | b',' => JOINS,
+            0x80.. => HIGH,
+            _ => APART,
+        };
+        byte += 1;
+    }
+    kinds
+};
+const APART: u8 = 0;
+const LETTER: u8 = 1;
+const DIGIT: u8 = 2;
+const JOINS: u8 = 4;
+const HIGH: u8 = 8;
+
 /// Iterator over the [`Unit`]s of a text; made by [`units`].
 #[derive(Debug, Clone)]
 pub struct Units<'a> {
@@ -102,10 +125,17 @@ impl<'a> Units<'a> {
         // The first character belongs to it.
         let mut end = start + self.text[start..].chars().next().map_or(1, char::len_utf8);
         while let Some(&byte) = bytes.get(end) {
-            if byte.is_ascii() {
-                if byte.is_ascii_alphanumeric() {
-                    letters |= !byte.is_ascii_digit();
-                } else if !self.joins(end, char::from(byte), letters) {
+            let kind = BYTES[usize::from(byte)];
+            if kind & (LETTER | DIGIT) != 0 {
+                letters |= kind == LETTER;
+                end += 1;
+                continue;
+            }
+            if kind == APART {
+                break;
+            }
+            if kind == JOINS {
+                if !self.joins(end, char::from(byte), letters) {
                     break;
                 }
                 end += 1;

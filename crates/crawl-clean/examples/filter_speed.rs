@@ -1,7 +1,7 @@
-//! Speed of the filters on one core, in MB of text a second: `JIELONG_DATA=/data filter_speed [ROUNDS]`.
+//! Speed of the filters on one core, in MB of text a second: `JIELONG_DATA=/data filter_speed [ROUNDS [PRESET]]`.
 //!
 //! Reads the gold text of `$JIELONG_DATA/crawl/{wcxb-dev,zh-news}.gold.jsonl.gz`, judges it with every rule of each preset, and tells the
-//! best of the rounds, for the whole and for its parts.
+//! best of the rounds, for the whole and for its parts. A preset alone is judged by that one.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
 use crawl_clean::filter::{Compiled, Preset, Scratch, judge, pii};
@@ -15,6 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         eprintln!("skipped: JIELONG_DATA is not set");
         return Ok(());
     };
+    let only = std::env::args().nth(2);
     let rounds = std::env::args().nth(1).map_or(Ok(5), |n| n.parse())?;
     for (name, tag) in [("wcxb-dev", "en"), ("zh-news", "zh-Hans")] {
         let texts = texts(&Path::new(&data).join("crawl").join(format!("{name}.gold.jsonl.gz")))?;
@@ -44,7 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         time("language", &mut |text| {
             black_box(corpus::language(text));
         });
-        for (preset, _) in crawl_clean::filter::preset::BUILT_IN {
+        for (preset, _) in crawl_clean::filter::preset::BUILT_IN.iter().filter(|(name, _)| only.as_ref().is_none_or(|only| only == name)) {
             let preset_rules = Preset::built_in(preset).ok_or("a built-in preset")?;
             let compiled = Compiled::new(&preset_rules.profiles[preset_rules.select(tag, "")].rules);
             let mut scratch = Scratch::default();

@@ -333,8 +333,10 @@ fn line_scores(text: &str, text_chars: usize, units: usize, rules: &Rules, table
     let mut lines = Counter::new(table, all_copies);
     let mut paragraphs = Paragraphs::default();
     table_room(lines.table, text);
-    for raw in text.split('\n') {
-        let line = raw.trim();
+    let mut start = 0;
+    for end in memchr::memchr_iter(b'\n', text.as_bytes()).chain([text.len()]) {
+        let line = text[start..end].trim();
+        start = end + 1;
         if line.is_empty() {
             paragraphs.end();
             continue;
