@@ -22,6 +22,8 @@ pub mod atomic;
 pub mod columns;
 pub mod digest;
 mod error;
+mod id_column;
+mod id_pages;
 pub mod ingest;
 pub mod layout;
 pub mod lock;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use handoff::shard::DEFAULT_ROW_GROUP_ROWS;
 use handoff::{RunDir, ShardMeta, ShardReader, ShardWriter, TokenWidth, columns, schema};
 use shard::pack::{Document, Frame, Packer, Row};
 use shard::{Config, Packing, Shard};
@@ -162,12 +163,16 @@ fn write_alone(rows: &[Vec<u32>], width: TokenWidth) -> Result<(), Box<dyn Error
         version: 1,
         arrow: Arc::new(arrow::datatypes::Schema::new(vec![schema::samples(width).arrow.field_with_name("input_ids")?.clone()])),
     };
-    for (name, split) in [("dictionary", &[][..]), ("bytes split", &["input_ids"])] {
+    for (name, split) in [("dictionary", false), ("bytes split", true)] {
         let dir = tempfile::tempdir()?;
         let path = dir.path().join("rows.parquet");
         let batches: Vec<ArrayRef> = rows.chunks(512).map(|rows| columns::build_tokens(width, rows)).collect();
         let start = Instant::now();
-        let mut writer = ShardWriter::with_split_bytes(&path, &table, &ShardMeta::default(), 512, split)?;
+        let mut writer = if split {
+            ShardWriter::with_split_ids(&path, &table, &ShardMeta::default(), 512)?
+        } else {
+            ShardWriter::with_row_group_rows(&path, &table, &ShardMeta::default(), 512)?
+        };
         for ids in batches {
             writer.write(&RecordBatch::try_new(table.arrow.clone(), vec![ids])?)?;
         }
@@ -218,7 +223,7 @@ fn write_tokens(input: &Path, tokenizer: &Tokenizer, wanted: usize) -> Result<us
     let by_chance: Vec<u32> = (0..1 << 16).map(|at| first + ranks.powf(f64::from(at) / 65_536.0) as u32).collect();
     let (mut tokens, mut shard, mut document) = (0, 0, 0);
     while tokens < wanted {
-        let mut writer = ShardWriter::create(&dir.data_shard(shard), &table, &meta)?;
+        let mut writer = ShardWriter::with_split_ids(&dir.data_shard(shard), &table, &meta, DEFAULT_ROW_GROUP_ROWS)?;
         let until = wanted.min(tokens + SHARD_TOKENS);
         while tokens < until {
             let mut rows = Vec::new();

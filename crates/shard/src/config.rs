@@ -38,7 +38,7 @@ pub struct Config {
     /// Rows of a Parquet row group.
     pub row_group_rows: usize,
     /// How token ids are stored.
-    #[serde(default, skip_serializing_if = "TokenEncoding::is_dictionary")]
+    #[serde(default, skip_serializing_if = "TokenEncoding::is_default")]
     pub token_encoding: TokenEncoding,
     /// Memory for token ids, in MB.
     pub max_memory_mb: u64,
@@ -60,16 +60,16 @@ pub enum Packing {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TokenEncoding {
-    /// As places in a dictionary of the row group, `RLE_DICTIONARY`.
-    #[default]
-    Dictionary,
     /// Lowest bytes first, then the next ones, `BYTE_STREAM_SPLIT`.
+    #[default]
     SplitBytes,
+    /// As places in a dictionary of the row group, `RLE_DICTIONARY`.
+    Dictionary,
 }
 
 impl TokenEncoding {
-    fn is_dictionary(&self) -> bool {
-        *self == Self::Dictionary
+    fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

@@ -83,7 +83,7 @@ use source::Source;
 use write::SampleWriter;
 
 /// Raised when the same tokens and configuration give other output than before.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// The stage.
 #[derive(Debug)]
@@ -329,8 +329,14 @@ impl<'a> Side<'a> {
         }
         let path = ctx.stage_dir.split_shard(split.name(), unit.batch);
         let digest = unit.key.config_digest.to_string();
-        let writer =
-            SampleWriter::create(&path, source.width, (split, unit.batch), (config.row_group_rows, config.token_encoding), digest, extra)?;
+        let writer = SampleWriter::create(
+            &path,
+            source.width,
+            (split, unit.batch),
+            (config.row_group_rows, config.token_encoding, ctx.threads),
+            digest,
+            extra,
+        )?;
         let frame = Frame { seq_len: config.seq_len, end_id: source.end_id, pad_id: source.pad_id, token_bytes: &source.token_bytes };
         Ok(Self { packer: Packer::new(config.packing, frame), writer, documents: 0, tokens: 0 })
     }

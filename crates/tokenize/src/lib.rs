@@ -39,6 +39,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use handoff::manifest::UnitEntry;
+use handoff::shard::DEFAULT_ROW_GROUP_ROWS;
 use handoff::{
     Digest, DigestBuilder, IngestLog, Input, Manifest, OutputFile, Plan, ShardMeta, ShardReader, ShardWriter, TokenWidth, UnitKey, plan,
     schema,
@@ -53,7 +54,7 @@ use fast::Encoder;
 use freeze::{Decision, Frozen};
 
 /// Raised when the same documents and tokenizer give other output than before.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Documents encoded at a time; bounds memory together with the longest documents.
 const BATCH_ROWS: usize = 1024;
@@ -227,7 +228,7 @@ fn encode_unit(
         extra.insert("pad_token_id".into(), pad.to_string());
     }
     let meta = ShardMeta { stage: Tokenize::NAME.into(), config_digest: key.config_digest.to_string(), extra };
-    let mut writer = ShardWriter::create(&ctx.stage_dir.data_shard(index), &schema::tokens(width), &meta)?;
+    let mut writer = ShardWriter::with_split_ids(&ctx.stage_dir.data_shard(index), &schema::tokens(width), &meta, DEFAULT_ROW_GROUP_ROWS)?;
     let mut counts = Counts::default();
     for batch in reader.batches_of(BATCH_ROWS, &["id", "text", "language", "source"])? {
         writer.write(&encode::encode(&batch?, encoder, frozen.end_id, width, &mut counts)?)?;

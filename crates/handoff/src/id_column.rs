@@ -1,0 +1,428 @@
+//! List columns of token ids as column chunks of a Parquet file: written page by page, and read back a batch at a time.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, ListArray, RecordBatch, RecordBatchOptions, UInt16Array, UInt32Array};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, SchemaRef};
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::column::page::{CompressedPage, Page, PageReader, PageWriter};
+use parquet::column::writer::ColumnCloseResult;
+use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::file::serialized_reader::SerializedPageReader;
+use parquet::file::writer::{SerializedFileWriter, SerializedPageWriter, TrackedWrite};
+use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
+
+use crate::columns::TokenIds;
+use crate::id_pages::{self, Ids, Layout, Rows};
+use crate::schema::list_item;
+
+/// Ids of a page, at least; pages end with rows.
+const PAGE_IDS: usize = 1 << 18;
+
+/// zstd level of token ids: they hardly compress, and higher levels take longer for less than a hundredth.
+const ZSTD_LEVEL: i32 = 1;
+
+/// True for a list of unsigned integers of 16 or 32 bits.
+pub(crate) fn holds_ids(field: &Field) -> bool {
+    matches!(field.data_type(), DataType::List(item) if matches!(item.data_type(), DataType::UInt16 | DataType::UInt32) && !item.is_nullable())
+        && !field.is_nullable()
+}
+
+fn bad(what: impl Into<String>) -> ParquetError {
+    ParquetError::General(what.into())
+}
+
+/// Writes row groups in which some columns go through [`id_pages`] and all others through Arrow's writer.
+pub(crate) struct GroupWriter {
+    file: SerializedFileWriter<File>,
+    factory: ArrowRowGroupWriterFactory,
+    descr: SchemaDescriptor,
+    schema: SchemaRef,
+    /// Which fields are ids.
+    ids: Vec<bool>,
+    group_rows: usize,
+    groups: usize,
+    pending: VecDeque<RecordBatch>,
+    pending_rows: usize,
+    compressor: zstd::bulk::Compressor<'static>,
+    body: Vec<u8>,
+}
+
+impl std::fmt::Debug for GroupWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GroupWriter").field("groups", &self.groups).field("pending_rows", &self.pending_rows).finish_non_exhaustive()
+    }
+}
+
+impl GroupWriter {
+    pub(crate) fn new(
+        (file, factory): (SerializedFileWriter<File>, ArrowRowGroupWriterFactory),
+        schema: SchemaRef,
+        ids: Vec<bool>,
+        group_rows: usize,
+    ) -> Result<Self> {
+        let compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
+        let (pending, body) = (VecDeque::new(), Vec::new());
+        let descr = file.schema_descr().clone();
+        Ok(Self { file, factory, descr, schema, ids, group_rows, groups: 0, pending, pending_rows: 0, compressor, body })
+    }
+
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        if batch.schema().fields() != self.schema.fields() {
+            return Err(bad("a batch has other columns than its table"));
+        }
+        self.pending.push_back(batch.clone());
+        self.pending_rows += batch.num_rows();
+        while self.pending_rows >= self.group_rows {
+            self.group(self.group_rows)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is left, and the footer.
+    pub(crate) fn into_inner(mut self) -> Result<File> {
+        if self.pending_rows > 0 {
+            self.group(self.pending_rows)?;
+        }
+        self.file.into_inner()
+    }
+
+    /// The next `rows` rows as a row group.
+    fn group(&mut self, rows: usize) -> Result<()> {
+        let mut batches = Vec::new();
+        let mut missing = rows;
+        while missing > 0 {
+            let Some(batch) = self.pending.pop_front() else { break };
+            let taken = missing.min(batch.num_rows());
+            if taken < batch.num_rows() {
+                self.pending.push_front(batch.slice(taken, batch.num_rows() - taken));
+            }
+            batches.push(batch.slice(0, taken));
+            missing -= taken;
+        }
+        self.pending_rows -= rows - missing;
+        let mut writers = self.factory.create_column_writers(self.groups)?.into_iter();
+        self.groups += 1;
+        let mut group = self.file.next_row_group()?;
+        let mut leaf = 0;
+        for (index, field) in self.schema.fields().iter().enumerate() {
+            if self.ids[index] {
+                let columns: Vec<&ArrayRef> = batches.iter().map(|batch| batch.column(index)).collect();
+                let (chunk, closed) = chunk(self.descr.column(leaf), &columns, &mut self.compressor, &mut self.body)?;
+                group.append_column(&chunk, closed)?;
+                writers.next();
+                leaf += 1;
+                continue;
+            }
+            let mut of_field = Vec::new();
+            for batch in &batches {
+                for (at, values) in compute_leaves(field, batch.column(index))?.into_iter().enumerate() {
+                    if of_field.len() == at {
+                        of_field.extend(writers.next());
+                    }
+                    of_field.get_mut(at).ok_or_else(|| bad("a column has no writer"))?.write(&values)?;
+                }
+            }
+            leaf += of_field.len();
+            for writer in of_field {
+                writer.close()?.append_to_row_group(&mut group)?;
+            }
+        }
+        group.close()?;
+        Ok(())
+    }
+}
+
+/// One column chunk: pages one behind the other, and what the row group has to know of them.
+fn chunk(
+    descr: ColumnDescPtr,
+    columns: &[&ArrayRef],
+    compressor: &mut zstd::bulk::Compressor<'_>,
+    body: &mut Vec<u8>,
+) -> Result<(Bytes, ColumnCloseResult)> {
+    let mut sink = TrackedWrite::new(Vec::new());
+    let (mut rows, mut values, mut uncompressed) = (0, 0, 0);
+    for column in columns {
+        let list = column.as_any().downcast_ref::<ListArray>().ok_or_else(|| bad("a column of ids is no list"))?;
+        let offsets = list.value_offsets();
+        let mut first = 0;
+        while first < list.len() {
+            let start = offsets[first] as usize;
+            // Up to and with the row that fills the page.
+            let last = first + offsets[first + 1..].partition_point(|&end| (end as usize - start) < PAGE_IDS);
+            let end = (last + 1).min(list.len());
+            let range = start..offsets[end] as usize;
+            let lengths = offsets[first..=end].windows(2).map(|pair| (pair[1] - pair[0]) as usize);
+            let items = list.values().as_any();
+            let ids = if let Some(ids) = items.downcast_ref::<UInt16Array>() {
+                TokenIds::U16(&ids.values()[range])
+            } else if let Some(ids) = items.downcast_ref::<UInt32Array>() {
+                TokenIds::U32(&ids.values()[range])
+            } else {
+                return Err(bad("ids are neither uint16 nor uint32"));
+            };
+            let levels = id_pages::encode(lengths, ids, body);
+            let page = Page::DataPage {
+                buf: compressor.compress(body)?.into(),
+                num_values: u32::try_from(levels).map_err(|_| bad("a row is too long"))?,
+                encoding: Encoding::BYTE_STREAM_SPLIT,
+                def_level_encoding: Encoding::RLE,
+                rep_level_encoding: Encoding::RLE,
+                statistics: None,
+            };
+            let spec = SerializedPageWriter::new(&mut sink).write_page(CompressedPage::new(page, body.len()))?;
+            uncompressed += spec.uncompressed_size;
+            (rows, values) = (rows + end - first, values + levels);
+            first = end;
+        }
+    }
+    let bytes = Bytes::from(sink.into_inner()?);
+    let metadata = ColumnChunkMetaData::builder(descr)
+        .set_encodings(vec![Encoding::RLE, Encoding::BYTE_STREAM_SPLIT])
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+        .set_num_values(values as i64)
+        .set_total_compressed_size(bytes.len() as i64)
+        .set_total_uncompressed_size(uncompressed as i64)
+        .set_data_page_offset(0)
+        .build()?;
+    let closed = ColumnCloseResult {
+        bytes_written: bytes.len() as u64,
+        rows_written: rows as u64,
+        metadata,
+        bloom_filter: None,
+        column_index: None,
+        offset_index: None,
+    };
+    Ok((bytes, closed))
+}
+
+/// Reads one column of ids, row by row over pages and row groups.
+pub(crate) struct IdReader {
+    file: Arc<File>,
+    metadata: Arc<ParquetMetaData>,
+    leaf: usize,
+    /// Its place among the columns of a batch.
+    pub(crate) place: usize,
+    next_group: usize,
+    pages: Option<SerializedPageReader<File>>,
+    rows: Rows,
+    /// Rows given out of those decoded.
+    given: usize,
+}
+
+impl std::fmt::Debug for IdReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IdReader").field("leaf", &self.leaf).field("next_group", &self.next_group).finish_non_exhaustive()
+    }
+}
+
+impl IdReader {
+    /// A reader of the field number `field`, which becomes column `place` of a batch; `None` if it is no list of ids, or is stored in
+    /// another way than [`id_pages`] knows.
+    pub(crate) fn new(file: &Arc<File>, metadata: &ArrowReaderMetadata, field: usize, place: usize) -> Option<Self> {
+        let narrow = match metadata.schema().field(field) {
+            ids if !holds_ids(ids) => return None,
+            ids => matches!(ids.data_type(), DataType::List(item) if *item.data_type() == DataType::UInt16),
+        };
+        let parquet = metadata.metadata();
+        let schema = parquet.file_metadata().schema_descr();
+        let leaf = (0..schema.num_columns()).find(|&leaf| schema.get_column_root_idx(leaf) == field)?;
+        let known = |chunk: &ColumnChunkMetaData| {
+            let mut encodings = chunk.encodings();
+            encodings.all(|encoding| matches!(encoding, Encoding::RLE | Encoding::PLAIN | Encoding::BYTE_STREAM_SPLIT))
+        };
+        let descr = schema.column(leaf);
+        if (descr.max_rep_level(), descr.max_def_level()) != (1, 1) || !parquet.row_groups().iter().all(|group| known(group.column(leaf))) {
+            return None;
+        }
+        let ids = if narrow { Ids::U16(Vec::new()) } else { Ids::U32(Vec::new()) };
+        let rows = Rows { starts: Vec::new(), ids };
+        Some(Self { file: file.clone(), metadata: parquet.clone(), leaf, place, next_group: 0, pages: None, rows, given: 0 })
+    }
+
+    /// The next `count` rows.
+    pub(crate) fn take(&mut self, count: usize) -> Result<ArrayRef> {
+        // The last row decoded may go on in the next page.
+        while self.rows.starts.len() < self.given + count + usize::from(self.pages.is_some()) {
+            if !self.decode_page()? {
+                break;
+            }
+        }
+        let Rows { starts, ids } = &self.rows;
+        let end = self.given + count;
+        if end > starts.len() {
+            return Err(bad("a column of ids has fewer rows than its file"));
+        }
+        let last = starts.get(end).copied().unwrap_or(ids.len());
+        let first = starts.get(self.given).copied().unwrap_or(last);
+        let ends = starts[self.given..end].iter().skip(1).copied().chain([last]);
+        let ends = ends.take(count).scan(first, |from, to| Some(to - std::mem::replace(from, to)));
+        let offsets = OffsetBuffer::from_lengths(ends);
+        let (items, values): (DataType, ArrayRef) = match ids {
+            Ids::U16(ids) => (DataType::UInt16, Arc::new(UInt16Array::from(ids[first..last].to_vec()))),
+            Ids::U32(ids) => (DataType::UInt32, Arc::new(UInt32Array::from(ids[first..last].to_vec()))),
+        };
+        self.given = end;
+        Ok(Arc::new(ListArray::try_new(list_item(items), offsets, values, None)?))
+    }
+
+    /// Decodes one page more; false at the end of the file.
+    fn decode_page(&mut self) -> Result<bool> {
+        self.forget_given();
+        loop {
+            let Some(pages) = &mut self.pages else {
+                let Some(group) = self.metadata.row_groups().get(self.next_group) else { return Ok(false) };
+                self.next_group += 1;
+                let rows = group.num_rows().max(0) as usize;
+                self.pages = Some(SerializedPageReader::new(self.file.clone(), group.column(self.leaf), rows, None)?);
+                continue;
+            };
+            let Some(page) = pages.get_next_page()? else {
+                self.pages = None;
+                if self.next_group >= self.metadata.num_row_groups() {
+                    return Ok(false);
+                }
+                continue;
+            };
+            let layout = match page.encoding() {
+                Encoding::PLAIN => Layout::Plain,
+                Encoding::BYTE_STREAM_SPLIT => Layout::Split,
+                other => return Err(bad(format!("ids are stored as {other}"))),
+            };
+            let (body, levels) = (page.buffer(), page.num_values() as usize);
+            let decoded = match page {
+                Page::DataPageV2 { rep_levels_byte_len, def_levels_byte_len, .. } => {
+                    let cut = "a page is cut off";
+                    let (repetition, rest) = body.split_at_checked(rep_levels_byte_len as usize).ok_or_else(|| bad(cut))?;
+                    let (definition, values) = rest.split_at_checked(def_levels_byte_len as usize).ok_or_else(|| bad(cut))?;
+                    id_pages::decode_levels(repetition, definition, values, levels, layout, &mut self.rows)
+                }
+                _ => id_pages::decode(body, levels, layout, &mut self.rows),
+            };
+            decoded.map_err(bad)?;
+            return Ok(true);
+        }
+    }
+
+    /// Drops what was given out, so that memory stays that of a page and a batch.
+    fn forget_given(&mut self) {
+        let Rows { starts, ids } = &mut self.rows;
+        let first = starts.get(self.given).copied().unwrap_or(ids.len());
+        match ids {
+            Ids::U16(ids) => drop(ids.drain(..first)),
+            Ids::U32(ids) => drop(ids.drain(..first)),
+        }
+        starts.drain(..self.given);
+        starts.iter_mut().for_each(|start| *start -= first);
+        self.given = 0;
+    }
+}
+
+/// Puts columns of ids back to their places in a batch of all other columns.
+pub(crate) fn join(batch: &RecordBatch, readers: &mut [IdReader], schema: &SchemaRef) -> Result<RecordBatch> {
+    let rows = batch.num_rows();
+    let mut columns = batch.columns().to_vec();
+    for reader in readers {
+        columns.insert(reader.place, reader.take(rows)?);
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::columns::build_tokens;
+    use crate::{Error, RunDir, ShardMeta, ShardReader, ShardWriter, TokenWidth, schema};
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    /// Rows of lengths from none to more than a page, as a table of tokens, in batches of `at_a_time`.
+    fn batches(width: TokenWidth, at_a_time: usize) -> Vec<RecordBatch> {
+        let largest = if width == TokenWidth::U16 { 0xFFFF } else { 0x0003_FFFF };
+        let lengths = (0..200_usize).map(|i| if i == 70 { 300_000 } else { i * i % 97 });
+        let rows: Vec<Vec<u32>> = lengths.map(|n| (0..n as u32).map(|id| id.wrapping_mul(2_654_435_761) & largest).collect()).collect();
+        let text = Arc::new(StringArray::from_iter_values((0..200).map(|i| format!("山{i}")))) as ArrayRef;
+        let numbers = Arc::new(Int64Array::from_iter_values(0..200));
+        let columns: Vec<ArrayRef> = vec![text.clone(), build_tokens(width, &rows), numbers, text.clone(), text];
+        let all = RecordBatch::try_new(schema::tokens(width).arrow, columns).unwrap();
+        (0..200).step_by(at_a_time).map(|from| all.slice(from, at_a_time.min(200 - from))).collect()
+    }
+
+    fn write(dir: &Path, width: TokenWidth, at_a_time: usize, group_rows: usize, split: bool) -> std::path::PathBuf {
+        let stage = RunDir::new(dir).stage("test");
+        let open = if split { ShardWriter::with_split_ids } else { ShardWriter::with_row_group_rows };
+        let mut writer = open(&stage.data_shard(0), &schema::tokens(width), &ShardMeta::default(), group_rows).unwrap();
+        batches(width, at_a_time).iter().for_each(|batch| writer.write(batch).unwrap());
+        assert_eq!(writer.finish(&stage).unwrap().rows, 200);
+        stage.data_shard(0)
+    }
+
+    fn read(path: &Path, width: TokenWidth, rows: usize, columns: Option<&[&str]>) -> RecordBatch {
+        let reader = ShardReader::open(path, &schema::tokens(width)).unwrap();
+        let batches = if let Some(columns) = columns { reader.batches_of(rows, columns) } else { reader.batches(rows) };
+        let batches: Vec<RecordBatch> = batches.unwrap().map(Result::unwrap).collect();
+        assert!(batches.iter().all(|batch| batch.num_rows() <= rows));
+        arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap()
+    }
+
+    #[test]
+    fn split_and_dictionary_hold_the_same_rows_and_arrow_reads_both() {
+        for width in [TokenWidth::U16, TokenWidth::U32] {
+            let dir = tempfile::tempdir().unwrap();
+            let all = batches(width, 200).remove(0);
+            let dictionary = write(dir.path(), width, 200, 64, false);
+            assert_eq!(read(&dictionary, width, 7, None).columns(), all.columns());
+            for (at_a_time, group_rows) in [(200, 64), (30, 64), (64, 64), (7, 1), (200, 1000)] {
+                let path = write(dir.path(), width, at_a_time, group_rows, true);
+                for rows in [1, 7, 64, 1000] {
+                    assert_eq!(read(&path, width, rows, None).columns(), all.columns(), "{at_a_time} {group_rows} {rows}");
+                }
+                // Alone, and between others.
+                assert_eq!(read(&path, width, 33, Some(&["input_ids"])).columns(), &all.columns()[1..2]);
+                assert_eq!(read(&path, width, 33, Some(&["input_ids", "num_bytes"])).columns(), &all.columns()[1..3]);
+                assert_eq!(read(&path, width, 33, Some(&["document_id"])).columns(), &all.columns()[..1]);
+                let arrow = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(&path).unwrap()).unwrap();
+                let groups: Vec<i64> = arrow.metadata().row_groups().iter().map(|group| group.num_rows()).collect();
+                assert!(groups[..groups.len() - 1].iter().all(|rows| *rows == group_rows as i64), "{groups:?}");
+                let plain: Vec<RecordBatch> = arrow.build().unwrap().map(Result::unwrap).collect();
+                let plain = arrow::compute::concat_batches(&plain[0].schema(), &plain).unwrap();
+                assert_eq!((plain.schema(), plain.columns()), (all.schema(), all.columns()));
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_batches_give_the_same_bytes() {
+        let bytes = || {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::read(write(dir.path(), TokenWidth::U16, 30, 64, true)).unwrap()
+        };
+        assert_eq!(bytes(), bytes());
+    }
+
+    #[test]
+    fn a_damaged_page_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = write(dir.path(), TokenWidth::U16, 200, 64, true);
+        let whole = std::fs::read(&path).unwrap();
+        let mut failed = 0;
+        for at in (100..whole.len() - 3000).step_by(997) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x55;
+            std::fs::write(&path, bytes).unwrap();
+            let reader = ShardReader::open(&path, &schema::tokens(TokenWidth::U16)).unwrap();
+            let first = reader.batches_of(64, &["input_ids"]).unwrap().find_map(Result::err);
+            failed += usize::from(matches!(first, Some(Error::Parquet { .. } | Error::Arrow { .. })));
+        }
+        assert!(failed > 0);
+    }
+}
