@@ -34,6 +34,7 @@ lint: libtorch ## formatting and clippy, warnings are errors
 
 bench: libtorch ## benchmarks
 	cargo bench --workspace --bench '*'
+	scripts/bench_encode.sh
 	scripts/bench_pretrain.sh
 	scripts/bench_extraction.sh
 	scripts/bench_cleaning.sh

@@ -453,20 +453,36 @@ fn the_seed_changes_the_order_and_not_the_split() {
 }
 
 #[test]
-fn workers_share_the_batches() {
-    let run = tempfile::tempdir().expect("temporary directory");
+fn any_number_of_workers_at_once_gives_the_same_bytes() {
     let whole = tempfile::tempdir().expect("temporary directory");
-    for run in [run.path(), whole.path()] {
-        for batch in 0..3 {
-            add_shard(run, &format!("s{batch}"), (batch, batch), batch as usize);
+    let add = |run: &Path, batches: std::ops::Range<u32>| {
+        batches.for_each(|batch| add_shard(run, &format!("s{batch}"), (batch, batch), batch as usize));
+    };
+    add(whole.path(), 0..5);
+    for packing in ["concat", "best-fit"] {
+        let changes = format!("packing = {packing:?}");
+        let whole_run = StageContext { force: true, ..context(whole.path()) };
+        shard::run(&whole_run, &config(&changes)).expect("runs");
+        // More workers than batches, too.
+        for count in [2, 3, 7] {
+            let run = tempfile::tempdir().expect("temporary directory");
+            let all = || {
+                std::thread::scope(|scope| {
+                    for index in 0..count {
+                        let ctx = StageContext { worker: stage::Worker { index, count }, ..context(run.path()) };
+                        let changes = &changes;
+                        scope.spawn(move || shard::run(&ctx, &config(changes)).expect("runs"));
+                    }
+                });
+            };
+            add(run.path(), 0..3);
+            all();
+            add(run.path(), 3..5);
+            all();
+            assert_eq!(files(run.path()), files(whole.path()), "{count} workers, {packing}");
+            assert_eq!(go(run.path(), &changes).expect("runs").inputs_done, 0, "one more run has nothing to do");
         }
     }
-    for index in [1, 0] {
-        let ctx = StageContext { worker: stage::Worker { index, count: 2 }, ..context(run.path()) };
-        shard::run(&ctx, &config("")).expect("runs");
-    }
-    go(whole.path(), "").expect("runs");
-    assert_eq!(files(run.path()), files(whole.path()));
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! usage: `cargo bench -p tokenize --bench encode -- [TOKENIZER FILE...]`. Without arguments, English and Chinese text from the folder
 //! in `JIELONG_DATA`, with vocabularies of 32,000 trained on it. A document is a line of a text file, a string in a JSON file, or a
 //! row of column `text` in a Parquet file. With `--check FILE...`, only the ids are compared, for every pre-tokenizer that is scanned
-//! by hand.
+//! by hand. With `--export DIR`, a vocabulary with the cl100k pattern is measured instead, and it, the documents, their ids and the
+//! speeds are left in `DIR` for `scripts/bench_encode.sh`, which runs other encoders on them.
 
 #![allow(clippy::print_stdout, reason = "its output is what it is for")]
 
@@ -17,7 +18,7 @@ use std::time::Instant;
 
 use handoff::{ShardReader, columns, schema};
 use rayon::prelude::*;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use text::Tokenizer;
 use tokenize::fast::Encoder;
 
@@ -34,8 +35,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     if std::env::args().any(|arg| arg == "--check") {
         return check(&read(&args)?);
     }
-    if let Some((tokenizer, files)) = args.split_first() {
-        return compare(&tokenizer.display().to_string(), &Tokenizer::load(tokenizer)?, &[("given files", read(files)?)]);
+    let export = std::env::args().any(|arg| arg == "--export");
+    if let Some((tokenizer, files)) = args.split_first().filter(|_| !export) {
+        compare(&tokenizer.display().to_string(), &Tokenizer::load(tokenizer)?, &[("given files", read(files)?)])?;
+        return Ok(());
     }
     let Some(data) = std::env::var_os("JIELONG_DATA").map(|data| PathBuf::from(data).join("tasks")) else {
         println!("encode: skipped, give a tokenizer and text files, or set JIELONG_DATA to a folder with tasks/wiki_demo.txt");
@@ -47,10 +50,32 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("Chinese", named(&["alpaca_zh_demo.json", "xquad.zh.json", "drcd_dev.json"])?),
     ];
     let all: Vec<&str> = texts.iter().flat_map(|(_, documents)| documents.iter().map(String::as_str)).collect();
+    if export {
+        let dir = args.first().ok_or("`--export` needs a folder")?;
+        return self::export(dir, &support::sequence(&[support::split(support::LLAMA3), support::byte_level(false)]), &all, &texts);
+    }
     let steps = [support::split(support::HAN), support::split(support::QWEN2), support::byte_level(false)];
     for (name, steps) in [("Han isolated", &steps[..]), ("Han in clauses", &steps[1..])] {
         let tokenizer = support::tokenizer(&support::train(&support::sequence(steps), &all, 32_000));
         compare(name, &tokenizer, &texts)?;
+    }
+    Ok(())
+}
+
+/// Measures, and leaves what other encoders need to do the same work.
+fn export(dir: &Path, pre_tokenizer: &Value, all: &[&str], texts: &[(&str, Vec<String>)]) -> Result<(), Box<dyn Error>> {
+    let json = support::train(pre_tokenizer, all, 32_000);
+    let tokenizer = support::tokenizer(&json);
+    let speeds = compare("cl100k pattern", &tokenizer, texts)?;
+    std::fs::create_dir_all(dir)?;
+    let write =
+        |name: String, value: &Value| -> Result<(), Box<dyn Error>> { Ok(std::fs::write(dir.join(name), serde_json::to_vec(value)?)?) };
+    write("tokenizer.json".into(), &json)?;
+    write("speeds.json".into(), &speeds)?;
+    for (language, documents) in texts {
+        let ids = documents.par_iter().map(|document| tokenizer.encode(document)).collect::<Result<Vec<_>, _>>()?;
+        write(format!("{language}.documents.json"), &json!(documents))?;
+        write(format!("{language}.ids.json"), &json!(ids))?;
     }
     Ok(())
 }
@@ -75,7 +100,9 @@ fn check(documents: &[String]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn compare(name: &str, tokenizer: &Tokenizer, texts: &[(&str, Vec<String>)]) -> Result<(), Box<dyn Error>> {
+/// Returns our MB/s by language and threads.
+fn compare(name: &str, tokenizer: &Tokenizer, texts: &[(&str, Vec<String>)]) -> Result<Value, Box<dyn Error>> {
+    let mut speeds = Map::new();
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
     let all = rayon::ThreadPoolBuilder::new().build()?;
     println!("{name}: {} ids", tokenizer.vocab_size());
@@ -89,6 +116,7 @@ fn compare(name: &str, tokenizer: &Tokenizer, texts: &[(&str, Vec<String>)]) -> 
             bytes as f64 / 1e6,
             documents.len()
         );
+        let mut of_language = Map::new();
         for (name, pool) in [("1 thread", &one), ("all threads", &all)] {
             let threads = pool.current_num_threads();
             let mut setup = 0.0;
@@ -111,9 +139,11 @@ fn compare(name: &str, tokenizer: &Tokenizer, texts: &[(&str, Vec<String>)]) -> 
                 ours.wall / library.wall,
                 setup * 1e3
             );
+            of_language.insert(name.to_string(), json!(ours.wall));
         }
+        speeds.insert(language.to_string(), Value::Object(of_language));
     }
-    Ok(())
+    Ok(Value::Object(speeds))
 }
 
 /// MB/s.

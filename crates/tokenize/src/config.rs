@@ -34,6 +34,8 @@ pub struct Config {
     pub max_token_bytes: usize,
     /// Most text to train on, in bytes.
     pub train_max_bytes: u64,
+    /// Memory for training, in MB.
+    pub max_memory_mb: u64,
     /// End token of a taken tokenizer that names none.
     pub end_token: Option<String>,
 }
@@ -44,8 +46,10 @@ pub struct Config {
 pub enum Pattern {
     /// GPT-2.
     Gpt2,
-    /// GPT-4 (cl100k_base).
+    /// GPT-4 (cl100k_base) and Llama 3; with `split_digits`, Qwen.
     Gpt4,
+    /// GPT-4o (o200k_base).
+    Gpt4o,
 }
 
 /// What a trained vocabulary depends on besides the text; kept with the tokenizer and compared on every run.
@@ -109,6 +113,9 @@ impl Config {
         }
         if self.train_max_bytes == 0 {
             return Err(ConfigProblem::new("train_max_bytes", "is 0, which leaves nothing to train on"));
+        }
+        if self.max_memory_mb == 0 {
+            return Err(ConfigProblem::new("max_memory_mb", "is 0, which leaves no room for a piece"));
         }
         if self.trains() && self.end_token.is_some() {
             let message = "only names the end token of a tokenizer that is taken; a trained one ends with `<|endoftext|>`";

@@ -94,7 +94,15 @@ pub(crate) fn obtain(ctx: &StageContext, config: &Config, shards: &[UpstreamShar
             let rows = shards.iter().map(|shard| shard.rows).sum();
             let bar = ctx.progress.bar("count pieces", rows, "documents");
             let template = template_source(ctx, config)?;
-            let files = train::train(shards, &config.train_settings(), corpus_digest(shards), &template, &bar, &ctx.cancel)?;
+            let files = train::train(
+                shards,
+                &config.train_settings(),
+                config.max_memory_mb * 1_000_000,
+                corpus_digest(shards),
+                &template,
+                &bar,
+                &ctx.cancel,
+            )?;
             bar.finish();
             let Some(files) = files else { return Ok(None) };
             install(&files, &dir)?;
@@ -129,6 +137,12 @@ fn trained_note(tokenizer: &Tokenizer, why: &str) -> String {
     );
     if record.sampling_rate < 1.0 {
         note += &format!("; a sample of {:.1} % of the documents (`train_max_bytes`)", 100.0 * record.sampling_rate);
+    }
+    if record.dropped_pieces > 0 {
+        note += &format!(
+            "; the rarest pieces were dropped {} times for want of memory, so a count can be too low by {} (`max_memory_mb`)",
+            record.dropped_pieces, record.most_lost_count
+        );
     }
     if record.vocab_size < record.settings.vocab_size as u64 {
         note += &format!(

@@ -25,6 +25,7 @@ pub mod bpe;
 mod cache;
 mod classes;
 mod config;
+mod count;
 pub mod encode;
 mod error;
 pub mod fast;
@@ -33,6 +34,7 @@ mod merge;
 mod nfc;
 pub mod pieces;
 mod published;
+mod report;
 mod train;
 
 use std::collections::BTreeMap;
@@ -44,7 +46,7 @@ use handoff::{
     Digest, DigestBuilder, IngestLog, Input, Manifest, OutputFile, Plan, ShardMeta, ShardReader, ShardWriter, TokenWidth, UnitKey, plan,
     schema,
 };
-use stage::{ConfigProblem, DryRun, Report, Stage, StageContext, StageError, TableInputs};
+use stage::{Command, ConfigProblem, DryRun, Report, Stage, StageContext, StageError, TableInputs};
 
 pub use config::{Config, Pattern, TrainSettings};
 pub use error::Error;
@@ -68,7 +70,7 @@ impl Stage for Tokenize {
     const NAME: &'static str = "tokenize";
     const ABOUT: &'static str = "Trains or takes a tokenizer and turns documents into token ids";
     const DEFAULT_TOML: &'static str = include_str!("default.toml");
-    const UNDIGESTED: &'static [&'static str] = &["inputs", "retrain", "chat_template"];
+    const UNDIGESTED: &'static [&'static str] = &["inputs", "retrain", "chat_template", "max_memory_mb"];
 
     fn validate(config: &Config) -> Result<(), ConfigProblem> {
         config.validate()
@@ -94,6 +96,10 @@ impl Stage for Tokenize {
 
     fn run(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
         run(ctx, config)?.ok_or_else(StageError::interrupted)
+    }
+
+    fn commands() -> Vec<Command<Self>> {
+        vec![report::command()]
     }
 }
 
@@ -176,6 +182,7 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
         notes,
         look: vec![
             format!("{}", ctx.stage_dir.tokenizer_dir().display()),
+            format!("tokenize report --config {} --run {}", ctx.run.effective_toml().display(), ctx.run.path().display()),
             format!("duckdb -c \"select language, count(*), sum(len(input_ids)) from '{}/*.parquet' group by all\"", shards.display()),
         ],
         watch: inputs.watch.into_iter().chain(frozen.watch).collect(),

@@ -32,6 +32,13 @@ const GPT4O: &str = concat!(
     r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 );
 
+/// [`GPT4O`] with a piece for each digit: our own.
+const GPT4O_SPLIT_DIGITS: &str = concat!(
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|",
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|",
+    r"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+);
+
 impl Pattern {
     /// The regular expression, as its authors published it but for digits.
     fn regex(self, split_digits: bool) -> &'static str {
@@ -40,6 +47,8 @@ impl Pattern {
             (Self::Gpt2, true) => GPT2_SPLIT_DIGITS,
             (Self::Gpt4, false) => GPT4,
             (Self::Gpt4, true) => GPT4_SPLIT_DIGITS,
+            (Self::Gpt4o, false) => GPT4O,
+            (Self::Gpt4o, true) => GPT4O_SPLIT_DIGITS,
         }
     }
 }
@@ -111,6 +120,7 @@ impl Splitter {
             GPT4 => (Shape::Gpt4, 3),
             GPT4_SPLIT_DIGITS => (Shape::Gpt4, 1),
             GPT4O => (Shape::Gpt4o, 3),
+            GPT4O_SPLIT_DIGITS => (Shape::Gpt4o, 1),
             _ => return None,
         };
         Some(Classes::get().map(|classes| Self { classes, shape, digits, isolate }))
@@ -412,7 +422,7 @@ mod tests {
             " ",
             "\u{0}\u{1}\u{7f}\u{feff}",
         ];
-        for pattern in [Pattern::Gpt2, Pattern::Gpt4] {
+        for pattern in [Pattern::Gpt2, Pattern::Gpt4, Pattern::Gpt4o] {
             for (split_digits, isolate_han) in [(false, false), (false, true), (true, false), (true, true)] {
                 let json = pre_tokenizer(pattern, split_digits, isolate_han);
                 let library: PreTokenizerWrapper = serde_json::from_value(json).expect("valid");

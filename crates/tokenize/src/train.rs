@@ -12,6 +12,7 @@ use text::{Tokenizer, TokenizerFiles, special};
 use crate::Error;
 use crate::bpe::{self, Learned, Limits};
 use crate::config::TrainSettings;
+use crate::count::Counts;
 use crate::pieces::{Splitter, pre_tokenizer};
 
 /// Documents read at a time.
@@ -36,16 +37,27 @@ pub(crate) struct TrainingRecord {
     pub(crate) bytes: u64,
     /// Distinct pieces.
     pub(crate) pieces: u64,
+    /// How often a piece was dropped because the memory was used up.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) dropped_pieces: u64,
+    /// By how much the count of a piece can be too low because of that, at most.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) most_lost_count: u64,
     /// Ids, without padding.
     pub(crate) vocab_size: u64,
     /// Rows that a model's embedding has: `vocab_size` to a multiple of 64.
     pub(crate) padded_vocab_size: u64,
 }
 
-/// Trains a tokenizer on documents.
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// Trains a tokenizer on documents, within about `max_bytes` of memory for pieces.
 pub(crate) fn train(
     shards: &[UpstreamShard],
     settings: &TrainSettings,
+    max_bytes: u64,
     corpus_digest: String,
     chat_template: &str,
     bar: &Bar,
@@ -53,25 +65,28 @@ pub(crate) fn train(
 ) -> Result<Option<TokenizerFiles>, Error> {
     let total = total_bytes(shards)?;
     let rate = (settings.train_max_bytes as f64 / total.max(1) as f64).min(1.0);
-    let Some(counted) = count(shards, settings, rate, bar, cancel)? else {
+    let Some(counted) = count(shards, settings, rate, max_bytes, bar, cancel)? else {
         return Ok(None);
     };
-    if counted.pieces.is_empty() {
+    if counted.counts.pieces().is_empty() {
         return Err(Error::NoText);
     }
     let first_id = (special::ALL.len() + settings.reserved_tokens) as u32;
     let limits =
         Limits { vocab_size: settings.vocab_size, min_frequency: settings.min_frequency, max_token_bytes: settings.max_token_bytes };
-    let learned = bpe::learn(&counted.pieces, &alphabet_bytes(), first_id, limits);
+    let learned = bpe::learn(counted.counts.pieces(), &alphabet_bytes(), first_id, limits);
     let json = tokenizer_json(&learned, settings);
     let vocab_size = first_id as usize + learned.tokens.len();
+    let (dropped_pieces, most_lost_count) = counted.counts.dropped();
     let record = TrainingRecord {
         settings: settings.clone(),
         corpus_digest,
         sampling_rate: rate,
         documents: counted.documents,
         bytes: counted.bytes,
-        pieces: counted.pieces.len() as u64,
+        pieces: counted.counts.pieces().len() as u64,
+        dropped_pieces,
+        most_lost_count,
         vocab_size: vocab_size as u64,
         padded_vocab_size: vocab_size.next_multiple_of(text::VOCAB_MULTIPLE) as u64,
     };
@@ -87,7 +102,7 @@ pub(crate) fn record_of(tokenizer: &Tokenizer) -> Option<TrainingRecord> {
 }
 
 struct Counted {
-    pieces: HashMap<Vec<u8>, u64>,
+    counts: Counts,
     documents: u64,
     bytes: u64,
 }
@@ -118,15 +133,23 @@ fn unit_hash(id: &str) -> f64 {
 }
 
 /// Counts the pieces of all sampled documents; `None` if cancelled.
-fn count(shards: &[UpstreamShard], settings: &TrainSettings, rate: f64, bar: &Bar, cancel: &CancelToken) -> Result<Option<Counted>, Error> {
+fn count(
+    shards: &[UpstreamShard],
+    settings: &TrainSettings,
+    rate: f64,
+    max_bytes: u64,
+    bar: &Bar,
+    cancel: &CancelToken,
+) -> Result<Option<Counted>, Error> {
     let splitter = Splitter::new(settings.pattern, settings.split_digits, settings.isolate_han)?;
-    let mut counted = Counted { pieces: HashMap::new(), documents: 0, bytes: 0 };
+    let mut counted = Counted { counts: Counts::new(max_bytes), documents: 0, bytes: 0 };
     for shard in shards {
         let reader = ShardReader::open(&shard.path, &schema::documents())?;
         for batch in reader.batches_of(BATCH_ROWS, &["id", "text"])? {
             if cancel.is_cancelled() {
                 return Ok(None);
             }
+            counted.counts.make_room();
             let batch = batch?;
             let (ids, texts) = (columns::strings(&batch, "id")?, columns::strings(&batch, "text")?);
             let texts: Vec<&str> = (0..batch.num_rows()).filter(|row| sampled(ids.value(*row), rate)).map(|row| texts.value(row)).collect();
@@ -137,12 +160,7 @@ fn count(shards: &[UpstreamShard], settings: &TrainSettings, rate: f64, bar: &Ba
                 pieces
             });
             for part in pieces.collect::<Vec<_>>() {
-                for (piece, n) in part {
-                    match counted.pieces.get_mut(piece.as_bytes()) {
-                        Some(count) => *count += n,
-                        None => drop(counted.pieces.insert(piece.as_bytes().to_vec(), n)),
-                    }
-                }
+                part.into_iter().for_each(|(piece, n)| counted.counts.add(piece, n));
             }
             bar.inc(batch.num_rows() as u64);
         }

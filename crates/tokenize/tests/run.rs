@@ -264,6 +264,89 @@ fn workers_share_the_shards_and_only_the_first_trains() {
 }
 
 #[test]
+fn any_number_of_workers_at_once_gives_the_same_bytes() {
+    let whole = tempfile::tempdir().expect("temporary directory");
+    let shards = |run: &Path, numbers: std::ops::Range<u32>, batch| {
+        numbers.for_each(|index| add_shard(run, &format!("s{index}"), (batch, index), index as usize));
+    };
+    shards(whole.path(), 0..4, 0);
+    go(whole.path(), "").expect("runs");
+    shards(whole.path(), 4..7, 1);
+    go(whole.path(), "").expect("runs");
+    let units = |run: &Path| {
+        let manifest = Manifest::load(&RunDir::new(run).stage("tokenize")).expect("loads");
+        let unit = |entry: &handoff::manifest::UnitEntry| (entry.key.clone(), entry.index, entry.counts.clone());
+        manifest.units().iter().map(|(name, entry)| (name.clone(), unit(entry))).collect::<BTreeMap<_, _>>()
+    };
+    // More workers than shards, too.
+    for count in [2, 3, 9] {
+        let run = tempfile::tempdir().expect("temporary directory");
+        let worker = |index| StageContext { worker: stage::Worker { index, count }, ..context(run.path()) };
+        let all = || {
+            std::thread::scope(|scope| {
+                let workers: Vec<_> = (0..count).map(|index| scope.spawn(move || tokenize::run(&worker(index), &config("")))).collect();
+                workers.into_iter().map(|one| one.join().expect("no panic").expect("runs").expect("not cancelled").inputs_done).sum::<u64>()
+            })
+        };
+        shards(run.path(), 0..4, 0);
+        let first = StageContext { limit: Some(0), ..worker(0) };
+        tokenize::run(&first, &config("")).expect("trains");
+        assert_eq!(all(), 4);
+        shards(run.path(), 4..7, 1);
+        assert_eq!(all(), 3);
+        assert_eq!(files(run.path()), files(whole.path()), "{count} workers");
+        assert_eq!(units(run.path()), units(whole.path()), "{count} workers");
+        assert_eq!(go(run.path(), "").expect("runs").inputs_done, 0, "one more run has nothing to do");
+    }
+}
+
+#[test]
+fn little_memory_drops_the_rarest_pieces_and_says_so() {
+    let mut seen = Vec::new();
+    for threads in [1, 3] {
+        let run = tempfile::tempdir().expect("temporary directory");
+        // 6,000 words in each shard that no other one has, beside two that all have.
+        for shard in 0..3 {
+            let word = |number: usize| (0..6).map(|place| char::from(b'a' + (number / 26_usize.pow(place) % 26) as u8)).collect::<String>();
+            let text = |n: usize| (0..300).map(|k| format!(" the people {}", word(131 * (6000 * shard + 300 * n + k)))).collect::<String>();
+            let documents: Vec<_> = (0..20).map(|n| (format!("{shard:016x}{n:016x}"), text(n), "en")).collect();
+            let dir = RunDir::new(run.path()).stage("crawl-clean");
+            let output = write_documents(&dir, &dir.data_shard(shard as u32), &documents);
+            testkit::commit_unit(&dir, &format!("s{shard}"), (0, shard as u32), output);
+        }
+        let settings = "max_memory_mb = 1";
+        let report = rayon_pool(threads).install(|| go(run.path(), settings)).expect("runs");
+        assert!(report.notes.iter().any(|note| note.contains("dropped")), "{:?}", report.notes);
+        let tokenizer = Tokenizer::load(&RunDir::new(run.path()).stage("tokenize").tokenizer_dir()).expect("loads");
+        assert!(tokenizer.files().config()["training"]["dropped_pieces"].as_u64() > Some(0));
+        seen.push(files(run.path()));
+        // What was dropped is no setting of the vocabulary: more memory later changes nothing.
+        assert_eq!(go(run.path(), "").expect("runs").inputs_done, 0);
+    }
+    assert_eq!(seen[0], seen[1]);
+}
+
+#[test]
+fn a_report_names_the_worst_documents_and_what_no_document_uses() {
+    let run = tempfile::tempdir().expect("temporary directory");
+    let dir = RunDir::new(run.path()).stage("crawl-clean");
+    let mut all = documents(0);
+    // Letters that training saw once, so that every byte is a token.
+    let odd: String = (0..300).filter_map(|n| char::from_u32(0x10400 + n % 77)).collect();
+    all.push(("f".repeat(32), odd, "und"));
+    let output = write_documents(&dir, &dir.data_shard(0), &all);
+    testkit::commit_unit(&dir, "a", (0, 0), output);
+    go(run.path(), "min_frequency = 20\nvocab_size = 320").expect("runs");
+    let command = Tokenize::commands().into_iter().find(|command| command.clap.get_name() == "report").expect("is there");
+    let matches = command.clap.try_get_matches_from(["report", "--show", "3"]).expect("parses");
+    let text = (command.run)(&context(run.path()), &config(""), &matches).expect("reports");
+    let after = |line: &str| text.lines().skip_while(|l| !l.contains(line)).nth(1).expect("a line").to_string();
+    assert!(text.contains("21 documents") && text.contains("bytes per token"), "{text}");
+    assert!(after("worst-compressed").contains(&"f".repeat(32)), "{text}");
+    assert!(text.contains("used nowhere: ") && text.contains("in a single document only: "), "{text}");
+}
+
+#[test]
 fn a_broken_shard_fails_the_stage_after_the_others() {
     let run = tempfile::tempdir().expect("temporary directory");
     let folder = tempfile::tempdir().expect("temporary directory");
