@@ -104,7 +104,7 @@ fn ranks(json: &Value) -> Result<Vec<(Vec<u8>, u32)>> {
 }
 
 fn tiktoken(ranks: &[(Vec<u8>, u32)]) -> Result<Encode> {
-    let core = CoreBPE::new(ranks.iter().cloned().collect(), HashMap::new(), CL100K)?;
+    let core = CoreBPE::new(ranks.iter().cloned().collect(), HashMap::default(), CL100K)?;
     Ok(Box::new(move |text| core.encode_ordinary(text)))
 }
 
