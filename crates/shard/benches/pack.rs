@@ -1,4 +1,4 @@
-//! How many bytes of token ids leave the stage in a second, on one core, and which part of the work takes how long.
+//! How many bytes of token ids leave the stage in a second, on one thread and on two, and which part of the work takes how long.
 //!
 //! usage: `cargo bench -p shard --bench pack -- [MB [MAX_MEMORY_MB [PACKING [VOCAB_SIZE [ENCODING]]]]]`. Token ids are made up: documents of
 //! log-normal length, ids as rare as words are. By default 200 MB, memory for all of it, every packing and encoding, and vocabularies
@@ -53,7 +53,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         for packing in &packings {
             for encoding in &encodings {
-                run(input.path(), (packing, encoding), max_memory_mb, token_mb)?;
+                for threads in [Some(1), None] {
+                    run(input.path(), (packing, encoding, threads), max_memory_mb, token_mb)?;
+                }
             }
         }
     }
@@ -61,7 +63,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The stage on all shards of `input`.
-fn run(input: &Path, (packing, encoding): (&str, &str), max_memory_mb: usize, token_mb: f64) -> Result<(), Box<dyn Error>> {
+fn run(
+    input: &Path,
+    (packing, encoding, threads): (&str, &str, Option<usize>),
+    max_memory_mb: usize,
+    token_mb: f64,
+) -> Result<(), Box<dyn Error>> {
     let mut merged: toml::Table = toml::from_str(Shard::DEFAULT_TOML)?;
     let (data, tokenizer) = (input.join("tokenize/data"), input.join("tokenize/tokenizer"));
     merged.extend(toml::from_str::<toml::Table>(&format!(
@@ -72,10 +79,12 @@ fn run(input: &Path, (packing, encoding): (&str, &str), max_memory_mb: usize, to
     let config: Config = merged.try_into()?;
     let run = tempfile::tempdir()?;
     let start = Instant::now();
-    let report = shard::run(&StageContext::for_tests(run.path(), "shard"), &config)?.ok_or("cancelled")?;
+    let ctx = StageContext { threads, ..StageContext::for_tests(run.path(), "shard") };
+    let report = shard::run(&ctx, &config)?.ok_or("cancelled")?;
     let secs = start.elapsed().as_secs_f64();
     println!(
-        "  {packing}, {encoding}, within {max_memory_mb} MB: {:.0} MB/s, {secs:.1} s, {:.0} MB written, peak memory of the process {} MB",
+        "  {packing}, {encoding}, {}, within {max_memory_mb} MB: {:.0} MB/s, {secs:.1} s, {:.0} MB written, peak memory of the process {} MB",
+        if threads.is_some() { "one thread" } else { "two threads" },
         token_mb / secs,
         report.bytes_out as f64 / 1e6,
         peak_memory_mb().map_or("?".to_string(), |mb| mb.to_string())
