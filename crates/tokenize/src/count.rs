@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 /// Memory that a distinct piece takes besides its bytes, and that each of its bytes takes: its entry and key here; then its ids, and its
-/// places in the lists of pairs, which merging makes longer. Measured with `examples/train_memory.rs`.
+/// places in the lists of pairs, which merging makes longer. `examples/train_memory.rs` measures what the process really needs.
 const PIECE_BYTES: u64 = 160;
 const BYTE_BYTES: u64 = 20;
 
