@@ -26,6 +26,9 @@ use crate::schema::list_item;
 /// Ids of a page, at least; pages end with rows.
 const PAGE_IDS: usize = 1 << 18;
 
+/// Ids from which a row group ends before its rows are many: up to 256 MB of them wait in memory.
+const GROUP_IDS: usize = 1 << 26;
+
 /// zstd level of token ids: they hardly compress, and higher levels take longer for less than a hundredth.
 const ZSTD_LEVEL: i32 = 1;
 
@@ -83,7 +86,17 @@ impl GroupWriter {
         while self.pending_rows >= self.group_rows {
             self.group(self.group_rows)?;
         }
+        if self.pending.iter().map(|batch| self.ids_of(batch)).sum::<usize>() >= GROUP_IDS {
+            self.group(self.pending_rows)?;
+        }
         Ok(())
+    }
+
+    /// How many token ids a batch holds.
+    fn ids_of(&self, batch: &RecordBatch) -> usize {
+        let columns = batch.columns().iter().zip(&self.ids).filter(|(_, ids)| **ids);
+        let lists = columns.filter_map(|(column, _)| column.as_any().downcast_ref::<ListArray>());
+        lists.map(|list| (list.value_offsets()[list.len()] - list.value_offsets()[0]) as usize).sum()
     }
 
     /// Writes what is left, and the footer.

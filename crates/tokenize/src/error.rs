@@ -28,6 +28,14 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A rank file of tiktoken is broken.
+    #[error("cannot take the ranks of `{}`: {problem}", path.display())]
+    BadRanks {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and where.
+        problem: String,
+    },
     /// There is no text to train on.
     #[error("cannot train a tokenizer: the inputs hold no text")]
     NoText,
@@ -76,7 +84,7 @@ impl Failure for Error {
             Self::Units { source, .. } => source.exit(),
             Self::Frozen { .. } | Self::NoEndToken { .. } => Exit::Usage,
             Self::Text(text::Error::NoTokenizer { .. } | text::Error::BadTokenizer { .. } | text::Error::Io { .. }) => Exit::Upstream,
-            Self::NotTrained { .. } | Self::NoText => Exit::Upstream,
+            Self::NotTrained { .. } | Self::NoText | Self::BadRanks { .. } => Exit::Upstream,
             _ => Exit::Failed,
         }
     }

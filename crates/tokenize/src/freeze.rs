@@ -9,6 +9,7 @@ use text::{Tokenizer, TokenizerFiles, template};
 
 use crate::Error;
 use crate::config::{Config, TrainSettings};
+use crate::ranks;
 use crate::train::{self, TrainingRecord, record_of};
 
 /// What a run will do about the tokenizer.
@@ -35,7 +36,12 @@ pub(crate) struct Frozen {
 pub(crate) fn decide(ctx: &StageContext, config: &Config, shards: &[UpstreamShard]) -> Result<Decision, Error> {
     let dir = ctx.stage_dir.tokenizer_dir();
     if !config.trains() {
-        let taken = Tokenizer::load(&ctx.path(&config.tokenizer))?;
+        let path = ctx.path(&config.tokenizer);
+        let taken = if ranks::is_rank_file(&path) {
+            Tokenizer::from_files(ranks::read(&path, config, &template_source(ctx, config)?)?)?
+        } else {
+            Tokenizer::load(&path)?
+        };
         let same = dir.exists()
             && Tokenizer::load(&dir).is_ok_and(|old| {
                 old.digest() == taken.digest() && template_digest(&old) == template_digest(&taken) && record_of(&old) == record_of(&taken)

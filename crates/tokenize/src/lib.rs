@@ -34,6 +34,7 @@ mod merge;
 mod nfc;
 pub mod pieces;
 mod published;
+mod ranks;
 mod report;
 mod train;
 

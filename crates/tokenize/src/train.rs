@@ -200,7 +200,7 @@ fn alphabet_bytes() -> [u8; 256] {
     bytes
 }
 
-fn spelled(bytes: &[u8]) -> String {
+pub(crate) fn spelled(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| character_of(*byte)).collect()
 }
 
@@ -208,13 +208,6 @@ fn spelled(bytes: &[u8]) -> String {
 fn tokenizer_json(learned: &Learned, settings: &TrainSettings) -> Value {
     let names: Vec<String> =
         special::ALL.iter().map(|name| name.to_string()).chain((0..settings.reserved_tokens).map(special::reserved)).collect();
-    let added: Vec<Value> = names
-        .iter()
-        .enumerate()
-        .map(|(id, name)| {
-            json!({"id": id, "content": name, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true})
-        })
-        .collect();
     let spelled_tokens: Vec<String> = learned.tokens.iter().map(|bytes| spelled(bytes)).collect();
     let mut vocab = Map::new();
     for (id, token) in names.iter().chain(&spelled_tokens).enumerate() {
@@ -222,13 +215,31 @@ fn tokenizer_json(learned: &Learned, settings: &TrainSettings) -> Value {
     }
     let token = |id: u32| &spelled_tokens[id as usize - names.len()];
     let merges: Vec<Value> = learned.merges.iter().map(|(left, right)| json!([token(*left), token(*right)])).collect();
+    let cuts = pre_tokenizer(settings.pattern, settings.split_digits, settings.isolate_han);
+    byte_level_json(&(0..).zip(names).collect::<Vec<_>>(), cuts, vocab, merges, false)
+}
+
+/// A `tokenizer.json` of byte-level BPE: special tokens with their ids, how text is cut, ids by token, and merges in order.
+pub(crate) fn byte_level_json(
+    specials: &[(u32, String)],
+    cuts: Value,
+    vocab: Map<String, Value>,
+    merges: Vec<Value>,
+    ignore_merges: bool,
+) -> Value {
+    let added: Vec<Value> = specials
+        .iter()
+        .map(|(id, name)| {
+            json!({"id": id, "content": name, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true})
+        })
+        .collect();
     json!({
         "version": "1.0",
         "truncation": null,
         "padding": null,
         "added_tokens": added,
         "normalizer": null,
-        "pre_tokenizer": pre_tokenizer(settings.pattern, settings.split_digits, settings.isolate_han),
+        "pre_tokenizer": cuts,
         "post_processor": null,
         "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
         "model": {
@@ -239,7 +250,7 @@ fn tokenizer_json(learned: &Learned, settings: &TrainSettings) -> Value {
             "end_of_word_suffix": null,
             "fuse_unk": false,
             "byte_fallback": false,
-            "ignore_merges": false,
+            "ignore_merges": ignore_merges,
             "vocab": vocab,
             "merges": merges,
         },
