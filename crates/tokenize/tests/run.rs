@@ -275,7 +275,7 @@ fn any_number_of_workers_at_once_gives_the_same_bytes() {
     go(whole.path(), "").expect("runs");
     let units = |run: &Path| {
         let manifest = Manifest::load(&RunDir::new(run).stage("tokenize")).expect("loads");
-        let unit = |entry: &handoff::manifest::UnitEntry| (entry.key.clone(), entry.index, entry.counts.clone());
+        let unit = |entry: &handoff::manifest::UnitEntry| (entry.key, entry.index, entry.counts.clone());
         manifest.units().iter().map(|(name, entry)| (name.clone(), unit(entry))).collect::<BTreeMap<_, _>>()
     };
     // More workers than shards, too.
