@@ -117,8 +117,9 @@ impl TokenIds<'_> {
     /// The largest.
     pub fn max(&self) -> Option<u32> {
         match self {
-            Self::U16(ids) => ids.iter().max().map(|id| u32::from(*id)),
-            Self::U32(ids) => ids.iter().max().copied(),
+            // Folds are vectorised, `Iterator::max` is not.
+            Self::U16(ids) => (!ids.is_empty()).then(|| u32::from(ids.iter().fold(0, |most, id| most.max(*id)))),
+            Self::U32(ids) => (!ids.is_empty()).then(|| ids.iter().fold(0, |most, id| most.max(*id))),
         }
     }
 }

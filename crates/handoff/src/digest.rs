@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::UNIX_EPOCH;
@@ -11,6 +11,9 @@ use std::time::UNIX_EPOCH;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, RunDir, atomic};
+
+/// Bytes hashed at a time.
+const BLOCK_BYTES: usize = 1 << 18;
 
 /// The first 128 bits of a BLAKE3 hash.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -30,7 +33,7 @@ impl Digest {
     pub fn of_file(path: &Path) -> Result<Self> {
         let mut file = File::open(path).map_err(Error::io("open", path))?;
         let mut hasher = blake3::Hasher::new();
-        let mut block = vec![0_u8; 1 << 18];
+        let mut block = vec![0_u8; BLOCK_BYTES];
         loop {
             let n = file.read(&mut block).map_err(Error::io("read", path))?;
             if n == 0 {
@@ -49,6 +52,52 @@ impl Digest {
         let mut out = [0; 16];
         out.copy_from_slice(&hash.as_bytes()[..16]);
         Self(out)
+    }
+}
+
+/// A file whose digest is taken while it is written, in blocks large enough for the hash's vector instructions.
+#[derive(Debug)]
+pub(crate) struct HashedFile {
+    file: File,
+    hasher: blake3::Hasher,
+    block: Vec<u8>,
+    bytes: u64,
+}
+
+impl HashedFile {
+    pub(crate) fn new(file: File) -> Self {
+        Self { file, hasher: blake3::Hasher::new(), block: Vec::with_capacity(BLOCK_BYTES), bytes: 0 }
+    }
+
+    /// Writes what is left and syncs; the digest of everything written, and its size.
+    pub(crate) fn finish(mut self) -> io::Result<(Digest, u64)> {
+        self.write_block()?;
+        self.file.sync_all()?;
+        Ok((Digest::from_hash(&self.hasher.finalize()), self.bytes))
+    }
+
+    fn write_block(&mut self) -> io::Result<()> {
+        self.hasher.update(&self.block);
+        self.file.write_all(&self.block)?;
+        self.bytes += self.block.len() as u64;
+        self.block.clear();
+        Ok(())
+    }
+}
+
+impl Write for HashedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(BLOCK_BYTES - self.block.len());
+        self.block.extend_from_slice(&bytes[..taken]);
+        if self.block.len() == BLOCK_BYTES {
+            self.write_block()?;
+        }
+        Ok(taken)
+    }
+
+    // What has to be on disk is there after `finish`; a shard that is not finished is not kept.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -206,6 +255,20 @@ mod tests {
         assert_eq!(d.to_string(), "6437b3ac38465133ffb63b75273a8db5");
         for bad in ["", "6437", "zz37b3ac38465133ffb63b75273a8db5", "珠穆朗玛峰珠穆朗玛峰珠"] {
             assert!(bad.parse::<Digest>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_hashed_while_it_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, size) in [("none", 0), ("few", 10), ("block", BLOCK_BYTES), ("more", 3 * BLOCK_BYTES + 1)] {
+            let path = dir.path().join(name);
+            let content: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
+            let mut file = HashedFile::new(File::create(&path).unwrap());
+            content.chunks(100_000).for_each(|piece| file.write_all(piece).unwrap());
+            file.flush().unwrap();
+            assert_eq!(file.finish().unwrap(), (Digest::of_file(&path).unwrap(), size as u64));
+            assert_eq!(fs::read(&path).unwrap(), content);
         }
     }
 

@@ -19,18 +19,23 @@ use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::file::writer::{SerializedFileWriter, SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
 
+use zstd::zstd_safe::{CParameter, ParamSwitch};
+
 use crate::columns::TokenIds;
+use crate::digest::HashedFile;
 use crate::id_pages::{self, Ids, Layout, Rows};
 use crate::schema::list_item;
 
 /// Ids of a page, at least; pages end with rows.
-const PAGE_IDS: usize = 1 << 18;
+const PAGE_IDS: usize = 1 << 17;
 
 /// Ids from which a row group ends before its rows are many: up to 256 MB of them wait in memory.
 const GROUP_IDS: usize = 1 << 26;
 
-/// zstd level of token ids: they hardly compress, and higher levels take longer for less than a hundredth.
-const ZSTD_LEVEL: i32 = 1;
+/// zstd level of token ids, with entropy coding of literals turned on, which levels below 0 leave out. Ids repeat rarely, byte by byte
+/// more rarely still: nearly all there is to gain is that some bytes are frequent. Of 3.6 million ids of web text level 1 leaves 66.0 %
+/// at 271 MB/s, this 67.9 % at 587.
+const ZSTD_LEVEL: i32 = -50;
 
 /// True for a list of unsigned integers of 16 or 32 bits.
 pub(crate) fn holds_ids(field: &Field) -> bool {
@@ -44,7 +49,7 @@ fn bad(what: impl Into<String>) -> ParquetError {
 
 /// Writes row groups in which some columns go through [`id_pages`] and all others through Arrow's writer.
 pub(crate) struct GroupWriter {
-    file: SerializedFileWriter<File>,
+    file: SerializedFileWriter<HashedFile>,
     factory: ArrowRowGroupWriterFactory,
     descr: SchemaDescriptor,
     schema: SchemaRef,
@@ -66,12 +71,13 @@ impl std::fmt::Debug for GroupWriter {
 
 impl GroupWriter {
     pub(crate) fn new(
-        (file, factory): (SerializedFileWriter<File>, ArrowRowGroupWriterFactory),
+        (file, factory): (SerializedFileWriter<HashedFile>, ArrowRowGroupWriterFactory),
         schema: SchemaRef,
         ids: Vec<bool>,
         group_rows: usize,
     ) -> Result<Self> {
-        let compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
+        let mut compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
+        compressor.set_parameter(CParameter::LiteralCompressionMode(ParamSwitch::Enable))?;
         let (pending, body) = (VecDeque::new(), Vec::new());
         let descr = file.schema_descr().clone();
         Ok(Self { file, factory, descr, schema, ids, group_rows, groups: 0, pending, pending_rows: 0, compressor, body })
@@ -100,7 +106,7 @@ impl GroupWriter {
     }
 
     /// Writes what is left, and the footer.
-    pub(crate) fn into_inner(mut self) -> Result<File> {
+    pub(crate) fn into_inner(mut self) -> Result<HashedFile> {
         if self.pending_rows > 0 {
             self.group(self.pending_rows)?;
         }
@@ -199,7 +205,7 @@ fn chunk(
     let bytes = Bytes::from(sink.into_inner()?);
     let metadata = ColumnChunkMetaData::builder(descr)
         .set_encodings(vec![Encoding::RLE, Encoding::BYTE_STREAM_SPLIT])
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_num_values(values as i64)
         .set_total_compressed_size(bytes.len() as i64)
         .set_total_uncompressed_size(uncompressed as i64)

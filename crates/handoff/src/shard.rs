@@ -16,11 +16,15 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
+use crate::digest::HashedFile;
 use crate::id_column::{self, GroupWriter, IdReader};
 use crate::{Digest, Error, OutputFile, Result, StageDir, TableSchema, atomic};
 
 /// zstd level of every shard: 3 is zstd's own default, a good trade of time for size on text.
 pub const ZSTD_LEVEL: i32 = 3;
+
+/// zstd level of all other columns where token ids are stored byte by byte: names and numbers are little beside the ids.
+const ZSTD_LEVEL_BESIDE_IDS: i32 = 1;
 
 /// Rows of a row group unless the writer says otherwise: small enough to read a group at random, large enough to compress.
 pub const DEFAULT_ROW_GROUP_ROWS: usize = 8192;
@@ -38,7 +42,7 @@ pub struct ShardMeta {
 
 #[derive(Debug)]
 enum Inner {
-    Arrow(Box<ArrowWriter<File>>),
+    Arrow(Box<ArrowWriter<HashedFile>>),
     /// With columns of token ids stored byte by byte.
     Groups(Box<GroupWriter>),
 }
@@ -92,7 +96,11 @@ impl ShardWriter {
             pair("config_digest", &meta.config_digest),
         ];
         metadata.extend(meta.extra.iter().map(|(k, v)| pair(k, v)));
-        let level = ZstdLevel::try_new(ZSTD_LEVEL).map_err(|source| Error::Parquet { action: "write", path: path.into(), source })?;
+        let level = ZstdLevel::try_new(if split { ZSTD_LEVEL_BESIDE_IDS } else { ZSTD_LEVEL }).map_err(|source| Error::Parquet {
+            action: "write",
+            path: path.into(),
+            source,
+        })?;
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(level))
             .set_max_row_group_row_count(Some(rows.max(1)))
@@ -102,7 +110,7 @@ impl ShardWriter {
         let temporary = atomic::temporary_beside(path);
         let file = File::create(&temporary).map_err(Error::io("create", &temporary))?;
         let parquet_error = |source| Error::Parquet { action: "write", path: path.into(), source };
-        let writer = ArrowWriter::try_new(file, table.arrow.clone(), Some(properties)).map_err(parquet_error)?;
+        let writer = ArrowWriter::try_new(HashedFile::new(file), table.arrow.clone(), Some(properties)).map_err(parquet_error)?;
         let ids: Vec<bool> = table.arrow.fields().iter().map(|field| split && id_column::holds_ids(field)).collect();
         let writer = if ids.contains(&true) {
             let parts = writer.into_serialized_writer().map_err(parquet_error)?;
@@ -140,17 +148,17 @@ impl ShardWriter {
     /// # Errors
     /// When the file cannot be completed; then no file of the final name appears.
     pub fn finish(mut self, dir: &StageDir) -> Result<OutputFile> {
-        if let Some(writer) = self.writer.take() {
+        let (digest, bytes) = if let Some(writer) = self.writer.take() {
             let parquet_error = |source| Error::Parquet { action: "write", path: self.path.clone(), source };
             let file = match writer {
                 Inner::Arrow(writer) => writer.into_inner(),
                 Inner::Groups(writer) => writer.into_inner(),
             }
             .map_err(parquet_error)?;
-            file.sync_all().map_err(Error::io("sync", &self.path))?;
-        }
-        let digest = Digest::of_file(&self.temporary)?;
-        let bytes = fs::metadata(&self.temporary).map_err(Error::io("read", &self.temporary))?.len();
+            file.finish().map_err(Error::io("write", &self.path))?
+        } else {
+            (Digest::of_bytes(&[]), 0)
+        };
         atomic::rename(&self.temporary, &self.path)?;
         Ok(OutputFile {
             path: dir.relative(&self.path),

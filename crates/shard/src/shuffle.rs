@@ -19,7 +19,7 @@ use crate::source;
 use crate::spill::{Cell, MOST_CELLS, Record, Spill};
 
 /// Documents decoded at a time.
-const BATCH_ROWS: usize = 1024;
+const BATCH_ROWS: usize = 128;
 
 /// Memory counted for a document besides its token ids: key, id, place.
 const DOCUMENT_BYTES: u64 = 128;

@@ -10,7 +10,7 @@ use super::{Cost, Document, Frame, Row, share};
 pub(super) struct Concat<'a> {
     frame: Frame<'a>,
     row: Row,
-    /// Bytes of the current document's first `n` tokens, for each `n`.
+    /// Bytes of the current document up to the end of each row that it fills, and up to its own.
     bytes_up_to: Vec<u64>,
 }
 
@@ -22,16 +22,15 @@ impl<'a> Concat<'a> {
 
     pub(super) fn push<E>(&mut self, document: Document<'_>, emit: &mut impl FnMut(&Row) -> Result<(), E>) -> Result<(), E> {
         let Document { id, ids, num_bytes } = document;
-        self.count_bytes(ids);
-        let total = self.bytes_up_to[ids.len()];
+        let total = self.count_bytes(ids);
         self.row.open_part(id, 0);
-        let mut from = 0;
-        loop {
+        let (mut from, mut before) = (0, 0);
+        for piece in 0.. {
             let take = (self.frame.seq_len + 1 - self.row.ids.len()).min(ids.len() - from);
-            let to = from + take;
+            let (to, after) = (from + take, self.bytes_up_to[piece]);
             self.row.ids.extend_from_slice(&ids[from..to]);
-            self.row.num_bytes += share(num_bytes, self.bytes_up_to[from], self.bytes_up_to[to], total, to == ids.len());
-            from = to;
+            self.row.num_bytes += share(num_bytes, before, after, total, to == ids.len());
+            (from, before) = (to, after);
             if self.row.ids.len() > self.frame.seq_len {
                 emit(&self.row)?;
                 self.row.clear();
@@ -39,19 +38,23 @@ impl<'a> Concat<'a> {
                 self.row.ids.push(ids[from - 1]);
             }
             if from == ids.len() {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 
-    fn count_bytes(&mut self, ids: &[u32]) {
-        self.bytes_up_to.clear();
-        self.bytes_up_to.push(0);
+    /// Counts bytes up to every end of a row, and returns those of the document.
+    fn count_bytes(&mut self, ids: &[u32]) -> u64 {
+        let (first, rest) = ids.split_at((self.frame.seq_len + 1 - self.row.ids.len()).min(ids.len()));
         let mut sum = 0;
-        self.bytes_up_to.extend(ids.iter().map(|id| {
-            sum += self.frame.token_bytes.get(*id as usize).map_or(0, |n| u64::from(*n));
+        let pieces = std::iter::once(first).chain(rest.chunks(self.frame.seq_len));
+        self.bytes_up_to.clear();
+        self.bytes_up_to.extend(pieces.map(|piece| {
+            sum += self.frame.bytes_of(piece);
             sum
         }));
+        sum
     }
 
     /// The last row is padded, or dropped where there is no padding token.
