@@ -51,9 +51,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if names.is_empty() {
         names = ["wcxb-dev", "zh-news", "zh-charset"].map(str::to_owned).to_vec();
     }
-    for name in names {
-        score_set(&Path::new(&data).join("crawl"), &name, folds.as_ref(), &Show { worst, dump: dump.clone() })?;
+    let (mut bytes, mut secs) = (0, 0.0);
+    for name in &names {
+        let of_set = score_set(&Path::new(&data).join("crawl"), name, folds.as_ref(), &Show { worst, dump: dump.clone() })?;
+        (bytes, secs) = (bytes + of_set.0, secs + of_set.1);
     }
+    println!("all pages: {:.1} MB of HTML, {:.1} MB/s", bytes as f64 / 1e6, bytes as f64 / 1e6 / secs);
     Ok(())
 }
 
@@ -102,7 +105,8 @@ fn read_gold(path: &Path) -> Result<HashMap<String, Gold>, Box<dyn std::error::E
     Ok(gold)
 }
 
-fn score_set(folder: &Path, name: &str, folds: Option<&Folds>, show: &Show) -> Result<(), Box<dyn std::error::Error>> {
+/// Scores a set; bytes of its HTML, and seconds.
+fn score_set(folder: &Path, name: &str, folds: Option<&Folds>, show: &Show) -> Result<(usize, f64), Box<dyn std::error::Error>> {
     let gold = read_gold(&folder.join(format!("{name}.gold.jsonl.gz")))?;
     let by_char = name.starts_with("zh");
     let mut scores: BTreeMap<String, Vec<(f64, f64, f64)>> = BTreeMap::new();
@@ -154,7 +158,7 @@ fn score_set(folder: &Path, name: &str, folds: Option<&Folds>, show: &Show) -> R
             println!("  {:.2} {} {} got {} want {} P {:.2} R {:.2}", row.0, row.1, row.2, row.3, row.4, row.5, row.6);
         }
     }
-    Ok(())
+    Ok((bytes, secs))
 }
 
 fn bag(text: &str, by_char: bool) -> HashMap<String, i64> {

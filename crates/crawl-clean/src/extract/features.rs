@@ -9,7 +9,6 @@ use super::page::{About, kind};
 use super::tree::{Measure, Tree};
 use crate::dom::{Dom, NONE, NodeId, ROOT};
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hasher};
 
 /// Takes features one by one, always in the same order.
 pub trait Put {
@@ -355,9 +354,7 @@ fn copies(blocks: &Blocks) -> Vec<(u32, bool)> {
     let mut counts: HashMap<u64, u32> = HashMap::with_capacity(blocks.list.len());
     let mut digests = Vec::with_capacity(blocks.list.len());
     for block in &blocks.list {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(blocks.text(block).as_bytes());
-        let digest = hasher.finish();
+        let digest = corpus::hash64(blocks.text(block).as_bytes(), 0);
         let count = counts.entry(digest).or_default();
         digests.push((digest, *count > 0));
         *count += 1;
@@ -365,23 +362,39 @@ fn copies(blocks: &Blocks) -> Vec<(u32, bool)> {
     digests.into_iter().map(|(digest, before)| (counts[&digest], before)).collect()
 }
 
-/// Longest title compared, in bytes of its letters and digits.
-const TITLE_BYTES: usize = 300;
+/// Longest title compared, in characters.
+const TITLE_CHARS: usize = 300;
+
+/// Puts the letters and digits of a text, small, into `out`; gives up, and returns false, at the first that is not `known`.
+fn plain(text: &str, out: &mut String, known: impl Fn(char) -> bool) -> bool {
+    out.clear();
+    text.chars().all(|c| {
+        let before = out.len();
+        match c {
+            // Most of what there is, without a look into Unicode's tables.
+            '\0'..='\x7F' if c.is_ascii_alphanumeric() => out.push(c.to_ascii_lowercase()),
+            '\u{4E00}'..='\u{9FFF}' => out.push(c),
+            _ if c.is_alphanumeric() => out.extend(c.to_lowercase()),
+            _ => {}
+        }
+        out[before..].chars().all(&known)
+    })
+}
 
 /// How much of the title each block is; 0 for what is no part of it.
 fn titled(blocks: &Blocks, title: &str) -> Vec<f32> {
-    let plain = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
-    let title = plain(&title.chars().take(TITLE_BYTES).collect::<String>());
+    let (mut whole, mut part) = (String::new(), String::new());
+    plain(&title.chars().take(TITLE_CHARS).collect::<String>(), &mut whole, |_| true);
     blocks
         .list
         .iter()
         .map(|block| {
             let text = blocks.text(block);
-            if title.is_empty() || text.len() > 2 * title.len() || text.len() < 4 {
+            if whole.is_empty() || text.len() > 2 * whole.len() || text.len() < 4 {
                 return 0.0;
             }
-            let text = plain(text);
-            if text.len() >= 4 && title.contains(&text) { text.len() as f32 / title.len() as f32 } else { 0.0 }
+            let is_part = plain(text, &mut part, |c| whole.contains(c)) && part.len() >= 4 && whole.contains(&part);
+            if is_part { part.len() as f32 / whole.len() as f32 } else { 0.0 }
         })
         .collect()
 }

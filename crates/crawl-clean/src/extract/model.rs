@@ -5,24 +5,32 @@
 
 use super::features;
 use std::collections::HashMap;
+use std::hint::select_unpredictable;
 use std::sync::OnceLock;
 
-/// A node: a question, or a leaf where `feature` is [`LEAF`].
+/// A node: a question, or a leaf, from which nothing leads away.
 #[derive(Debug, Clone, Copy)]
 struct Node {
-    feature: u16,
-    /// Where to go if the answer is no; if it is yes, to the next node.
-    no: u16,
     /// Threshold, or value of a leaf.
     value: f32,
+    /// What is asked for.
+    feature: u8,
+    /// How far the next node is if the answer is yes: 1, and 0 for a leaf.
+    step: u8,
+    /// How much farther it is if the answer is no.
+    skip: u16,
 }
 
-const LEAF: u16 = u16::MAX;
+/// Most features.
+const MOST_FEATURES: usize = 1 << 8;
 
-/// The trees.
+type Row = [f32; MOST_FEATURES];
+
+/// The trees, one behind the other, up to a multiple of [`LANES`] of them.
 #[derive(Debug, Default)]
 pub struct Model {
-    trees: Vec<Vec<Node>>,
+    nodes: Vec<Node>,
+    roots: Vec<u16>,
 }
 
 /// What is wrong with a model file.
@@ -50,10 +58,13 @@ impl Model {
     /// # Errors
     /// The line that is not understood.
     pub fn read(text: &str, names: &[String]) -> Result<Self, BadModel> {
-        let index: HashMap<&str, u16> = names.iter().enumerate().map(|(i, name)| (name.as_str(), i as u16)).collect();
+        let index: HashMap<&str, u8> = names.iter().enumerate().map(|(i, name)| (name.as_str(), i as u8)).collect();
         let mut model = Self::default();
         // Questions still without their second answer: place of the question and depth.
         let mut waiting: Vec<(usize, usize)> = Vec::new();
+        if names.len() > MOST_FEATURES {
+            return Err(BadModel { line: 0, problem: "there are more than 256 features" });
+        }
         for (line, raw) in text.lines().enumerate().map(|(i, raw)| (i + 1, raw)) {
             let bad = |problem| BadModel { line, problem };
             let content = raw.trim_start();
@@ -61,51 +72,54 @@ impl Model {
                 continue;
             }
             let depth = raw.len() - content.len();
+            let place = model.nodes.len();
+            let here = u16::try_from(place + LANES).map_err(|_| bad("a model has at most 65,531 nodes"))? - LANES as u16;
             if depth == 0 {
                 if !waiting.is_empty() {
                     return Err(bad("the tree before has a question without a second answer"));
                 }
-                model.trees.push(Vec::new());
-            }
-            let tree = model.trees.last_mut().ok_or_else(|| bad("a tree begins without indentation"))?;
-            let place = tree.len();
-            if place >= usize::from(LEAF) {
-                return Err(bad("a tree has at most 65,534 nodes"));
-            }
-            if depth > 0 && place == 0 {
-                return Err(bad("a tree begins without indentation"));
-            }
-            // The first answer follows its question; the second belongs to the innermost question of the depth above.
-            if place > 0
-                && !(tree[place - 1].feature != LEAF && waiting.last().is_some_and(|&(at, above)| at == place - 1 && above + 1 == depth))
-            {
-                let (at, above) = waiting.pop().ok_or_else(|| bad("an answer without a question"))?;
-                if above + 1 != depth {
-                    return Err(bad("the indentation fits no question"));
+                model.roots.push(here);
+            } else {
+                // The first answer follows its question; the second belongs to the innermost question of the depth above.
+                let &last = model.nodes.last().ok_or_else(|| bad("a tree begins without indentation"))?;
+                if last.step == 0 || waiting.last().is_none_or(|&(at, above)| at != place - 1 || above + 1 != depth) {
+                    let (at, above) = waiting.pop().ok_or_else(|| bad("an answer without a question"))?;
+                    if above + 1 != depth {
+                        return Err(bad("the indentation fits no question"));
+                    }
+                    model.nodes[at].skip = here - at as u16 - 1;
                 }
-                tree[at].no = place as u16;
             }
             if let Some((name, threshold)) = content.split_once(" <= ") {
                 let feature = *index.get(name).ok_or_else(|| bad("there is no such feature"))?;
                 let value = threshold.trim_end().parse().map_err(|_| bad("`<=` is followed by a number"))?;
-                tree.push(Node { feature, no: 0, value });
+                model.nodes.push(Node { value, feature, step: 1, skip: 0 });
                 waiting.push((place, depth));
             } else {
                 let value = content.trim_end().parse().map_err(|_| bad("neither a question nor a number"))?;
-                tree.push(Node { feature: LEAF, no: 0, value });
+                model.nodes.push(Node { value, feature: 0, step: 0, skip: 0 });
             }
         }
-        if waiting.is_empty() { Ok(model) } else { Err(BadModel { line: text.lines().count(), problem: "the file ends in a tree" }) }
+        if !waiting.is_empty() {
+            return Err(BadModel { line: text.lines().count(), problem: "the file ends in a tree" });
+        }
+        while !model.roots.len().is_multiple_of(LANES) {
+            model.roots.push(model.nodes.len() as u16);
+            model.nodes.push(Node { value: 0.0, feature: 0, step: 0, skip: 0 });
+        }
+        Ok(model)
     }
 
     /// Probabilities that the blocks of a page are its text.
     #[must_use]
     pub fn judge(&self, page: &features::Page<'_>, count: usize) -> Vec<f32> {
-        let mut row = Vec::new();
+        let mut values = Vec::new();
+        let mut row: Row = [0.0; MOST_FEATURES];
         (0..count)
             .map(|i| {
-                row.clear();
-                page.features(i, &mut row);
+                values.clear();
+                page.features(i, &mut values);
+                row[..values.len()].copy_from_slice(&values);
                 self.probability(&row)
             })
             .collect()
@@ -115,30 +129,42 @@ impl Model {
     ///
     /// Most blocks of most pages are no text beyond doubt: the sum is given up where it falls below [`HOPELESS`].
     #[must_use]
-    pub fn probability(&self, row: &[f32]) -> f32 {
+    fn probability(&self, row: &Row) -> f32 {
         let mut sum = 0.0;
-        for some in self.trees.chunks(ROUND) {
-            for tree in some {
-                let mut at = 0;
-                loop {
-                    let node = tree[at];
-                    if node.feature == LEAF {
-                        sum += node.value;
-                        break;
-                    }
-                    at = if row[usize::from(node.feature)] <= node.value { at + 1 } else { usize::from(node.no) };
-                }
-            }
+        for some in self.roots.chunks(ROUND) {
+            sum = some.as_chunks().0.iter().fold(sum, |sum, roots| self.leaves(*roots, row).iter().fold(sum, |sum, leaf| sum + leaf));
             if sum < HOPELESS {
                 break;
             }
         }
         1.0 / (1.0 + (-sum).exp())
     }
+
+    /// The leaves of some trees. All go down at once and none is asked whether it has arrived until all have gone some way: where a tree
+    /// goes next is a coin toss, which no processor guesses, but it can follow several at a time.
+    fn leaves(&self, mut at: [u16; LANES], row: &Row) -> [f32; LANES] {
+        loop {
+            for _ in 0..STEPS {
+                for at in &mut at {
+                    let node = self.nodes[usize::from(*at)];
+                    let farther = select_unpredictable(row[usize::from(node.feature)] <= node.value, 0, node.skip);
+                    *at += u16::from(node.step) + farther;
+                }
+            }
+            let nodes = at.map(|at| self.nodes[usize::from(at)]);
+            if nodes.iter().all(|node| node.step == 0) {
+                return nodes.map(|node| node.value);
+            }
+        }
+    }
 }
 
-/// Trees between two looks at the sum.
-const ROUND: usize = 20;
+/// Trees followed at once.
+const LANES: usize = 4;
+/// Questions between two looks at whether all have arrived.
+const STEPS: usize = 3;
+/// Trees between two looks at the sum, a multiple of [`LANES`].
+const ROUND: usize = 5 * LANES;
 /// Log odds that no later tree has been seen to mend: 1 in 60.
 const HOPELESS: f32 = -4.0;
 
@@ -152,14 +178,16 @@ mod tests {
 
     #[test]
     fn built_in_model_reads() {
-        assert!(!Model::built_in().trees.is_empty());
+        assert!(!Model::built_in().roots.is_empty());
     }
 
     #[test]
     fn trees_answer() {
         let model = Model::read("# three trees\n1\nunits <= 2\n place <= 0.5\n  -1\n  -2\n 3\n0.5\n", &names()).unwrap();
         let odds = |units, place| {
-            let p = model.probability(&[place, units]);
+            let mut row = [0.0; MOST_FEATURES];
+            (row[0], row[1]) = (place, units);
+            let p = model.probability(&row);
             (p / (1.0 - p)).ln()
         };
         for (units, place, want) in [(1.0, 0.2, 0.5), (1.0, 0.9, -0.5), (3.0, 0.2, 4.5)] {
