@@ -114,6 +114,15 @@ impl TokenIds<'_> {
         self.len() == 0
     }
 
+    /// Whether an id is among them.
+    pub fn contains(&self, id: u32) -> bool {
+        // A fold is vectorised, `contains` is not.
+        match self {
+            Self::U16(ids) => u16::try_from(id).is_ok_and(|id| ids.iter().fold(false, |found, at| found | (*at == id))),
+            Self::U32(ids) => ids.iter().fold(false, |found, at| found | (*at == id)),
+        }
+    }
+
     /// The largest.
     pub fn max(&self) -> Option<u32> {
         match self {

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::thread::JoinHandle;
 use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,9 @@ use crate::{Error, Result, RunDir, atomic};
 
 /// Bytes hashed at a time.
 const BLOCK_BYTES: usize = 1 << 18;
+
+/// Bytes after which a file being written is synced on the side, so that little is left to wait for at its end.
+const SYNC_BYTES: u64 = 1 << 25;
 
 /// The first 128 bits of a BLAKE3 hash.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -62,16 +66,20 @@ pub(crate) struct HashedFile {
     hasher: blake3::Hasher,
     block: Vec<u8>,
     bytes: u64,
+    /// Bytes when the last sync began.
+    synced: u64,
+    syncing: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl HashedFile {
     pub(crate) fn new(file: File) -> Self {
-        Self { file, hasher: blake3::Hasher::new(), block: Vec::with_capacity(BLOCK_BYTES), bytes: 0 }
+        Self { file, hasher: blake3::Hasher::new(), block: Vec::with_capacity(BLOCK_BYTES), bytes: 0, synced: 0, syncing: None }
     }
 
     /// Writes what is left and syncs; the digest of everything written, and its size.
     pub(crate) fn finish(mut self) -> io::Result<(Digest, u64)> {
         self.write_block()?;
+        self.join()?;
         self.file.sync_all()?;
         Ok((Digest::from_hash(&self.hasher.finalize()), self.bytes))
     }
@@ -81,7 +89,19 @@ impl HashedFile {
         self.file.write_all(&self.block)?;
         self.bytes += self.block.len() as u64;
         self.block.clear();
+        if self.bytes - self.synced >= SYNC_BYTES && self.syncing.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.join()?;
+            let file = self.file.try_clone()?;
+            self.synced = self.bytes;
+            self.syncing = Some(std::thread::spawn(move || file.sync_data()));
+        }
         Ok(())
+    }
+
+    /// Waits for the sync on the side.
+    fn join(&mut self) -> io::Result<()> {
+        let Some(thread) = self.syncing.take() else { return Ok(()) };
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
 

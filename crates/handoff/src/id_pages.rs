@@ -8,7 +8,7 @@
 use crate::columns::TokenIds;
 
 /// Bytes of a value: Parquet's `INT32`, which the narrower integers are stored in.
-const VALUE_BYTES: usize = 4;
+pub(crate) const VALUE_BYTES: usize = 4;
 
 /// Writes the body of a page, before compression, into `out`: levels and values of rows of these lengths.
 ///

@@ -104,6 +104,7 @@ impl ShardWriter {
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(level))
             .set_max_row_group_row_count(Some(rows.max(1)))
+            .set_dictionary_enabled(!split)
             .set_key_value_metadata(Some(metadata))
             .set_created_by(format!("jielong {}", env!("CARGO_PKG_VERSION")))
             .build();

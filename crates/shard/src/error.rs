@@ -65,6 +65,38 @@ pub enum Error {
         /// Ids of the vocabulary.
         vocab_size: usize,
     },
+    /// A document holds the token that fills rows; it would not be trained on.
+    #[error("document `{document}` in `{}` holds the pad token {id}", path.display())]
+    PadInText {
+        /// The shard.
+        path: PathBuf,
+        /// The document.
+        document: String,
+        /// The id.
+        id: u32,
+    },
+    /// Shuffling gave fewer or more documents than were read. Nothing is committed.
+    #[error("{read} documents were read, but {taken} came out of the shuffle: this is a bug, please report it")]
+    DocumentsLost {
+        /// Documents read, copies included.
+        read: u64,
+        /// Documents given out.
+        taken: u64,
+    },
+    /// Shards agree in their tokenizer, but not in a key of their metadata.
+    #[error("`{}` has `{key}` {value_a}, `{}` has {value_b}", shard_a.display(), shard_b.display())]
+    MixedMetadata {
+        /// The key.
+        key: &'static str,
+        /// A shard.
+        shard_a: PathBuf,
+        /// Its value.
+        value_a: String,
+        /// Another shard.
+        shard_b: PathBuf,
+        /// Its value.
+        value_b: String,
+    },
     /// A record batch could not be put together.
     #[error("cannot build a batch of samples")]
     Arrow(#[from] arrow::error::ArrowError),
@@ -91,9 +123,11 @@ impl Failure for Error {
         match self {
             Self::Handoff(error) => error.exit(),
             Self::MixedTokenizers { .. }
+            | Self::MixedMetadata { .. }
             | Self::OtherTokenizer { .. }
             | Self::NoMetadata { .. }
             | Self::TokenOutOfRange { .. }
+            | Self::PadInText { .. }
             | Self::Text(_) => Exit::Upstream,
             Self::NoTokenizer | Self::NoPadToken { .. } | Self::NotASample { .. } | Self::NoSuchSample { .. } => Exit::Usage,
             _ => Exit::Failed,
@@ -103,9 +137,11 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Handoff(error) => return error.hint(),
+            Self::MixedMetadata { .. } => "encode all documents in one stage `tokenize`".into(),
             Self::MixedTokenizers { .. } => "run `tokenize` again: it encodes what is left with the tokenizer it has now".into(),
             Self::OtherTokenizer { .. } => "set `tokenizer` to the one the shards were made with, or run `tokenize` again".into(),
             Self::Text(_) => "run `tokenize` first, or set `tokenizer` in [stage.shard]".into(),
+            Self::PadInText { .. } => "name another `pad_token`, one that no text becomes, in the tokenizer's tokenizer_config.json".into(),
             Self::NoPadToken { .. } => "set `packing` to \"concat\" or \"bos-aligned\"".into(),
             Self::NoTokenizer => "set `tokenizer` in [stage.shard] to a stage or a Hugging Face directory".into(),
             Self::NoMetadata { .. } => "it was not written by `tokenize`; encode its documents with `tokenize`".into(),

@@ -69,7 +69,7 @@ use std::time::Instant;
 
 use handoff::manifest::UnitEntry;
 use handoff::plan::why;
-use handoff::{DigestBuilder, IngestLog, Manifest, OutputFile, StageDir, UnitKey, UpstreamShard, Why};
+use handoff::{DigestBuilder, IngestLog, Manifest, OutputFile, StageDir, TokenWidth, UnitKey, UpstreamShard, Why};
 use stage::{Command, ConfigProblem, DryRun, DryUnit, Report, Stage, StageContext, StageError, TableInputs};
 
 pub use config::{Config, Packing, TokenEncoding};
@@ -77,8 +77,8 @@ pub use error::Error;
 
 use mixture::Mixture;
 use order::Split;
-use pack::{Document, Frame, Packer, Row};
-use shuffle::{Order, Reading};
+use pack::{Document, Frame, Packer, Row, TokenId};
+use shuffle::{Order, Part, Reading};
 use source::Source;
 use write::SampleWriter;
 
@@ -215,7 +215,10 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
                 manifest.write_summary()?;
                 return Ok(None);
             }
-            let entry = pack_batch(ctx, config, &source, unit)?;
+            let entry = match source.width {
+                TokenWidth::U16 => pack_batch::<u16>(ctx, config, &source, unit)?,
+                TokenWidth::U32 => pack_batch::<u32>(ctx, config, &source, unit)?,
+            };
             tracing::debug!(unit = %unit.name, counts = ?entry.counts, wall_secs = entry.wall_secs, "packed");
             manifest.commit(entry)?;
             bar.inc(1);
@@ -301,14 +304,14 @@ fn prune(ctx: &StageContext, manifest: &mut Manifest, units: &[Unit<'_>]) -> Res
 }
 
 /// Everything that is being written for one split.
-struct Side<'a> {
-    packer: Packer<'a>,
-    writer: SampleWriter,
+struct Side<'a, T: TokenId> {
+    packer: Packer<'a, T>,
+    writer: SampleWriter<T>,
     documents: u64,
     tokens: u64,
 }
 
-impl<'a> Side<'a> {
+impl<'a, T: TokenId> Side<'a, T> {
     fn new(ctx: &StageContext, config: &Config, source: &'a Source, unit: &Unit<'_>, split: Split) -> Result<Self, Error> {
         let mut extra = source.metadata.clone();
         for (key, value) in [
@@ -329,28 +332,22 @@ impl<'a> Side<'a> {
         }
         let path = ctx.stage_dir.split_shard(split.name(), unit.batch);
         let digest = unit.key.config_digest.to_string();
-        let writer = SampleWriter::create(
-            &path,
-            source.width,
-            (split, unit.batch),
-            (config.row_group_rows, config.token_encoding, ctx.threads),
-            digest,
-            extra,
-        )?;
+        let writer =
+            SampleWriter::create(&path, (split, unit.batch), (config.row_group_rows, config.token_encoding, ctx.threads), digest, extra)?;
         let frame = Frame { seq_len: config.seq_len, end_id: source.end_id, pad_id: source.pad_id, token_bytes: &source.token_bytes };
         Ok(Self { packer: Packer::new(config.packing, frame), writer, documents: 0, tokens: 0 })
     }
 
-    fn push(&mut self, document: Document<'_>) -> Result<(), Error> {
+    fn push(&mut self, document: Document<'_, T>) -> Result<(), Error> {
         self.documents += 1;
         self.tokens += document.ids.len() as u64;
         let writer = &mut self.writer;
-        self.packer.push(document, &mut |row: &Row| writer.push(row))
+        self.packer.push(document, &mut |row: &Row<T>| writer.push(row))
     }
 
     fn finish(mut self, dir: &StageDir, split: Split, counts: &mut BTreeMap<String, u64>) -> Result<OutputFile, Error> {
         let writer = &mut self.writer;
-        let cost = self.packer.finish(&mut |row: &Row| writer.push(row))?;
+        let cost = self.packer.finish(&mut |row: &Row<T>| writer.push(row))?;
         let name = split.name();
         counts.insert(format!("samples.{name}"), self.writer.rows());
         counts.insert(format!("documents.{name}"), self.documents);
@@ -376,11 +373,11 @@ impl<'a> Side<'a> {
 /// Memory for the shuffled order that is taken even where windows leave less.
 const LEAST_BYTES: u64 = 1_000_000;
 
-fn pack_batch(ctx: &StageContext, config: &Config, source: &Source, unit: &Unit<'_>) -> Result<UnitEntry, Error> {
+/// One batch, with token ids of the vocabulary's width.
+fn pack_batch<T: TokenId>(ctx: &StageContext, config: &Config, source: &Source, unit: &Unit<'_>) -> Result<UnitEntry, Error> {
     let start = Instant::now();
-    let mut train = Side::new(ctx, config, source, unit, Split::Train)?;
+    let mut train = Side::<T>::new(ctx, config, source, unit, Split::Train)?;
     let mut validation = Side::new(ctx, config, source, unit, Split::Validation)?;
-    let mut ids = Vec::new();
     let mixture = Mixture::new(config);
     // Windows of both splits are held besides.
     let windows = if config.packing == Packing::Concat { 0 } else { 2 * pack::window_bytes(config.seq_len) };
@@ -388,17 +385,16 @@ fn pack_batch(ctx: &StageContext, config: &Config, source: &Source, unit: &Unit<
     let reading = Reading {
         shards: &unit.shards,
         order: Order { seed: ctx.seed, batch: unit.batch, validation_share: config.validation_share },
-        width: source.width,
         vocab_size: source.tokenizer.vocab_size(),
+        pad_id: source.pad_id,
         mixture: mixture.as_ref(),
         max_bytes: (config.max_memory_mb * 1_000_000).saturating_sub(windows).max(LEAST_BYTES),
         beside: &beside,
     };
-    let tally = reading.in_order(|part| {
+    let tally = reading.in_order(|part: &Part<T>| {
         for entry in &part.entries {
-            part.read_ids(entry, &mut ids);
             let side = if entry.split == Split::Train { &mut train } else { &mut validation };
-            side.push(Document { id: &entry.id, ids: &ids, num_bytes: entry.num_bytes })?;
+            side.push(Document { id: &entry.id, ids: part.ids(entry), num_bytes: entry.num_bytes })?;
         }
         Ok(())
     })?;

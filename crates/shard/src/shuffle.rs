@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use handoff::columns::TokenIds;
-use handoff::{TokenWidth, UpstreamShard, columns};
+use handoff::{UpstreamShard, columns};
 
 use crate::Error;
 use crate::mixture::{Mixture, Tally};
 use crate::order::{Split, copy_key, shuffle_key};
+use crate::pack::TokenId;
 use crate::source;
 use crate::spill::{Cell, MOST_CELLS, Record, Spill};
 
@@ -46,85 +47,49 @@ pub(crate) struct Entry {
     len: usize,
 }
 
-/// Token ids at the width they are stored in.
-#[derive(Debug)]
-enum Ids {
-    U16(Vec<u16>),
-    U32(Vec<u32>),
-}
-
 /// One part of the order, in memory.
 #[derive(Debug)]
-pub(crate) struct Part {
+pub(crate) struct Part<T> {
     pub(crate) entries: Vec<Entry>,
-    ids: Ids,
+    ids: Vec<T>,
 }
 
-impl Part {
+impl<T: TokenId> Part<T> {
     /// An empty part with room.
-    pub(crate) fn with_capacity(width: TokenWidth, documents: usize, tokens: usize) -> Self {
-        let ids = match width {
-            TokenWidth::U16 => Ids::U16(Vec::with_capacity(tokens)),
-            TokenWidth::U32 => Ids::U32(Vec::with_capacity(tokens)),
-        };
-        Self { entries: Vec::with_capacity(documents), ids }
-    }
-
-    /// Bytes of a token id.
-    pub(crate) fn token_width(&self) -> usize {
-        match self.ids {
-            Ids::U16(_) => 2,
-            Ids::U32(_) => 4,
-        }
-    }
-
-    fn num_ids(&self) -> usize {
-        match &self.ids {
-            Ids::U16(ids) => ids.len(),
-            Ids::U32(ids) => ids.len(),
-        }
+    pub(crate) fn with_capacity(documents: usize, tokens: usize) -> Self {
+        Self { entries: Vec::with_capacity(documents), ids: Vec::with_capacity(tokens) }
     }
 
     /// Memory it takes.
     pub(crate) fn bytes(&self) -> u64 {
-        (self.token_width() * self.num_ids()) as u64 + DOCUMENT_BYTES * self.entries.len() as u64
+        (size_of::<T>() * self.ids.len()) as u64 + DOCUMENT_BYTES * self.entries.len() as u64
     }
 
-    /// Adds a document whose token ids are given as bytes, the lowest first.
-    pub(crate) fn push_bytes(&mut self, key: u64, id: Arc<str>, split: Split, num_bytes: u64, bytes: &[u8]) {
-        let start = self.num_ids();
-        match &mut self.ids {
-            Ids::U16(ids) => ids.extend(bytes.as_chunks().0.iter().map(|id| u16::from_le_bytes(*id))),
-            Ids::U32(ids) => ids.extend(bytes.as_chunks().0.iter().map(|id| u32::from_le_bytes(*id))),
-        }
-        self.entries.push(Entry { key, id, split, num_bytes, start, len: self.num_ids() - start });
-    }
-
-    fn push(&mut self, record: &Record<'_>) {
-        let start = self.num_ids();
-        // The vocabulary fits the width, so no id is cut.
-        match (&mut self.ids, record.ids) {
-            (Ids::U16(all), TokenIds::U16(ids)) => all.extend_from_slice(ids),
-            (Ids::U16(all), TokenIds::U32(ids)) => all.extend(ids.iter().map(|id| *id as u16)),
-            (Ids::U32(all), TokenIds::U16(ids)) => all.extend(ids.iter().map(|id| u32::from(*id))),
-            (Ids::U32(all), TokenIds::U32(ids)) => all.extend_from_slice(ids),
+    /// Adds a document; its token ids are below those of the vocabulary, so none is cut.
+    pub(crate) fn push(&mut self, record: &Record<'_>) {
+        let start = self.ids.len();
+        match record.ids {
+            TokenIds::U16(ids) => self.ids.extend(ids.iter().map(|id| T::cut(u32::from(*id)))),
+            TokenIds::U32(ids) => self.ids.extend(ids.iter().map(|id| T::cut(*id))),
         }
         let Record { key, id, split, num_bytes, .. } = *record;
-        self.entries.push(Entry { key, id: id.into(), split, num_bytes, start, len: self.num_ids() - start });
+        self.entries.push(Entry { key, id: id.into(), split, num_bytes, start, len: self.ids.len() - start });
+    }
+
+    /// Adds a document whose token ids are given as bytes.
+    pub(crate) fn push_bytes(&mut self, (key, id, split, num_bytes): (u64, Arc<str>, Split, u64), bytes: &[u8]) {
+        let start = self.ids.len();
+        T::read(bytes, &mut self.ids);
+        self.entries.push(Entry { key, id, split, num_bytes, start, len: self.ids.len() - start });
     }
 
     fn sort(&mut self) {
         self.entries.sort_unstable_by(|a, b| (a.key, &a.id, a.start).cmp(&(b.key, &b.id, b.start)));
     }
 
-    /// Writes the token ids of an entry into `out`.
-    pub(crate) fn read_ids(&self, entry: &Entry, out: &mut Vec<u32>) {
-        out.clear();
-        let range = entry.start..entry.start + entry.len;
-        match &self.ids {
-            Ids::U16(ids) => out.extend(ids[range].iter().map(|id| u32::from(*id))),
-            Ids::U32(ids) => out.extend_from_slice(&ids[range]),
-        }
+    /// The token ids of an entry.
+    pub(crate) fn ids(&self, entry: &Entry) -> &[T] {
+        &self.ids[entry.start..entry.start + entry.len]
     }
 }
 
@@ -133,8 +98,9 @@ impl Part {
 pub(crate) struct Reading<'a> {
     pub(crate) shards: &'a [&'a UpstreamShard],
     pub(crate) order: Order,
-    pub(crate) width: TokenWidth,
     pub(crate) vocab_size: usize,
+    /// What no document may hold, because places that hold it are no targets.
+    pub(crate) pad_id: Option<u32>,
     pub(crate) mixture: Option<&'a Mixture>,
     pub(crate) max_bytes: u64,
     /// Intermediate files are made beside it.
@@ -144,7 +110,17 @@ pub(crate) struct Reading<'a> {
 impl Reading<'_> {
     /// Calls `take` with the parts of the shuffled order, one after the other. A single document larger than the memory allowed is
     /// still read whole.
-    pub(crate) fn in_order(&self, mut take: impl FnMut(&Part) -> Result<(), Error>) -> Result<Tally, Error> {
+    pub(crate) fn in_order<T: TokenId>(&self, mut take: impl FnMut(&Part<T>) -> Result<(), Error>) -> Result<Tally, Error> {
+        let (mut read, mut taken) = (0, 0);
+        let tally = self.spread(&mut read, &mut |part: &Part<T>| {
+            taken += part.entries.len() as u64;
+            take(part)
+        })?;
+        if read == taken { Ok(tally) } else { Err(Error::DocumentsLost { read, taken }) }
+    }
+
+    /// [`Reading::in_order`], counting documents that were read.
+    fn spread<T: TokenId>(&self, count: &mut u64, take: &mut impl FnMut(&Part<T>) -> Result<(), Error>) -> Result<Tally, Error> {
         let (mut documents, mut tokens) = (0, 0);
         for shard in self.shards {
             let reader = source::open(&shard.path)?;
@@ -155,11 +131,12 @@ impl Reading<'_> {
             let most = |n: u64| (n as f64 * mixture.largest()) as u64;
             (documents, tokens) = (most(documents), most(tokens));
         }
-        let bytes = self.bytes_of(documents, tokens);
+        let bytes = bytes_of::<T>(documents, tokens);
         let mut tally = Tally::default();
         if bytes <= self.max_bytes {
-            let mut part = Part::with_capacity(self.width, documents as usize, tokens as usize);
+            let mut part = Part::<T>::with_capacity(documents as usize, tokens as usize);
             self.read(&mut tally, |record| {
+                *count += 1;
                 part.push(record);
                 Ok(())
             })?;
@@ -170,30 +147,34 @@ impl Reading<'_> {
         let cells = ((bytes as f64 * PART_SLACK / self.max_bytes as f64).ceil() as u64).clamp(2, MOST_CELLS);
         tracing::debug!(cells, bytes, max_bytes = self.max_bytes, "spreading the batch over files");
         let mut spill = Spill::create(self.beside, cells)?;
-        self.read(&mut tally, |record| spill.push(record))?;
+        self.read(&mut tally, |record| {
+            *count += 1;
+            spill.push::<T>(record)
+        })?;
         for (number, cell) in (0..cells).zip(spill.finish()?) {
-            self.cell(&cell, (number, cells), &mut take)?;
+            self.cell(&cell, (number, cells), take)?;
         }
         Ok(tally)
     }
 
-    fn bytes_of(&self, documents: u64, tokens: u64) -> u64 {
-        let width = if self.width == TokenWidth::U16 { 2 } else { 4 };
-        width * tokens + DOCUMENT_BYTES * documents
-    }
-
     /// One part, cut in two where it does not fit.
-    fn cell(&self, cell: &Cell, (part, parts): (u64, u64), take: &mut impl FnMut(&Part) -> Result<(), Error>) -> Result<(), Error> {
-        let fits = self.bytes_of(cell.documents as u64, cell.tokens as u64) <= self.max_bytes;
-        let mut loaded =
-            if fits { Part::with_capacity(self.width, cell.documents, cell.tokens) } else { Part::with_capacity(self.width, 0, 0) };
+    fn cell<T: TokenId>(
+        &self,
+        cell: &Cell,
+        (part, parts): (u64, u64),
+        take: &mut impl FnMut(&Part<T>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let fits = bytes_of::<T>(cell.documents as u64, cell.tokens as u64) <= self.max_bytes;
+        let mut loaded = if fits { Part::<T>::with_capacity(cell.documents, cell.tokens) } else { Part::with_capacity(0, 0) };
         if cell.load(self.beside, (part, parts), &mut loaded, self.max_bytes)? {
             loaded.sort();
             return take(&loaded);
         }
         drop(loaded);
-        self.cell(cell, (2 * part, 2 * parts), take)?;
-        self.cell(cell, (2 * part + 1, 2 * parts), take)
+        // Different keys fall apart before a part is as narrow as a key.
+        let halves = parts.checked_mul(2).ok_or(Error::DocumentsLost { read: cell.documents as u64, taken: 0 })?;
+        self.cell(cell, (2 * part, halves), take)?;
+        self.cell(cell, (2 * part + 1, halves), take)
     }
 
     /// Calls `push` with every document, as often as the mixture says.
@@ -232,6 +213,9 @@ impl Reading<'_> {
                 let (path, document) = (shard.path.clone(), id.to_string());
                 return Err(Error::TokenOutOfRange { path, document, id: bad, vocab_size: self.vocab_size });
             }
+            if let Some(pad) = self.pad_id.filter(|pad| of_row.contains(*pad)) {
+                return Err(Error::PadInText { path: shard.path.clone(), document: id.to_string(), id: pad });
+            }
             let split = Split::of(id, validation_share);
             let copies = match &origin {
                 Some((mixture, sources, languages)) if split == Split::Train => {
@@ -246,6 +230,10 @@ impl Reading<'_> {
         }
         Ok(())
     }
+}
+
+fn bytes_of<T: TokenId>(documents: u64, tokens: u64) -> u64 {
+    size_of::<T>() as u64 * tokens + DOCUMENT_BYTES * documents
 }
 
 /// Which of `parts` equal ranges a key falls into.

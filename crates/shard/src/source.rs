@@ -64,7 +64,16 @@ impl Source {
                         tokenizer_b: digest(reader.metadata()),
                     });
                 }
-                Some(_) => {}
+                Some((path, keys)) => {
+                    for key in CARRIED {
+                        let value = |keys: &BTreeMap<String, String>| keys.get(key).cloned().unwrap_or_else(|| "absent".into());
+                        let (value_a, value_b) = (value(keys), value(reader.metadata()));
+                        if value_a != value_b {
+                            let (shard_a, shard_b) = (path.to_path_buf(), shard.path.clone());
+                            return Err(Error::MixedMetadata { key, shard_a, value_a, shard_b, value_b });
+                        }
+                    }
+                }
             }
         }
         let (path, keys) = first.ok_or_else(|| HandoffError::NoInput { path: tokenizer_dir.to_path_buf() })?;

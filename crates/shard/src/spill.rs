@@ -10,6 +10,7 @@ use handoff::{Error as HandoffError, atomic};
 
 use crate::Error;
 use crate::order::Split;
+use crate::pack::TokenId;
 use crate::shuffle::{Part, part_of};
 
 /// Most files; where they are larger than the memory allowed, each is read several times.
@@ -54,7 +55,8 @@ impl Spill {
         Ok(Self { path: path.to_path_buf(), cells: (0..cells).map(cell).collect::<Result<_, Error>>()?, bytes: Vec::new() })
     }
 
-    pub(crate) fn push(&mut self, record: &Record<'_>) -> Result<(), Error> {
+    /// Adds a document, its token ids at width `T`.
+    pub(crate) fn push<T: TokenId>(&mut self, record: &Record<'_>) -> Result<(), Error> {
         let cell = part_of(record.key, self.cells.len() as u64) as usize;
         let (file, documents, tokens) = &mut self.cells[cell];
         let bytes = &mut self.bytes;
@@ -66,8 +68,8 @@ impl Spill {
         bytes.push(u8::from(record.split == Split::Validation));
         bytes.extend(record.id.as_bytes());
         match record.ids {
-            TokenIds::U16(ids) => bytes.extend(ids.iter().flat_map(|id| id.to_le_bytes())),
-            TokenIds::U32(ids) => bytes.extend(ids.iter().flat_map(|id| id.to_le_bytes())),
+            TokenIds::U16(ids) => ids.iter().for_each(|id| T::cut(u32::from(*id)).write(bytes)),
+            TokenIds::U32(ids) => ids.iter().for_each(|id| T::cut(*id).write(bytes)),
         }
         file.write_all(bytes).map_err(HandoffError::io("write", &self.path))?;
         (*documents, *tokens) = (*documents + 1, *tokens + record.ids.len());
@@ -86,18 +88,25 @@ impl Spill {
 
 impl Cell {
     /// Adds the documents whose keys are in range `part` of `parts` to `into`, at most up to about `max_bytes`; false where there are
-    /// more.
-    pub(crate) fn load(&self, path: &Path, (part, parts): (u64, u64), into: &mut Part, max_bytes: u64) -> Result<bool, Error> {
+    /// more. Documents of one and the same key cannot be told apart and are always read together.
+    pub(crate) fn load<T: TokenId>(
+        &self,
+        path: &Path,
+        (part, parts): (u64, u64),
+        into: &mut Part<T>,
+        max_bytes: u64,
+    ) -> Result<bool, Error> {
         let failed = |error| Error::from(HandoffError::io("read", path)(error));
         let mut reader = BufReader::with_capacity(1 << 18, &self.file);
         reader.seek(SeekFrom::Start(0)).map_err(failed)?;
         let mut header = [0; HEADER];
         let mut bytes = Vec::new();
+        let mut one_key = true;
         for _ in 0..self.documents {
             reader.read_exact(&mut header).map_err(failed)?;
             let (key, num_bytes) = (u64_at(&header, 0), u64_at(&header, 8));
             let (id_len, tokens) = (u32_at(&header, 16) as usize, u32_at(&header, 20) as usize);
-            let token_bytes = tokens * into.token_width();
+            let token_bytes = tokens * size_of::<T>();
             if part_of(key, parts) != part {
                 reader.seek_relative((id_len + token_bytes) as i64).map_err(failed)?;
                 continue;
@@ -106,9 +115,10 @@ impl Cell {
             reader.read_exact(&mut bytes).map_err(failed)?;
             let split = if header[24] == 1 { Split::Validation } else { Split::Train };
             let id: Arc<str> = String::from_utf8_lossy(&bytes[..id_len]).into();
-            into.push_bytes(key, id, split, num_bytes, &bytes[id_len..]);
-            // One document may be larger than everything allowed; cutting further would not help.
-            if into.bytes() > max_bytes && into.entries.len() > 1 {
+            into.push_bytes((key, id, split, num_bytes), &bytes[id_len..]);
+            // One document may be larger than everything allowed, and so may all of one key; cutting further would not help.
+            one_key &= into.entries.first().is_some_and(|first| first.key == key);
+            if into.bytes() > max_bytes && !one_key {
                 return Ok(false);
             }
         }
@@ -131,44 +141,61 @@ fn u32_at(bytes: &[u8; HEADER], at: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use handoff::TokenWidth;
 
     #[test]
     fn a_cell_is_read_whole_or_in_parts_that_fit() {
+        read_in_parts::<u16>();
+        read_in_parts::<u32>();
+    }
+
+    fn read_in_parts<T: TokenId>() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
-        for width in [TokenWidth::U16, TokenWidth::U32] {
-            let mut spill = Spill::create(&path, 2).unwrap();
-            let key = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            for n in 0..1000_u16 {
-                let (narrow, wide) = ([n, 0], [u32::from(n), 0]);
-                let ids = if width == TokenWidth::U16 { TokenIds::U16(&narrow) } else { TokenIds::U32(&wide) };
-                let split = if n % 10 == 0 { Split::Validation } else { Split::Train };
-                spill.push(&Record { key: key(n.into()), id: &n.to_string(), split, num_bytes: n.into(), ids }).unwrap();
-            }
-            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "no file has a name");
-            let cells = spill.finish().unwrap();
-            assert_eq!(cells.iter().map(|cell| (cell.documents, cell.tokens)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1)), (1000, 2000));
-            let mut seen = Vec::new();
-            let mut load = |cell: usize, part, max_bytes| {
-                let mut into = Part::with_capacity(width, 0, 0);
-                let all = cells[cell].load(&path, part, &mut into, max_bytes).unwrap();
-                assert!(into.bytes() <= max_bytes + 200, "{} bytes, at most one document more than {max_bytes}", into.bytes());
-                for entry in into.entries.iter().filter(|_| all) {
-                    let mut ids = Vec::new();
-                    into.read_ids(entry, &mut ids);
-                    let n: u64 = entry.id.parse().unwrap();
-                    assert_eq!((entry.key, entry.num_bytes, ids.as_slice()), (key(n), n, [n as u32, 0].as_slice()));
-                    assert_eq!(entry.split == Split::Validation, n.is_multiple_of(10));
-                    seen.push(n);
-                }
-                all
-            };
-            assert!(load(0, (0, 2), 1_000_000));
-            assert!(!load(1, (1, 2), 40_000), "half of the documents take more");
-            assert!(load(1, (2, 4), 40_000) && load(1, (3, 4), 40_000));
-            seen.sort_unstable();
-            assert_eq!(seen, (0..1000).collect::<Vec<_>>());
+        let mut spill = Spill::create(&path, 2).unwrap();
+        let key = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for n in 0..1000_u16 {
+            let (narrow, wide) = ([n, 0], [u32::from(n), 0]);
+            let ids = if n % 3 == 0 { TokenIds::U16(&narrow) } else { TokenIds::U32(&wide) };
+            let split = if n % 10 == 0 { Split::Validation } else { Split::Train };
+            spill.push::<T>(&Record { key: key(n.into()), id: &n.to_string(), split, num_bytes: n.into(), ids }).unwrap();
         }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "no file has a name");
+        let cells = spill.finish().unwrap();
+        assert_eq!(cells.iter().map(|cell| (cell.documents, cell.tokens)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1)), (1000, 2000));
+        let mut seen = Vec::new();
+        let mut load = |cell: usize, part, max_bytes| {
+            let mut into = Part::<T>::with_capacity(0, 0);
+            let all = cells[cell].load(&path, part, &mut into, max_bytes).unwrap();
+            assert!(into.bytes() <= max_bytes + 200, "{} bytes, at most one document more than {max_bytes}", into.bytes());
+            for entry in into.entries.iter().filter(|_| all) {
+                let ids: Vec<u32> = into.ids(entry).iter().map(|id| (*id).into()).collect();
+                let n: u64 = entry.id.parse().unwrap();
+                assert_eq!((entry.key, entry.num_bytes, ids.as_slice()), (key(n), n, [n as u32, 0].as_slice()));
+                assert_eq!(entry.split == Split::Validation, n.is_multiple_of(10));
+                seen.push(n);
+            }
+            all
+        };
+        assert!(load(0, (0, 2), 1_000_000));
+        assert!(!load(1, (1, 2), 40_000), "half of the documents take more");
+        assert!(load(1, (2, 4), 40_000) && load(1, (3, 4), 40_000));
+        seen.sort_unstable();
+        assert_eq!(seen, (0..1000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn documents_of_one_key_stay_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut spill = Spill::create(dir.path(), 2).unwrap();
+        for key in [7; 50].into_iter().chain([8; 50]) {
+            spill.push::<u16>(&Record { key, id: "x", split: Split::Train, num_bytes: 1, ids: TokenIds::U16(&[3; 100]) }).unwrap();
+        }
+        let cells = spill.finish().unwrap();
+        let load = |part| {
+            let mut into = Part::<u16>::with_capacity(0, 0);
+            cells[0].load(dir.path(), part, &mut into, 1000).unwrap().then_some(into.entries.len())
+        };
+        assert_eq!(load((0, 2)), None, "two keys can be told apart");
+        assert_eq!([2, 3, 4].map(|part| load((part, 1 << 63))), [Some(0), Some(50), Some(50)]);
     }
 }

@@ -1,23 +1,27 @@
 //! Packed rows into Parquet.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use arrow::array::{Array, ArrayRef, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, UInt16Array, UInt32Array};
+use arrow::array::{Array, ArrayRef, Int32Array, Int64Array, ListArray, RecordBatch, StringBuilder};
 use arrow::buffer::OffsetBuffer;
 use arrow::error::ArrowError;
-use handoff::{OutputFile, ShardMeta, ShardWriter, StageDir, TableSchema, TokenWidth, schema};
+use handoff::{OutputFile, ShardMeta, ShardWriter, StageDir, TableSchema, schema};
 
 use crate::Error;
 use crate::config::TokenEncoding;
 use crate::order::Split;
-use crate::pack::Row;
+use crate::pack::{Row, TokenId};
 
 /// Row groups that wait for the thread that encodes them.
 const AHEAD: usize = 2;
+
+/// Bytes of a document's id, to make room for.
+const DOCUMENT_ID_BYTES: usize = 32;
 
 /// Where row groups are encoded.
 enum Sink {
@@ -69,63 +73,54 @@ impl Sink {
     }
 }
 
-/// Token ids at the width they are stored in.
-enum Ids {
-    U16(Vec<u16>),
-    U32(Vec<u32>),
-}
-
-impl Ids {
-    fn with_capacity(width: TokenWidth, capacity: usize) -> Self {
-        match width {
-            TokenWidth::U16 => Self::U16(Vec::with_capacity(capacity)),
-            TokenWidth::U32 => Self::U32(Vec::with_capacity(capacity)),
-        }
-    }
-}
-
 /// Writes the samples of one split of one batch.
-pub(crate) struct SampleWriter {
+pub(crate) struct SampleWriter<T> {
     sink: Sink,
     table: TableSchema,
-    width: TokenWidth,
     split: Split,
     batch: u32,
     group_rows: usize,
     written: u64,
-    pending: Pending,
+    pending: Pending<T>,
 }
 
 /// Rows that are not written yet, column by column.
-struct Pending {
+struct Pending<T> {
     rows: usize,
-    ids: Ids,
+    ids: Vec<T>,
     starts: Vec<i32>,
-    document_ids: Vec<Arc<str>>,
+    document_ids: StringBuilder,
     offsets: Vec<i64>,
     /// Document parts of each row.
     parts: Vec<usize>,
     num_bytes: Vec<i64>,
 }
 
-impl Pending {
-    /// With room for `capacity` ids.
-    fn new(width: TokenWidth, capacity: usize) -> Self {
+impl<T> Pending<T> {
+    /// With room for as much as was in another one.
+    fn like(ids: usize, parts: usize, rows: usize) -> Self {
         Self {
             rows: 0,
-            ids: Ids::with_capacity(width, capacity),
-            starts: Vec::new(),
-            document_ids: Vec::new(),
-            offsets: Vec::new(),
-            parts: Vec::new(),
-            num_bytes: Vec::new(),
+            ids: Vec::with_capacity(ids),
+            starts: Vec::with_capacity(parts),
+            document_ids: StringBuilder::with_capacity(parts, parts * DOCUMENT_ID_BYTES),
+            offsets: Vec::with_capacity(parts),
+            parts: Vec::with_capacity(rows),
+            num_bytes: Vec::with_capacity(rows),
         }
     }
 }
 
 /// Name of a sample: split, batch, row.
 pub(crate) fn sample_id(split: Split, batch: u32, row: u64) -> String {
-    format!("{}-{batch:05}-{row:06}", split.name())
+    let mut name = String::new();
+    // Writing to memory cannot fail.
+    let _ = write_sample_id(&mut name, (split, batch, row));
+    name
+}
+
+fn write_sample_id(out: &mut impl Write, (split, batch, row): (Split, u32, u64)) -> std::fmt::Result {
+    write!(out, "{}-{batch:05}-{row:06}", split.name())
 }
 
 /// Back from [`sample_id`].
@@ -136,10 +131,9 @@ pub(crate) fn parse_sample_id(name: &str) -> Option<(Split, u32, u64)> {
     Some((split, batch.parse().ok()?, row.parse().ok()?))
 }
 
-impl SampleWriter {
+impl<T: TokenId> SampleWriter<T> {
     pub(crate) fn create(
         path: &Path,
-        width: TokenWidth,
         (split, batch): (Split, u32),
         (group_rows, encoding, threads): (usize, TokenEncoding, Option<usize>),
         config_digest: String,
@@ -148,23 +142,19 @@ impl SampleWriter {
         extra.insert("split".into(), split.name().into());
         extra.insert("batch".into(), batch.to_string());
         let meta = ShardMeta { stage: "shard".into(), config_digest, extra };
-        let table = schema::samples(width);
+        let table = schema::samples(T::WIDTH);
         let open = if encoding == TokenEncoding::SplitBytes { ShardWriter::with_split_ids } else { ShardWriter::with_row_group_rows };
         let writer = open(path, &table, &meta, group_rows)?;
         let sink = Sink::new(writer, threads);
-        Ok(Self { sink, table, width, split, batch, group_rows, written: 0, pending: Pending::new(width, 0) })
+        Ok(Self { sink, table, split, batch, group_rows, written: 0, pending: Pending::like(0, 0, 0) })
     }
 
-    pub(crate) fn push(&mut self, row: &Row) -> Result<(), Error> {
+    pub(crate) fn push(&mut self, row: &Row<T>) -> Result<(), Error> {
         let pending = &mut self.pending;
         pending.rows += 1;
-        match &mut pending.ids {
-            // The vocabulary fits the width, so no id is cut.
-            Ids::U16(ids) => ids.extend(row.ids.iter().map(|id| *id as u16)),
-            Ids::U32(ids) => ids.extend_from_slice(&row.ids),
-        }
+        pending.ids.extend_from_slice(&row.ids);
         pending.starts.extend_from_slice(&row.document_starts);
-        pending.document_ids.extend_from_slice(&row.document_ids);
+        row.document_ids.iter().for_each(|id| pending.document_ids.append_value(id));
         pending.offsets.extend_from_slice(&row.token_offsets);
         pending.parts.push(row.document_starts.len());
         pending.num_bytes.push(row.num_bytes);
@@ -180,29 +170,27 @@ impl SampleWriter {
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        let length = match &self.pending.ids {
-            Ids::U16(ids) => ids.len(),
-            Ids::U32(ids) => ids.len(),
-        };
-        let next = Pending::new(self.width, length);
-        let Pending { rows, ids, starts, document_ids, offsets, parts, num_bytes } = std::mem::replace(&mut self.pending, next);
-        if rows == 0 {
+        if self.pending.rows == 0 {
             return Ok(());
         }
-        let names = (self.written..self.written + rows as u64).map(|row| sample_id(self.split, self.batch, row));
+        let next = Pending::like(self.pending.ids.len(), self.pending.starts.len() + self.pending.rows, self.pending.rows);
+        let Pending { rows, ids, starts, mut document_ids, offsets, parts, num_bytes } = std::mem::replace(&mut self.pending, next);
+        let mut names = StringBuilder::with_capacity(rows, rows * sample_id(self.split, self.batch, self.written).len());
+        for row in self.written..self.written + rows as u64 {
+            // Writing to memory cannot fail.
+            let _ = write_sample_id(&mut names, (self.split, self.batch, row));
+            names.append_value("");
+        }
+        let length = ids.len();
         let parts = || OffsetBuffer::from_lengths(parts.iter().copied());
         let list = |offsets, values: ArrayRef| -> Result<ArrayRef, Error> {
             Ok(Arc::new(ListArray::try_new(schema::list_item(values.data_type().clone()), offsets, values, None)?))
         };
-        let ids: ArrayRef = match ids {
-            Ids::U16(ids) => Arc::new(UInt16Array::from(ids)),
-            Ids::U32(ids) => Arc::new(UInt32Array::from(ids)),
-        };
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(StringArray::from_iter_values(names)),
-            list(OffsetBuffer::from_lengths(std::iter::repeat_n(length / rows, rows)), ids)?,
+            Arc::new(names.finish()),
+            list(OffsetBuffer::from_lengths(std::iter::repeat_n(length / rows, rows)), T::array(ids))?,
             list(parts(), Arc::new(Int32Array::from(starts)))?,
-            list(parts(), Arc::new(StringArray::from_iter_values(document_ids.iter())))?,
+            list(parts(), Arc::new(document_ids.finish()))?,
             list(parts(), Arc::new(Int64Array::from(offsets)))?,
             Arc::new(Int64Array::from(num_bytes)),
         ];

@@ -51,6 +51,10 @@ fn documents(salt: usize) -> Vec<(String, String)> {
 }
 
 fn write_tokens(dir: &StageDir, path: &Path, tokenizer: &Tokenizer, documents: &[(String, String)]) -> handoff::OutputFile {
+    write_tokens_with(dir, path, tokenizer, documents, "1")
+}
+
+fn write_tokens_with(dir: &StageDir, path: &Path, tokenizer: &Tokenizer, documents: &[(String, String)], pad: &str) -> handoff::OutputFile {
     let rows: Vec<Vec<u32>> =
         documents.iter().map(|(_, text)| tokenizer.encode(text).expect("encodes").into_iter().chain([0]).collect()).collect();
     let n = documents.len();
@@ -66,7 +70,7 @@ fn write_tokens(dir: &StageDir, path: &Path, tokenizer: &Tokenizer, documents: &
         ("vocab_size", tokenizer.vocab_size().to_string()),
         ("padded_vocab_size", tokenizer.padded_vocab_size().to_string()),
         ("eos_token_id", "0".to_string()),
-        ("pad_token_id", "1".to_string()),
+        ("pad_token_id", pad.to_string()),
     ];
     let extra = extra.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
     let table = schema::tokens(TokenWidth::U16);
@@ -411,9 +415,9 @@ fn in_one_go_or_one_batch_at_a_time() {
 
 #[test]
 fn the_same_bytes_with_little_memory() {
-    // 25,000 documents need more than the 1 MB that is the least.
-    let many: Vec<(String, String)> =
-        (0..25_000).map(|n| (handoff::document_id("test", &n.to_string(), ""), format!("文{n} text"))).collect();
+    // 25,000 documents need more than the 1 MB that is the least, and so do those of one id.
+    let id = |n: usize| handoff::document_id("test", &n.saturating_sub(12_000).to_string(), "");
+    let many: Vec<(String, String)> = (0..25_000).map(|n| (id(n), format!("文{n} text"))).collect();
     for changes in ["", "packing = \"best-fit\"", "weights = { \"odd*\" = 2.2 }"] {
         let mut seen = Vec::new();
         for memory in [1, 1000] {
@@ -512,6 +516,26 @@ fn mixed_tokenizers_are_refused() {
     assert!(matches!(error, Error::MixedTokenizers { .. }), "{error}");
     assert_eq!(error.exit(), Exit::Upstream);
     assert!(!RunDir::new(run.path()).stage("shard").data().exists(), "nothing was written");
+}
+
+#[test]
+fn one_pad_token_that_no_text_holds() {
+    let tokenizer = tokenizer(false);
+    let letter = tokenizer.encode("s").expect("encodes")[0];
+    let run = tempfile::tempdir().expect("temporary directory");
+    add_shard(run.path(), "a", (0, 0), 0);
+    let dir = RunDir::new(run.path()).stage("tokenize");
+    let output = write_tokens_with(&dir, &dir.data_shard(1), &tokenizer, &documents(1), "2");
+    testkit::commit_unit(&dir, "b", (0, 1), output);
+    let error = go(run.path(), "").expect_err("refused");
+    assert!(matches!(error, Error::MixedMetadata { key: "pad_token_id", .. }), "{error}");
+    for shard in 0..2 {
+        let output = write_tokens_with(&dir, &dir.data_shard(shard), &tokenizer, &documents(1), &letter.to_string());
+        testkit::commit_unit(&dir, ["a", "b"][shard as usize], (0, shard), output);
+    }
+    let error = go(run.path(), "").expect_err("refused");
+    assert!(matches!(error, Error::PadInText { .. }), "{error}");
+    assert_eq!(error.exit(), Exit::Upstream);
 }
 
 #[test]

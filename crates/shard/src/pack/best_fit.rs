@@ -8,6 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use super::TokenId;
 use super::pool::{Filled, Layout, Piece, Pool};
 
 /// Share of the targets' places that padding and context may take together. Context takes at most one place for each document longer
@@ -50,7 +51,7 @@ impl ByRoom {
 }
 
 /// Lays out a window.
-pub(super) fn pack(pool: &Pool<'_>, pieces: Vec<Piece>, filled: Filled, last: bool) -> Layout {
+pub(super) fn pack<T: TokenId>(pool: &Pool<'_, T>, pieces: Vec<Piece>, filled: Filled, last: bool) -> Layout {
     let seq_len = pool.frame.seq_len;
     let waiting: usize = pieces.iter().map(|piece| piece.len).sum();
     let mut layout = Layout::default();
@@ -79,7 +80,7 @@ pub(super) fn pack(pool: &Pool<'_>, pieces: Vec<Piece>, filled: Filled, last: bo
 }
 
 /// Cuts pieces longer than a row into full rows and rests.
-fn split(pool: &Pool<'_>, pieces: Vec<Piece>, layout: &mut Layout) -> Vec<Piece> {
+fn split<T: TokenId>(pool: &Pool<'_, T>, pieces: Vec<Piece>, layout: &mut Layout) -> Vec<Piece> {
     let seq_len = pool.frame.seq_len;
     let mut short = Vec::with_capacity(pieces.len());
     for mut piece in pieces {
@@ -119,7 +120,7 @@ fn fit(mut pieces: Vec<Piece>, seq_len: usize) -> Vec<Bin> {
 }
 
 /// Packs back to back, cutting where a row is full; returns what does not fill a row, unless it is the last.
-fn fill(pool: &Pool<'_>, pieces: Vec<Piece>, last: bool, layout: &mut Layout) -> Vec<Piece> {
+fn fill<T: TokenId>(pool: &Pool<'_, T>, pieces: Vec<Piece>, last: bool, layout: &mut Layout) -> Vec<Piece> {
     let seq_len = pool.frame.seq_len;
     let (mut row, mut room) = (Vec::new(), seq_len);
     for mut piece in pieces {

@@ -7,10 +7,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::TokenId;
 use super::pool::{Filled, Layout, Piece, Pool};
 
 /// Lays out a window; the pieces are beginnings of documents, none longer than a row.
-pub(super) fn pack(pool: &Pool<'_>, pieces: Vec<Piece>, _filled: Filled, last: bool) -> Layout {
+pub(super) fn pack<T: TokenId>(pool: &Pool<'_, T>, pieces: Vec<Piece>, _filled: Filled, last: bool) -> Layout {
     let seq_len = pool.frame.seq_len;
     let mut layout = Layout::default();
     let mut by_len: BTreeMap<usize, VecDeque<Piece>> = BTreeMap::new();

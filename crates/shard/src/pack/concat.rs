@@ -3,24 +3,24 @@
 //! Consecutive rows overlap by one token, so every token of every document is a target exactly once. The stream opens with an end
 //! token, so that the first document follows one too.
 
-use super::{Cost, Document, Frame, Row, share};
+use super::{Cost, Document, Frame, Row, TokenId, share};
 
 /// Packs documents back to back.
 #[derive(Debug)]
-pub(super) struct Concat<'a> {
+pub(super) struct Concat<'a, T> {
     frame: Frame<'a>,
-    row: Row,
+    row: Row<T>,
     /// Bytes of the current document up to the end of each row that it fills, and up to its own.
     bytes_up_to: Vec<u64>,
 }
 
-impl<'a> Concat<'a> {
+impl<'a, T: TokenId> Concat<'a, T> {
     pub(super) fn new(frame: Frame<'a>) -> Self {
-        let row = Row { ids: vec![frame.end_id], ..Row::default() };
+        let row = Row { ids: vec![T::cut(frame.end_id)], ..Row::default() };
         Self { frame, row, bytes_up_to: Vec::new() }
     }
 
-    pub(super) fn push<E>(&mut self, document: Document<'_>, emit: &mut impl FnMut(&Row) -> Result<(), E>) -> Result<(), E> {
+    pub(super) fn push<E>(&mut self, document: Document<'_, T>, emit: &mut impl FnMut(&Row<T>) -> Result<(), E>) -> Result<(), E> {
         let Document { id, ids, num_bytes } = document;
         let total = self.count_bytes(ids);
         self.row.open_part(id, 0);
@@ -45,7 +45,7 @@ impl<'a> Concat<'a> {
     }
 
     /// Counts bytes up to every end of a row, and returns those of the document.
-    fn count_bytes(&mut self, ids: &[u32]) -> u64 {
+    fn count_bytes(&mut self, ids: &[T]) -> u64 {
         let (first, rest) = ids.split_at((self.frame.seq_len + 1 - self.row.ids.len()).min(ids.len()));
         let mut sum = 0;
         let pieces = std::iter::once(first).chain(rest.chunks(self.frame.seq_len));
@@ -58,7 +58,7 @@ impl<'a> Concat<'a> {
     }
 
     /// The last row is padded, or dropped where there is no padding token.
-    pub(super) fn finish<E>(mut self, emit: &mut impl FnMut(&Row) -> Result<(), E>) -> Result<Cost, E> {
+    pub(super) fn finish<E>(mut self, emit: &mut impl FnMut(&Row<T>) -> Result<(), E>) -> Result<Cost, E> {
         let targets = self.row.ids.len() - 1;
         if targets == 0 {
             return Ok(Cost::default());

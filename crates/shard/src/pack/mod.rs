@@ -19,17 +19,78 @@ pub mod pool;
 
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, UInt16Array, UInt32Array};
+use handoff::TokenWidth;
+
 use crate::config::Packing;
 use concat::Concat;
 use pool::Windowed;
 
 pub(crate) use pool::window_bytes;
 
+/// A token id at the width it is stored in: rows are packed without widening them.
+pub trait TokenId: Copy + std::fmt::Debug + Eq + Into<u32> + Send + 'static {
+    /// Its width.
+    const WIDTH: TokenWidth;
+
+    /// From an id that fits; the upper half of one that does not is lost.
+    fn cut(id: u32) -> Self;
+
+    /// Adds its bytes to `out`, the lowest first.
+    fn write(self, out: &mut Vec<u8>);
+
+    /// Adds the ids that [`TokenId::write`] wrote to `out`.
+    fn read(bytes: &[u8], out: &mut Vec<Self>);
+
+    /// Ids as a column of Arrow, not copied.
+    fn array(ids: Vec<Self>) -> ArrayRef;
+}
+
+impl TokenId for u16 {
+    const WIDTH: TokenWidth = TokenWidth::U16;
+
+    fn cut(id: u32) -> Self {
+        id as Self
+    }
+
+    fn write(self, out: &mut Vec<u8>) {
+        out.extend(self.to_le_bytes());
+    }
+
+    fn read(bytes: &[u8], out: &mut Vec<Self>) {
+        out.extend(bytes.as_chunks().0.iter().map(|id| Self::from_le_bytes(*id)));
+    }
+
+    fn array(ids: Vec<Self>) -> ArrayRef {
+        Arc::new(UInt16Array::from(ids))
+    }
+}
+
+impl TokenId for u32 {
+    const WIDTH: TokenWidth = TokenWidth::U32;
+
+    fn cut(id: u32) -> Self {
+        id
+    }
+
+    fn write(self, out: &mut Vec<u8>) {
+        out.extend(self.to_le_bytes());
+    }
+
+    fn read(bytes: &[u8], out: &mut Vec<Self>) {
+        out.extend(bytes.as_chunks().0.iter().map(|id| Self::from_le_bytes(*id)));
+    }
+
+    fn array(ids: Vec<Self>) -> ArrayRef {
+        Arc::new(UInt32Array::from(ids))
+    }
+}
+
 /// One training row.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Row {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row<T = u32> {
     /// `seq_len + 1` token ids.
-    pub ids: Vec<u32>,
+    pub ids: Vec<T>,
     /// Where each document part begins in `ids`.
     pub document_starts: Vec<i32>,
     /// Each part's document.
@@ -40,7 +101,13 @@ pub struct Row {
     pub num_bytes: i64,
 }
 
-impl Row {
+impl<T> Default for Row<T> {
+    fn default() -> Self {
+        Self { ids: Vec::new(), document_starts: Vec::new(), document_ids: Vec::new(), token_offsets: Vec::new(), num_bytes: 0 }
+    }
+}
+
+impl<T> Row<T> {
     fn clear(&mut self) {
         self.ids.clear();
         self.document_starts.clear();
@@ -59,11 +126,11 @@ impl Row {
 
 /// A document to be packed.
 #[derive(Debug, Clone, Copy)]
-pub struct Document<'a> {
+pub struct Document<'a, T = u32> {
     /// Its id.
     pub id: &'a Arc<str>,
     /// Its token ids, the end token last.
-    pub ids: &'a [u32],
+    pub ids: &'a [T],
     /// Bytes of its text.
     pub num_bytes: u64,
 }
@@ -82,14 +149,15 @@ pub struct Frame<'a> {
 }
 
 impl Frame<'_> {
-    fn bytes_of(&self, ids: &[u32]) -> u64 {
-        ids.iter().map(|id| self.token_bytes.get(*id as usize).map_or(0, |n| u64::from(*n))).sum()
+    fn bytes_of<T: TokenId>(&self, ids: &[T]) -> u64 {
+        let of = |id: &T| self.token_bytes.get((*id).into() as usize).map_or(0, |n| u64::from(*n));
+        ids.iter().map(of).sum()
     }
 
     /// Fills a row of fewer than `seq_len` targets; false where there is no padding token.
-    fn pad(&self, row: &mut Row) -> bool {
+    fn pad<T: TokenId>(&self, row: &mut Row<T>) -> bool {
         if let Some(pad) = self.pad_id {
-            row.ids.resize(self.seq_len + 1, pad);
+            row.ids.resize(self.seq_len + 1, T::cut(pad));
         }
         self.pad_id.is_some()
     }
@@ -116,15 +184,15 @@ pub struct Cost {
 
 /// Packs the documents of one split of one batch, in the order given.
 #[derive(Debug)]
-pub struct Packer<'a>(Kind<'a>);
+pub struct Packer<'a, T = u32>(Kind<'a, T>);
 
 #[derive(Debug)]
-enum Kind<'a> {
-    Concat(Concat<'a>),
-    Windowed(Windowed<'a>),
+enum Kind<'a, T> {
+    Concat(Concat<'a, T>),
+    Windowed(Windowed<'a, T>),
 }
 
-impl<'a> Packer<'a> {
+impl<'a, T: TokenId> Packer<'a, T> {
     /// A packer. `best-fit` needs a padding token.
     pub fn new(packing: Packing, frame: Frame<'a>) -> Self {
         Self(match packing {
@@ -138,7 +206,7 @@ impl<'a> Packer<'a> {
     ///
     /// # Errors
     /// What `emit` refuses.
-    pub fn push<E>(&mut self, document: Document<'_>, emit: &mut impl FnMut(&Row) -> Result<(), E>) -> Result<(), E> {
+    pub fn push<E>(&mut self, document: Document<'_, T>, emit: &mut impl FnMut(&Row<T>) -> Result<(), E>) -> Result<(), E> {
         if document.ids.is_empty() {
             return Ok(());
         }
@@ -152,7 +220,7 @@ impl<'a> Packer<'a> {
     ///
     /// # Errors
     /// What `emit` refuses.
-    pub fn finish<E>(self, emit: &mut impl FnMut(&Row) -> Result<(), E>) -> Result<Cost, E> {
+    pub fn finish<E>(self, emit: &mut impl FnMut(&Row<T>) -> Result<(), E>) -> Result<Cost, E> {
         match self.0 {
             Kind::Concat(concat) => concat.finish(emit),
             Kind::Windowed(windowed) => windowed.finish(emit),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Cost, Document, Frame, Row, share};
+use super::{Cost, Document, Frame, Row, TokenId, share};
 use crate::order::row_key;
 
 /// Tokens of a window, unless rows are so long that [`MIN_WINDOW_ROWS`] are more.
@@ -57,13 +57,13 @@ struct Held {
 
 /// Documents that wait to be packed.
 #[derive(Debug)]
-pub(super) struct Pool<'a> {
+pub(super) struct Pool<'a, T> {
     pub(super) frame: Frame<'a>,
-    ids: Vec<u32>,
+    ids: Vec<T>,
     documents: Vec<Held>,
 }
 
-impl Pool<'_> {
+impl<T: TokenId> Pool<'_, T> {
     /// The first `len` tokens of a piece, and the others.
     pub(super) fn cut(&self, piece: Piece, len: usize) -> (Piece, Piece) {
         let bytes = self.frame.bytes_of(&self.ids[piece.at..piece.at + len]);
@@ -78,7 +78,7 @@ impl Pool<'_> {
     }
 
     /// Adds a document's first tokens, at most `keep`.
-    fn add(&mut self, document: Document<'_>, keep: usize) -> Piece {
+    fn add(&mut self, document: Document<'_, T>, keep: usize) -> Piece {
         let len = document.ids.len().min(keep);
         let piece = Piece { document: self.documents.len(), from: 0, len, at: self.ids.len(), bytes_before: 0 };
         self.ids.extend_from_slice(&document.ids[..len]);
@@ -117,7 +117,7 @@ impl Pool<'_> {
     }
 
     /// Writes a row's pieces: those that continue a document first, one whose document goes on in another row last.
-    fn render(&self, pieces: &mut [Piece], row: &mut Row) {
+    fn render(&self, pieces: &mut [Piece], row: &mut Row<T>) {
         let goes_on = |piece: &Piece| piece.from + piece.len < self.documents[piece.document].len;
         pieces.sort_unstable_by_key(|piece| (!piece.continues(), goes_on(piece), piece.document, piece.from));
         row.clear();
@@ -125,7 +125,7 @@ impl Pool<'_> {
             let held = &self.documents[piece.document];
             let context = usize::from(piece.continues());
             if context == 0 && row.ids.is_empty() {
-                row.ids.push(self.frame.end_id);
+                row.ids.push(T::cut(self.frame.end_id));
             }
             row.open_part(&held.id, piece.from - context);
             row.ids.extend_from_slice(&self.ids[piece.at - context..piece.at + piece.len]);
@@ -157,24 +157,24 @@ pub(super) struct Layout {
 }
 
 /// Lays out pieces; after the last window nothing may be left.
-pub(super) type Pack = fn(&Pool<'_>, Vec<Piece>, Filled, bool) -> Layout;
+pub(super) type Pack<T> = fn(&Pool<'_, T>, Vec<Piece>, Filled, bool) -> Layout;
 
 /// Packs window by window.
 #[derive(Debug)]
-pub(super) struct Windowed<'a> {
-    pool: Pool<'a>,
+pub(super) struct Windowed<'a, T> {
+    pool: Pool<'a, T>,
     pieces: Vec<Piece>,
     waiting: usize,
     filled: Filled,
     cost: Cost,
-    row: Row,
-    pack: Pack,
+    row: Row<T>,
+    pack: Pack<T>,
     /// Whether a document's tokens that no row could hold are not wanted.
     crops: bool,
 }
 
-impl<'a> Windowed<'a> {
-    pub(super) fn new(frame: Frame<'a>, pack: Pack, crops: bool) -> Self {
+impl<'a, T: TokenId> Windowed<'a, T> {
+    pub(super) fn new(frame: Frame<'a>, pack: Pack<T>, crops: bool) -> Self {
         Self {
             pool: Pool { frame, ids: Vec::new(), documents: Vec::new() },
             pieces: Vec::new(),
@@ -187,7 +187,7 @@ impl<'a> Windowed<'a> {
         }
     }
 
-    pub(super) fn push<E>(&mut self, document: Document<'_>, emit: &mut impl FnMut(&Row) -> Result<(), E>) -> Result<(), E> {
+    pub(super) fn push<E>(&mut self, document: Document<'_, T>, emit: &mut impl FnMut(&Row<T>) -> Result<(), E>) -> Result<(), E> {
         let seq_len = self.pool.frame.seq_len;
         let piece = self.pool.add(document, if self.crops { seq_len } else { usize::MAX });
         self.waiting += piece.len;
@@ -195,12 +195,12 @@ impl<'a> Windowed<'a> {
         if self.waiting < window_rows(seq_len) * seq_len { Ok(()) } else { self.window(false, emit) }
     }
 
-    pub(super) fn finish<E>(mut self, emit: &mut impl FnMut(&Row) -> Result<(), E>) -> Result<Cost, E> {
+    pub(super) fn finish<E>(mut self, emit: &mut impl FnMut(&Row<T>) -> Result<(), E>) -> Result<Cost, E> {
         self.window(true, emit)?;
         Ok(self.cost)
     }
 
-    fn window<E>(&mut self, last: bool, emit: &mut impl FnMut(&Row) -> Result<(), E>) -> Result<(), E> {
+    fn window<E>(&mut self, last: bool, emit: &mut impl FnMut(&Row<T>) -> Result<(), E>) -> Result<(), E> {
         let pieces = std::mem::take(&mut self.pieces);
         let mut layout = (self.pack)(&self.pool, pieces, self.filled, last);
         self.cost.split_documents += layout.split_documents;
@@ -215,7 +215,7 @@ impl<'a> Windowed<'a> {
         Ok(())
     }
 
-    fn emit<E>(&mut self, pieces: &mut [Piece], emit: &mut impl FnMut(&Row) -> Result<(), E>) -> Result<(), E> {
+    fn emit<E>(&mut self, pieces: &mut [Piece], emit: &mut impl FnMut(&Row<T>) -> Result<(), E>) -> Result<(), E> {
         let Self { pool, row, cost, filled, .. } = self;
         pool.render(pieces, row);
         let seq_len = pool.frame.seq_len;
