@@ -158,6 +158,7 @@ fn request(ctx: &StageContext, config: &Config, inputs: &Inputs) -> Result<Reque
         replay: config.replay,
         horizon: config.horizon()?.resolved(task::num_params(config, inputs)?),
         plan: BatchPlan::new(config.batch_rows, config.micro_rows(), row_targets)?,
+        schedule: config.hyper().schedule(),
         seed: ctx.seed,
         keep: config.hyper().keep(),
         cooldown,

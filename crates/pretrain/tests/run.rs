@@ -118,7 +118,7 @@ fn it_learns_and_a_second_run_does_nothing() {
     bench.go("a", &[]).expect(0).says("nothing to do");
     // Housekeeping keys do not make a finished training stale.
     bench.go("a", &["--set", "stage.pretrain.save_every=9"]).expect(0).says("nothing to do");
-    bench.go("a", &["--set", "stage.pretrain.learning_rate=1e-3", "--dry-run"]).expect(0).says("`learning_rate`: 0.003 → 0.001");
+    bench.go("a", &["--set", "stage.pretrain.learning_rate=1e-3", "--dry-run"]).expect(1).says("`learning_rate`: 0.003 → 0.001");
 }
 
 #[test]
@@ -175,8 +175,59 @@ fn a_damaged_checkpoint_is_passed_over_and_the_result_is_the_same() {
     let file = newest.join("model.safetensors");
     let bytes = std::fs::read(&file).unwrap();
     std::fs::write(&file, &bytes[..bytes.len() - 1]).unwrap();
-    bench.go("cut", &[]).expect(0).says("passed over damaged checkpoint").says("step 14 of 40");
+    bench.go("cut", &["--limit", "3"]).expect(0).says("passed over damaged checkpoint").says("step 14 of 40");
+    assert_eq!(
+        checkpoints(&stage),
+        [10, 14, 17].map(|step| stage.checkpoint(step)),
+        "the best and two more; the damaged one does not count"
+    );
+    bench.go("cut", &[]).expect(0).says("step 17 of 40");
     assert_eq!(result_digests(&stage, STEPS), result_digests(&bench.run("whole").stage("pretrain"), STEPS));
+}
+
+#[test]
+fn where_no_checkpoint_is_whole_nothing_starts_over_unasked() {
+    let bench = bench(&["a"]);
+    bench.go("a", &["--limit", "20"]).expect(0);
+    let stage = bench.run("a").stage("pretrain");
+    for checkpoint in checkpoints(&stage) {
+        std::fs::write(checkpoint.join("model.safetensors"), "x").unwrap();
+    }
+    bench.go("a", &[]).expect(1).says("none of 3 checkpoint(s) can be used").says("--fresh");
+    assert_eq!(checkpoints(&stage).len(), 3);
+    bench.go("a", &["--fresh", "--limit", "7"]).expect(0);
+    assert_eq!(checkpoints(&stage), [stage.checkpoint(7)]);
+    assert_eq!(std::fs::read_dir(stage.checkpoints().join("damaged")).unwrap().count(), 3, "nor is one thrown away");
+}
+
+#[test]
+fn other_settings_take_the_place_of_a_training_only_when_asked() {
+    let bench = bench(&["a"]);
+    bench.go("a", &[]).expect(0);
+    let stage = bench.run("a").stage("pretrain");
+    let before = result_digests(&stage, STEPS);
+    let other = ["--set", "stage.pretrain.learning_rate=0.002"];
+    bench.go("a", &other).expect(1).says("`learning_rate`: 0.003 → 0.002").says("--fresh");
+    assert_eq!(result_digests(&stage, STEPS), before);
+    bench.go("a", &[&other[..], &["--fresh", "--limit", "7"]].concat()).expect(0);
+    let earlier = || std::fs::read_dir(stage.checkpoints().join("earlier")).map_or(0, Iterator::count);
+    assert_eq!((checkpoints(&stage), earlier()), (vec![stage.checkpoint(7)], 2), "kept until the new one has finished");
+    bench.go("a", &other).expect(0).says("step 7 of 40");
+    assert_eq!((checkpoints(&stage).len(), earlier()), (2, 0));
+}
+
+#[test]
+fn a_training_is_made_longer_from_before_its_decay() {
+    let bench = bench(&["short", "long"]);
+    let wsd = ["--set", "stage.pretrain.schedule=\"wsd\"", "--set", "stage.pretrain.keep_every=14"];
+    let go = |run: &str, steps: &str| bench.go(run, &[&wsd[..], &["--set", steps]].concat());
+    go("short", "stage.pretrain.steps=40").expect(0);
+    go("short", "stage.pretrain.steps=60").expect(0).says("60 steps instead of 40").says("step 14 of 60");
+    go("long", "stage.pretrain.steps=60").expect(0);
+    let digests = |run: &str| result_digests(&bench.run(run).stage("pretrain"), 60);
+    assert_eq!(digests("short"), digests("long"), "as if it had been meant from the start");
+    let cosine = ["--set", "stage.pretrain.schedule=\"cosine\"", "--set", "stage.pretrain.steps=60"];
+    bench.go("short", &cosine).expect(1).says("`schedule`");
 }
 
 #[test]
@@ -229,8 +280,13 @@ fn misuse_gets_its_exit_code_and_a_hint() {
         .go("a", &["--set", "stage.pretrain.learning_rate=1e30", "--set", "stage.pretrain.clip_norm=0.0"])
         .expect(1)
         .says("10 steps in a row were skipped")
-        .says("hint: the last checkpoint is from before");
-    assert!(!bench.run("a").stage("pretrain").model().exists());
+        .says("hint: checkpoints from before them are kept");
+    let stage = bench.run("a").stage("pretrain");
+    assert!(!stage.model().exists());
+    assert_eq!(checkpoints(&stage).len(), 0, "nothing is saved while steps are skipped");
+    let short = ["--set", "stage.pretrain.learning_rate=1e30", "--set", "stage.pretrain.clip_norm=0.0", "--set", "stage.pretrain.steps=8"];
+    bench.go("a", &short).expect(1).says("the training loss is NaN: the training has diverged");
+    assert!(!stage.model().exists());
 }
 
 #[test]

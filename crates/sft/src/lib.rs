@@ -137,6 +137,7 @@ impl Inputs {
             replay: config.replay,
             horizon: config.horizon()?,
             plan: BatchPlan::new(config.batch_rows, config.micro_batch_rows, self.limit(config) as u64)?,
+            schedule: config.hyper().schedule(),
             seed: ctx.seed,
             keep: config.hyper().keep(),
             cooldown: None,

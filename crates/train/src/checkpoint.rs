@@ -9,12 +9,15 @@
 //! `checkpoints/best.json` names the one with the lowest validation loss, which is kept.
 //!
 //! A checkpoint is staged under a temporary name, synced, and renamed, so a kill leaves the old state or the new one.
-//! On resume every file is checked against its digest; a damaged checkpoint is passed over for the one before it.
+//! On resume every file is checked against its digest; a damaged checkpoint is passed over for the one before it, and moved to
+//! `checkpoints/damaged/`, so that it is never counted among those to keep. A training that starts again moves the checkpoints of the
+//! one before to `checkpoints/earlier/` with its first save; they go once it has finished.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use handoff::{Digest, StageDir, atomic};
 use serde::{Deserialize, Serialize};
@@ -24,6 +27,15 @@ use crate::{Error, Result};
 
 /// Version of `trainer/state.json`; another one is not resumed from.
 pub const FORMAT_VERSION: u32 = 2;
+
+/// Folder beside the checkpoints for those of a training that was started again.
+const EARLIER: &str = "earlier";
+
+/// Folder beside the checkpoints for those that cannot be read.
+const DAMAGED: &str = "damaged";
+
+/// Checkpoints in a row that may fail to be written: with the pauses between them, some four minutes.
+const MOST_FAILURES: u32 = 9;
 
 /// Folder of a checkpoint that holds what a model directory does not need.
 const TRAINER: &str = "trainer";
@@ -114,6 +126,8 @@ pub struct Found {
     pub checkpoint: Option<Checkpoint>,
     /// Newer ones that were passed over, with the reason.
     pub damaged: Vec<(PathBuf, String)>,
+    /// The highest generation of all that say theirs, damaged or not.
+    pub generation: u64,
 }
 
 impl Checkpoints {
@@ -144,11 +158,14 @@ impl Checkpoints {
 
     /// Marks a checkpoint as the best one, unless one of its generation, not later than it, is better. After a crash the
     /// steps behind the last checkpoint are done again, so a later mark is from the same weights or does not count. The best one
-    /// so far is then no longer kept for that.
+    /// so far is then no longer kept for that. What is not finite is never the best.
     ///
     /// # Errors
     /// When the mark cannot be written, or a checkpoint cannot be removed.
     pub fn mark_if_best(&self, candidate: &Best) -> Result<()> {
+        if !candidate.value.is_finite() {
+            return Ok(());
+        }
         let better = |best: Best| best.step <= candidate.step && best.value <= candidate.value;
         if !self.best(candidate.generation).is_some_and(better) {
             atomic::write_json(&self.best_path(), candidate)?;
@@ -171,14 +188,26 @@ impl Checkpoints {
     /// # Errors
     /// When the directory cannot be listed.
     pub fn newest(&self) -> Result<Found> {
+        self.newest_where(|_| true)
+    }
+
+    /// As [`Checkpoints::newest`], of those that are `wanted`.
+    ///
+    /// # Errors
+    /// As [`Checkpoints::newest`].
+    pub fn newest_where(&self, wanted: impl Fn(&State) -> bool) -> Result<Found> {
         let mut found = Found::default();
         let mut candidates = Vec::new();
         for path in self.directories()? {
             match read_state(&path) {
-                Ok(state) => candidates.push((state.generation, state.step, path, state)),
+                Ok(state) => {
+                    found.generation = found.generation.max(state.generation);
+                    candidates.push((state.generation, state.step, path, state));
+                }
                 Err(reason) => found.damaged.push((path, reason)),
             }
         }
+        candidates.retain(|(.., state)| wanted(state));
         candidates.sort_by_key(|(generation, step, ..)| std::cmp::Reverse((*generation, *step)));
         for (.., path, state) in candidates {
             match verify(&path, &state) {
@@ -192,11 +221,39 @@ impl Checkpoints {
         Ok(found)
     }
 
-    /// Writes a checkpoint: `write` fills the staged directory, then digests are taken and `state` is written; older ones are pruned.
+    /// Moves damaged checkpoints out of the way, into a folder of their own.
+    ///
+    /// # Errors
+    /// When a directory cannot be moved.
+    pub fn set_damaged_aside(&self, damaged: &[(PathBuf, String)]) -> Result<()> {
+        damaged.iter().filter(|(path, _)| path.exists()).try_for_each(|(path, _)| self.set_aside(path, DAMAGED))
+    }
+
+    fn set_aside(&self, path: &Path, folder: &str) -> Result<()> {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let generation = read_state(path).map_or(String::new(), |state| format!("-of-{}", state.generation));
+        let folder = self.stage_dir.checkpoints().join(folder);
+        fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+        let mut names = std::iter::once(format!("{name}{generation}")).chain((2..).map(|n| format!("{name}{generation}-{n}")));
+        let free = names.find_map(|name| Some(folder.join(name)).filter(|target| !target.exists()));
+        free.map_or(Ok(()), |target| Ok(atomic::rename(path, &target)?))
+    }
+
+    /// Removes checkpoints of trainings that the one of today has replaced.
+    ///
+    /// # Errors
+    /// When they cannot be removed.
+    pub fn forget_earlier(&self) -> Result<()> {
+        let earlier = self.stage_dir.checkpoints().join(EARLIER);
+        if earlier.exists() { remove(&earlier) } else { Ok(()) }
+    }
+
+    /// Writes a checkpoint: `write` fills the staged directory, then digests are taken and `state` is written; older ones are pruned,
+    /// unless `keep_all`.
     ///
     /// # Errors
     /// When anything cannot be written; earlier checkpoints are then untouched.
-    pub fn save(&self, mut state: State, write: impl FnOnce(&Path) -> Result<()>) -> Result<Checkpoint> {
+    pub fn save(&self, mut state: State, keep_all: bool, write: impl FnOnce(&Path) -> Result<()>) -> Result<Checkpoint> {
         let path = self.stage_dir.checkpoint(state.step);
         let staged = atomic::temporary_beside(&path);
         let trainer = staged.join(TRAINER);
@@ -209,12 +266,20 @@ impl Checkpoints {
                 state.files.insert(name, Digest::of_file(&file)?);
             }
             atomic::write_json(&state_path(&staged), &state)?;
+            match path.exists().then(|| read_state(&path)) {
+                Some(Ok(old)) if old.generation < state.generation => self.set_aside(&path, EARLIER)?,
+                Some(Err(_)) => self.set_aside(&path, DAMAGED)?,
+                _ => {}
+            }
             atomic::commit_dir(&staged, &path)?;
             Ok(())
         });
         if let Err(error) = written {
             let _ = fs::remove_dir_all(&staged);
             return Err(error);
+        }
+        if keep_all {
+            return Ok(Checkpoint { path, state });
         }
         if let Err(error) = self.prune(state.generation) {
             // The new checkpoint is safe; an old one that stays only costs space.
@@ -223,13 +288,13 @@ impl Checkpoints {
         Ok(Checkpoint { path, state })
     }
 
-    /// Keeps those of this generation that [`Keep`] names, and the best; drops earlier generations, which the new one replaces.
+    /// Keeps those of this generation that [`Keep`] names, and the best; sets earlier generations aside, which the new one replaces.
     fn prune(&self, generation: u64) -> Result<()> {
         let mut own: Vec<(u64, PathBuf)> = Vec::new();
         for path in self.directories()? {
             match read_state(&path) {
                 Ok(state) if state.generation == generation => own.push((state.step, path)),
-                Ok(state) if state.generation < generation => remove(&path)?,
+                Ok(state) if state.generation < generation => self.set_aside(&path, EARLIER)?,
                 _ => {}
             }
         }
@@ -261,29 +326,61 @@ impl Checkpoints {
 /// What fills a directory with files.
 pub type Write = Box<dyn FnOnce(&Path) -> Result<()> + Send>;
 
-/// Writes checkpoints on a thread of its own, one at a time.
+/// Writes checkpoints on a thread of its own, one at a time. One that cannot be written is said, and training goes on; the next is tried
+/// after a pause that doubles each time, and only when that does not help either is it an error.
 #[derive(Debug)]
 pub struct Writer {
     checkpoints: Checkpoints,
     running: Option<JoinHandle<Result<()>>>,
+    /// Failures since one was written, and when to try again.
+    failures: u32,
+    again: Option<Instant>,
 }
 
 impl Writer {
     /// A writer of `checkpoints`.
     pub fn new(checkpoints: Checkpoints) -> Self {
-        Self { checkpoints, running: None }
+        Self { checkpoints, running: None, failures: 0, again: None }
     }
 
     /// Begins to write a checkpoint, as [`Checkpoints::save`]; waits for the one before.
     ///
     /// # Errors
-    /// What went wrong with the one before, or a thread that cannot be started.
-    pub fn save(&mut self, state: State, write: impl FnOnce(&Path) -> Result<()> + Send + 'static) -> Result<()> {
-        self.finish()?;
+    /// Too many failures in a row, or a thread that cannot be started.
+    pub fn save(&mut self, state: State, keep_all: bool, write: impl FnOnce(&Path) -> Result<()> + Send + 'static) -> Result<()> {
+        if let Err(error) = self.finish() {
+            self.failed(error)?;
+        }
         let checkpoints = self.checkpoints.clone();
-        let work = move || checkpoints.save(state, write).map(drop);
+        let work = move || checkpoints.save(state, keep_all, write).map(drop);
         let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(work).map_err(|source| Error::Thread { source })?;
         self.running = Some(thread);
+        Ok(())
+    }
+
+    /// Looks how the last one went, without waiting for it: true where one is to be written again now.
+    ///
+    /// # Errors
+    /// Too many failures in a row.
+    pub fn poll(&mut self) -> Result<bool> {
+        if self.running.as_ref().is_some_and(JoinHandle::is_finished)
+            && let Err(error) = self.finish()
+        {
+            self.failed(error)?;
+        }
+        Ok(self.running.is_none() && self.again.is_some_and(|again| Instant::now() >= again))
+    }
+
+    fn failed(&mut self, error: Error) -> Result<()> {
+        self.failures += 1;
+        if self.failures >= MOST_FAILURES {
+            return Err(error);
+        }
+        let pause = Duration::from_secs(1 << (self.failures - 1).min(6));
+        self.again = Some(Instant::now() + pause);
+        let reason = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        let reason = reason.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        tracing::warn!("the last checkpoint was not written ({reason}); training goes on, the next try is in {} s", pause.as_secs());
         Ok(())
     }
 
@@ -292,16 +389,21 @@ impl Writer {
     /// # Errors
     /// What went wrong with it.
     pub fn finish(&mut self) -> Result<()> {
-        self.running.take().map_or(Ok(()), |thread| thread.join().map_err(|_| Error::WriterEnded)?)
+        let Some(thread) = self.running.take() else { return Ok(()) };
+        thread.join().map_err(|_| Error::WriterEnded)??;
+        (self.failures, self.again) = (0, None);
+        Ok(())
     }
 
-    /// As [`Checkpoints::mark_if_best`], once the last one is safe.
+    /// As [`Checkpoints::mark_if_best`], once the last one is safe; one that was not written is not marked.
     ///
     /// # Errors
-    /// What went wrong with it, or with the mark.
+    /// Too many failures in a row, or a mark that cannot be written.
     pub fn mark_if_best(&mut self, candidate: Best) -> Result<()> {
-        self.finish()?;
-        self.checkpoints.mark_if_best(&candidate)
+        match self.finish() {
+            Ok(()) => self.checkpoints.mark_if_best(&candidate),
+            Err(error) => self.failed(error),
+        }
     }
 }
 
@@ -381,7 +483,7 @@ mod tests {
             fs::write(tensors_path(dir), [1, 2, 3]).unwrap();
             Ok(())
         };
-        checkpoints.save(state(generation, step), write).unwrap().path
+        checkpoints.save(state(generation, step), false, write).unwrap().path
     }
 
     fn steps(checkpoints: &Checkpoints) -> Vec<u64> {
@@ -434,13 +536,74 @@ mod tests {
             save(&checkpoints, 1, step);
         }
         assert_eq!(steps(&checkpoints), [10, 15]);
-        let failed = checkpoints.save(state(2, 5), |_| Err(Error::Interrupted { step: 5 }));
+        let failed = checkpoints.save(state(2, 5), false, |_| Err(Error::Interrupted { step: 5 }));
         assert!(failed.is_err());
         assert_eq!(steps(&checkpoints), [10, 15], "a failed save leaves the older checkpoints");
         save(&checkpoints, 2, 10);
         assert_eq!(steps(&checkpoints), [10]);
         assert_eq!(checkpoints.newest().unwrap().checkpoint.unwrap().state.generation, 2);
-        let names: Vec<_> = fs::read_dir(dir.path().join("pretrain/checkpoints")).unwrap().collect();
+        let folder = dir.path().join("pretrain/checkpoints");
+        let earlier = |generation, step| Checkpoints::open(&folder.join(format!("earlier/step-{step:06}-of-{generation}"))).is_ok();
+        assert!(earlier(1, 10) && earlier(1, 15), "what was replaced is kept until the new training has finished");
+        save(&checkpoints, 3, 10);
+        assert!(earlier(1, 10) && earlier(1, 15) && earlier(2, 10));
+        checkpoints.forget_earlier().unwrap();
+        let names: Vec<_> = fs::read_dir(&folder).unwrap().collect();
         assert_eq!(names.len(), 1, "no leftovers: {names:?}");
+    }
+
+    #[test]
+    fn damaged_ones_do_not_count_among_those_to_keep() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::new(RunDir::new(dir.path()).stage("pretrain"), Keep { last: 2, every: None });
+        let paths = [10, 20].map(|step| save(&checkpoints, 1, step));
+        fs::write(tensors_path(&paths[1]), [1, 2, 4]).unwrap();
+        let found = checkpoints.newest().unwrap();
+        assert_eq!((found.damaged.len(), found.generation), (1, 1));
+        checkpoints.set_damaged_aside(&found.damaged).unwrap();
+        save(&checkpoints, 1, 15);
+        assert_eq!(steps(&checkpoints), [10, 15]);
+        assert!(dir.path().join("pretrain/checkpoints/damaged/step-000020-of-1").is_dir(), "it is not thrown away");
+        // One that became unreadable meanwhile gives way to the one of its step.
+        fs::write(state_path(&paths[0]), "{").unwrap();
+        save(&checkpoints, 1, 10);
+        assert_eq!(steps(&checkpoints), [10, 15]);
+        assert!(dir.path().join("pretrain/checkpoints/damaged/step-000010").is_dir());
+    }
+
+    #[test]
+    fn what_is_not_finite_is_never_the_best() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::new(RunDir::new(dir.path()).stage("pretrain"), Keep { last: 1, every: None });
+        for (step, value) in [(1, f64::NAN), (2, 3.0), (3, f64::NAN), (4, f64::NEG_INFINITY)] {
+            save(&checkpoints, 1, step);
+            checkpoints.mark_if_best(&Best { generation: 1, step, metric: "validation/loss".into(), value }).unwrap();
+        }
+        assert_eq!(checkpoints.best(1).map(|best| best.step), Some(2));
+        assert_eq!(steps(&checkpoints), [2, 4]);
+    }
+
+    #[test]
+    fn a_save_that_fails_is_told_and_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::new(RunDir::new(dir.path()).stage("pretrain"), Keep { last: 1, every: None });
+        let mut writer = Writer::new(checkpoints.clone());
+        assert!(!writer.poll().unwrap());
+        writer.save(state(1, 5), false, |_| Err(Error::Interrupted { step: 5 })).unwrap();
+        while writer.again.is_none() {
+            assert!(!writer.poll().unwrap(), "not before the pause is over");
+        }
+        writer.again = Some(Instant::now());
+        assert!(writer.poll().unwrap());
+        writer.save(state(1, 6), false, |dir| Ok(fs::write(tensors_path(dir), [1]).unwrap())).unwrap();
+        writer.finish().unwrap();
+        assert!(!writer.poll().unwrap() && writer.failures == 0);
+        assert_eq!(steps(&checkpoints), [6]);
+        for failure in 1..MOST_FAILURES {
+            writer.save(state(1, 7), false, |_| Err(Error::Interrupted { step: 7 })).unwrap();
+            assert!(writer.finish().is_err_and(|error| writer.failed(error).is_ok()), "{failure}");
+        }
+        writer.save(state(1, 7), false, |_| Err(Error::Interrupted { step: 7 })).unwrap();
+        assert!(writer.save(state(1, 8), false, |_| Ok(())).is_err(), "in the end it is an error");
     }
 }

@@ -79,6 +79,32 @@ pub enum Error {
         /// What changed, for people.
         difference: String,
     },
+    /// Another recipe under the policy `refuse`: a training that starts again would take the place of the one there is.
+    #[error("the training so far was made with other settings and `on_new_data` is `refuse`: {difference}")]
+    NewRecipe {
+        /// What changed, for people.
+        difference: String,
+    },
+    /// There are checkpoints, and none of them can be used.
+    #[error("none of {count} checkpoint(s) can be used, not even `{path}`: {problem}")]
+    AllDamaged {
+        /// How many.
+        count: usize,
+        /// One of them.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The loss at the end is not a number: there is no model to be had of this.
+    #[error("at step {step} of {step} the {what} is {value}: the training has diverged")]
+    Diverged {
+        /// The last step.
+        step: u64,
+        /// What was measured.
+        what: String,
+        /// Its value.
+        value: f64,
+    },
     /// Too many steps were skipped one after the other; the weights are those before them.
     #[error("{count} steps in a row were skipped, the last at step {step} with loss {loss} and gradient norm {norm} (rows {rows})")]
     Skipped {
@@ -234,8 +260,11 @@ impl stage::Failure for Error {
                 "`on_new_data = \"continue\"` trains on from the last weights with the new rows, \"restart\" trains from the start on everything"
                     .into(),
             ),
+            Error::NewRecipe { .. } => Some("put the settings back to go on, give the stage another name or run to train besides, or train from the start with `--fresh`".into()),
+            Error::AllDamaged { .. } => Some("put a whole one back, or train from the start with `--fresh`".into()),
+            Error::Diverged { .. } => Some("lower `learning_rate`, lengthen `warmup_steps`, or try `precision = \"fp32\"`; no model was written, checkpoints from before are kept".into()),
             Error::Skipped { .. } => Some(
-                "the last checkpoint is from before; lower `learning_rate`, lengthen `warmup_steps`, try `precision = \"fp32\"`, or look at these rows with `shard trace`".into(),
+                "checkpoints from before them are kept; lower `learning_rate`, lengthen `warmup_steps`, try `precision = \"fp32\"`, or look at these rows with `shard trace`".into(),
             ),
             Error::OutOfMemory { fitting: Some(rows), .. } => Some(format!("`micro_batch_rows = {rows}` fits, with the same result but for rounding")),
             Error::OutOfMemory { .. } => Some("shorter rows (`seq_len` of `shard`), `activation_checkpointing = true`, or a smaller model".into()),

@@ -12,7 +12,11 @@ use serde_json::Value;
 
 use crate::batch::{BatchPlan, Horizon, steps_of_passes};
 use crate::order::PhaseRows;
+use crate::schedule::Schedule;
 use crate::{Error, Result};
+
+/// Keys of a recipe that say how long to train.
+const HORIZON_KEYS: [&str; 5] = ["epochs", "minutes", "steps", "tokens", "tokens_per_parameter"];
 
 /// What a stage does when batches were added since it last trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +129,24 @@ impl Lineage {
         Self { phases, ..self.clone() }
     }
 
+    /// The same run with another horizon, if that is all that `recipe` changes and the run has one phase.
+    pub fn with_horizon(&self, recipe: &Value, batches: &[DataBatch], steps: u64) -> Option<Self> {
+        let (Some(old), Some(new)) = (self.recipe.as_object(), recipe.as_object()) else { return None };
+        let same = |key: &String| HORIZON_KEYS.contains(&key.as_str()) || old.get(key) == new.get(key);
+        let [phase] = self.phases.as_slice() else { return None };
+        if self.recipe == *recipe || self.batches != batches || phase.cooldown || steps == 0 || !old.keys().chain(new.keys()).all(same) {
+            return None;
+        }
+        Some(Self { recipe: recipe.clone(), phases: vec![Phase { steps, ..phase.clone() }], ..self.clone() })
+    }
+
+    /// Whether the first `steps` steps have the same learning rates in both, and both have more. Rows are the same anyway.
+    pub fn agrees_until(&self, other: &Self, steps: u64, schedule: &Schedule) -> bool {
+        let rate = |lineage: &Self, step| schedule.at(&lineage.phases[0], step, lineage.phases[0].steps);
+        let more = [self, other].iter().all(|lineage| lineage.phases.len() == 1 && lineage.phases[0].steps > steps);
+        more && (0..steps).all(|step| rate(self, step) == rate(other, step))
+    }
+
     /// Steps of all phases.
     pub fn total_steps(&self) -> u64 {
         self.phases.last().map_or(0, |p| p.first_step + p.steps)
@@ -172,6 +194,13 @@ pub enum Decision {
         /// Rows added.
         new_rows: u64,
     },
+    /// Only the horizon changed, and there is a checkpoint that a training with the new one would have come by too.
+    Horizon {
+        /// Steps before.
+        from: u64,
+        /// Steps now.
+        to: u64,
+    },
     /// Start again, because something else changed.
     Restart {
         /// What changed, for people.
@@ -190,6 +219,9 @@ impl fmt::Display for Decision {
                     "on_new_data = continue: {new_batches} new batch(es) with {new_rows} rows; earlier weights and optimizer state are kept"
                 )
             }
+            Self::Horizon { from, to } => {
+                write!(f, "{to} steps instead of {from}: the training goes on where the learning rate is the same in both")
+            }
             Self::Restart { why } => write!(f, "training starts again: {why}"),
         }
     }
@@ -197,15 +229,19 @@ impl fmt::Display for Decision {
 
 /// Compares what was trained with what there is.
 ///
-/// Appended batches follow `policy`. A changed recipe always restarts; changed or vanished earlier batches restart too,
-/// since what was learned from them no longer stands for the data, unless the policy is to refuse.
+/// Appended batches follow `policy`. A changed recipe restarts; changed or vanished earlier batches restart too,
+/// since what was learned from them no longer stands for the data. All of that unless the policy is to refuse.
 ///
 /// # Errors
-/// [`Error::NewData`] with a readable difference, where the policy is [`OnNewData::Refuse`] and the data differ.
+/// [`Error::NewData`] and [`Error::NewRecipe`] with a readable difference, where the policy is [`OnNewData::Refuse`].
 pub fn decide(recorded: Option<&Lineage>, recipe: &Value, batches: &[DataBatch], policy: OnNewData) -> Result<Decision> {
     let Some(recorded) = recorded else { return Ok(Decision::Start) };
     if recorded.recipe != *recipe {
-        return Ok(Decision::Restart { why: format!("the recipe changed ({})", recipe_difference(&recorded.recipe, recipe)) });
+        let difference = recipe_difference(&recorded.recipe, recipe);
+        return match policy {
+            OnNewData::Refuse => Err(Error::NewRecipe { difference }),
+            _ => Ok(Decision::Restart { why: format!("the recipe changed ({difference})") }),
+        };
     }
     if recorded.batches == batches {
         return Ok(Decision::Resume);
@@ -278,9 +314,11 @@ mod tests {
     #[test]
     fn changed_recipe_or_earlier_data_restarts_and_says_why() {
         let old = lineage();
-        let Decision::Restart { why } = decide(Some(&old), &json!({"lr": 0.2}), &old.batches, OnNewData::Refuse).unwrap() else {
+        let Decision::Restart { why } = decide(Some(&old), &json!({"lr": 0.2}), &old.batches, OnNewData::Continue).unwrap() else {
             panic!("recipe changed")
         };
+        let refused = decide(Some(&old), &json!({"lr": 0.2}), &old.batches, OnNewData::Refuse).unwrap_err().to_string();
+        assert!(refused.contains("`lr`: 0.1 → 0.2"), "{refused}");
         assert!(why.contains("`lr`: 0.1 → 0.2"), "{why}");
         let changed = [batch("z", 100), batch("b", 7)];
         let decision = decide(Some(&old), &old.recipe, &changed, OnNewData::Continue).unwrap();

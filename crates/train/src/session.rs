@@ -46,6 +46,8 @@ pub struct Request {
     pub horizon: Horizon,
     /// Rows of a step.
     pub plan: BatchPlan,
+    /// Course of the learning rate.
+    pub schedule: Schedule,
     /// Seed of order and initial weights.
     pub seed: u64,
     /// Checkpoints kept.
@@ -130,18 +132,25 @@ impl Session {
     /// Looks at earlier work and decides; `over` (from `--force` or `--fresh`) ignores it. Nothing is changed on disk.
     ///
     /// # Errors
-    /// [`Error::NewData`] under the policy to refuse, [`Error::NoRows`] without data.
+    /// [`Error::NewData`] and [`Error::NewRecipe`] under the policy to refuse, [`Error::AllDamaged`] where there are checkpoints and none
+    /// is whole, [`Error::NoRows`] without data.
     pub fn open(stage_dir: &StageDir, request: Request, over: bool) -> Result<Self> {
         let checkpoints = Checkpoints::new(stage_dir.clone(), request.keep);
         let found = checkpoints.newest()?;
-        let newest = found.checkpoint.as_ref().map_or(0, |c| c.state.generation);
+        let newest = found.generation;
+        if let (None, Some((path, problem)), false) = (&found.checkpoint, found.damaged.first(), over) {
+            return Err(Error::AllDamaged { count: found.damaged.len(), path: path.clone(), problem: problem.clone() });
+        }
         let recorded = found.checkpoint.as_ref().map(|c| &c.state.lineage);
-        let decision = match decide(recorded, &request.recipe, &request.batches, request.policy) {
+        let other_horizon = if over { None } else { other_horizon(&checkpoints, &request, recorded)? };
+        let decision = match (&other_horizon, recorded) {
             _ if over => Decision::Restart { why: "--force or --fresh was given".to_owned() },
-            other => other?,
+            (Some((_, lineage)), Some(old)) => Decision::Horizon { from: old.total_steps(), to: lineage.total_steps() },
+            _ => decide(recorded, &request.recipe, &request.batches, request.policy)?,
         };
         let fresh = || Lineage::fresh(request.recipe.clone(), request.batches.clone(), request.seed, request.horizon, &request.plan);
         let (lineage, start) = match (&decision, found.checkpoint) {
+            (Decision::Horizon { .. }, _) if let Some((checkpoint, lineage)) = other_horizon => (lineage, Some(checkpoint)),
             (Decision::Resume, Some(checkpoint)) => (checkpoint.state.lineage.clone(), Some(checkpoint)),
             (Decision::Continue { .. }, Some(checkpoint)) => {
                 let lineage = checkpoint.state.lineage.extended(request.batches.clone(), request.horizon, &request.plan, request.replay);
@@ -159,7 +168,8 @@ impl Session {
             return Err(Error::NoRows { of: stage_dir.name().to_owned() });
         }
         let goes_on = matches!(decision, Decision::Resume | Decision::Continue { .. });
-        let generation = if goes_on { newest } else { newest + 1 };
+        // One that goes on is the newest, unless a damaged one says to be newer still: that is set aside.
+        let generation = if goes_on { start.as_ref().map_or(newest, |c| c.state.generation) } else { newest + 1 };
         Ok(Self { checkpoints, request, generation, decision, lineage, start, damaged: found.damaged })
     }
 
@@ -170,8 +180,11 @@ impl Session {
 
     /// Lines about what happens and why, for people.
     pub fn describe(&self) -> Vec<String> {
-        let mut lines: Vec<String> =
-            self.damaged.iter().map(|(path, reason)| format!("passed over damaged checkpoint `{}`: {reason}", path.display())).collect();
+        let mut lines: Vec<String> = self
+            .damaged
+            .iter()
+            .map(|(path, reason)| format!("passed over damaged checkpoint `{}`, moved to `checkpoints/damaged`: {reason}", path.display()))
+            .collect();
         lines.push(self.decision.to_string());
         if let Decision::Continue { .. } = self.decision
             && let Some(phase) = self.lineage.phases.last()
@@ -214,6 +227,7 @@ impl Session {
         compute: &Compute,
     ) -> Result<Outcome> {
         self.checkpoints.clean()?;
+        self.checkpoints.set_damaged_aside(&self.damaged)?;
         // libtorch seeds its generator by chance; nothing here draws from it, but its state is part of a checkpoint.
         tch::manual_seed(self.request.seed as i64);
         if let (Horizon::Minutes(minutes), 0) = (self.request.horizon, self.lineage.total_steps()) {
@@ -308,8 +322,22 @@ impl Session {
         let mut manifest = Manifest::load(dir)?;
         manifest.commit(entry.clone())?;
         manifest.write_summary()?;
+        if let Err(error) = self.checkpoints.forget_earlier() {
+            tracing::warn!(%error, "checkpoints of an earlier training could not be removed");
+        }
         Ok(entry)
     }
+}
+
+/// The newest checkpoint that the training asked for would have come by too, where it differs from the recorded one only in how long it is.
+fn other_horizon(checkpoints: &Checkpoints, request: &Request, recorded: Option<&Lineage>) -> Result<Option<(Checkpoint, Lineage)>> {
+    let rows = request.batches.iter().map(|batch| batch.rows).sum();
+    // Minutes become steps only by measuring, at the start.
+    let steps = if matches!(request.horizon, Horizon::Minutes(_)) { 0 } else { request.horizon.steps(rows, &request.plan) };
+    let lineage = recorded.and_then(|recorded| recorded.with_horizon(&request.recipe, &request.batches, steps));
+    let (Some(recorded), Some(lineage), None) = (recorded, lineage, &request.cooldown) else { return Ok(None) };
+    let wanted = |state: &State| state.lineage == *recorded && lineage.agrees_until(recorded, state.step, &request.schedule);
+    Ok(checkpoints.newest_where(wanted)?.checkpoint.map(|checkpoint| (checkpoint, lineage.clone())))
 }
 
 fn warn_of_difference(state: &State, compute: &Compute, micro_rows: u64) {

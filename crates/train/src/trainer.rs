@@ -149,6 +149,9 @@ pub struct LoopSettings {
     pub limit: Option<u64>,
 }
 
+/// Pauses between the last tries to save.
+const LAST_PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(15)];
+
 /// How a finished training went.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
@@ -269,11 +272,15 @@ impl<T: Task> Trainer<'_, T> {
             let stop = self.observer.cancelled();
             let limited = !last && self.settings.limit.is_some_and(|limit| done - first >= limit);
             let evaluates = !last && !stop && !limited && self.settings.eval_every.is_some_and(|every| done.is_multiple_of(every));
-            if stop || last || limited || done.is_multiple_of(self.settings.save_every) || (evaluates && self.settings.keep_best) {
-                self.save()?;
+            if let (true, Some(loss)) = (last, outcome.last_loss.filter(|loss| !loss.is_finite())) {
+                return Err(Error::Diverged { step: done, what: "training loss".into(), value: loss });
             }
+            let again = self.checkpoints.poll()?;
             if stop || last || limited {
-                self.checkpoints.finish()?;
+                self.save_for_sure()?;
+            } else if (again || evaluates || done.is_multiple_of(self.settings.save_every)) && self.guard.skipped()?.in_a_row == 0 {
+                // While steps are skipped, what was saved before them is what may be needed.
+                self.save(false)?;
             }
             if stop {
                 return Err(Error::Interrupted { step: done });
@@ -284,6 +291,10 @@ impl<T: Task> Trainer<'_, T> {
             }
             if evaluates {
                 self.evaluate(&replicas)?;
+                if self.observer.cancelled() {
+                    self.checkpoints.finish()?;
+                    return Err(Error::Interrupted { step: done });
+                }
             }
         }
         outcome.steps = self.state.step - first;
@@ -291,6 +302,9 @@ impl<T: Task> Trainer<'_, T> {
         outcome.skipped = self.guard.skipped()?.total;
         if outcome.complete {
             outcome.scores = self.evaluate(&replicas)?;
+            if let Some((what, value)) = outcome.scores.iter().find(|(_, value)| !value.is_finite()) {
+                return Err(Error::Diverged { step: self.state.step, what: (*what).to_owned(), value: *value });
+            }
         }
         Ok(outcome)
     }
@@ -380,13 +394,27 @@ impl<T: Task> Trainer<'_, T> {
         Ok(line + &format!("  {} left", duration_text(eta_secs)))
     }
 
-    fn save(&mut self) -> Result<()> {
+    fn save(&mut self, keep_all: bool) -> Result<()> {
         let model = self.task.snapshot()?;
         let state = self.optimizer.snapshot(self.task.model(), self.guard)?;
-        self.checkpoints.save(self.state.clone(), move |dir| {
+        self.checkpoints.save(self.state.clone(), keep_all, move |dir| {
             model(dir)?;
             state.write(&tensors_path(dir))
         })
+    }
+
+    /// Saves and waits until that is done; tries again, since nothing comes after it.
+    fn save_for_sure(&mut self) -> Result<()> {
+        let keep_all = self.guard.skipped()?.in_a_row > 0;
+        for pause in LAST_PAUSES {
+            match self.save(keep_all).and_then(|()| self.checkpoints.finish()) {
+                Ok(()) => return Ok(()),
+                Err(error) => tracing::warn!(%error, "the checkpoint was not written; trying again in {} s", pause.as_secs()),
+            }
+            std::thread::sleep(pause);
+        }
+        self.save(keep_all)?;
+        self.checkpoints.finish()
     }
 
     fn evaluate(&mut self, replicas: &Replicas) -> Result<Vec<(&'static str, f64)>> {
@@ -395,13 +423,18 @@ impl<T: Task> Trainer<'_, T> {
         if !scores.is_empty() {
             self.observer.scalars(step, &scores)?;
         }
-        let samples = replicas.alone(|| tch::no_grad(|| self.task.text_samples()))?;
-        if !samples.is_empty() {
-            self.observer.samples(step, &samples)?;
-        }
         if let Some((metric, value)) = scores.first().filter(|_| self.settings.keep_best) {
             let generation = self.state.generation;
             self.checkpoints.mark_if_best(Best { generation, step, metric: (*metric).to_owned(), value: *value })?;
+        }
+        if self.observer.cancelled() {
+            return Ok(scores);
+        }
+        match replicas.alone(|| tch::no_grad(|| self.task.text_samples())) {
+            Ok(samples) if samples.is_empty() => {}
+            Ok(samples) => self.observer.samples(step, &samples)?,
+            // They are only to look at.
+            Err(error) => tracing::warn!(%error, "no text samples at step {step}"),
         }
         Ok(scores)
     }

@@ -193,10 +193,11 @@ fn write_rows(stage: &StageDir, split: &str, batch: u32, tokenizer: &Tokenizer, 
     writer.finish(stage).unwrap()
 }
 
-/// The first step directory under `checkpoints/`, newest last.
+/// The step directories under `checkpoints/`, newest last.
 pub(crate) fn checkpoints(stage: &StageDir) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(stage.checkpoints()).unwrap().map(|e| e.unwrap().path()).collect();
-    paths.retain(|path| path.is_dir());
+    let Ok(entries) = std::fs::read_dir(stage.checkpoints()) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).collect();
+    paths.retain(|path| path.is_dir() && path.file_name().unwrap().to_string_lossy().starts_with("step-"));
     paths.sort();
     paths
 }
