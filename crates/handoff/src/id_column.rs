@@ -33,10 +33,6 @@ const PAGE_IDS: usize = 1 << 17;
 /// Ids from which a row group ends before its rows are many: up to 256 MB of them wait in memory.
 const GROUP_IDS: usize = 1 << 26;
 
-/// zstd level of token ids: no search for matches to speak of. Ids repeat rarely, byte by byte more rarely still: nearly all there is to
-/// gain is that some bytes are frequent.
-const ZSTD_LEVEL: i32 = -50;
-
 /// True for a list of unsigned integers of 16 or 32 bits.
 pub(crate) fn holds_ids(field: &Field) -> bool {
     matches!(field.data_type(), DataType::List(item) if matches!(item.data_type(), DataType::UInt16 | DataType::UInt32) && !item.is_nullable())
@@ -63,45 +59,55 @@ pub(crate) struct GroupWriter {
     body: Vec<u8>,
 }
 
-/// Compresses bodies of pages as two zstd frames, one behind the other, as the format allows: levels and lowest bytes, which are nearly
-/// random and only copied; and all higher bytes, whose frequencies are worth a Huffman code. Each frame carries a checksum, so that a
-/// flipped bit is an error and not another id.
+/// Compresses bodies of pages as zstd frames one behind the other, as the format allows: levels and lowest bytes, which are nearly random
+/// and only copied; all higher bytes, whose frequencies are worth a Huffman code; and the zeros above 16-bit ids, the same in every page.
+/// There is no search for matches: ids repeat rarely, byte by byte more rarely still. Each frame carries a checksum, so that a flipped bit
+/// is an error and not another id.
 struct Compressor {
     copying: CCtx<'static>,
     coding: CCtx<'static>,
+    /// As many zeros as were needed last, compressed.
+    zeros: (usize, Vec<u8>),
 }
 
 impl Compressor {
     fn new() -> Result<Self> {
         let context = |literals| -> Result<CCtx<'static>> {
             let mut context = CCtx::create();
-            for parameter in
-                [CParameter::CompressionLevel(ZSTD_LEVEL), CParameter::LiteralCompressionMode(literals), CParameter::ChecksumFlag(true)]
-            {
+            for parameter in [
+                CParameter::CompressionLevel(zstd_safe::min_c_level()),
+                CParameter::LiteralCompressionMode(literals),
+                CParameter::ChecksumFlag(true),
+            ] {
                 context.set_parameter(parameter).map_err(failed)?;
             }
             Ok(context)
         };
-        Ok(Self { copying: context(ParamSwitch::Disable)?, coding: context(ParamSwitch::Enable)? })
+        Ok(Self { copying: context(ParamSwitch::Disable)?, coding: context(ParamSwitch::Enable)?, zeros: (0, Vec::new()) })
     }
 
-    /// Both frames; the second one begins with byte `cut` of `body`.
-    fn compress(&mut self, body: &[u8], cut: usize) -> Result<Vec<u8>> {
+    /// `body`, whose higher bytes begin with byte `cut`, and `zeros` behind it.
+    fn compress(&mut self, body: &[u8], cut: usize, zeros: usize) -> Result<Vec<u8>> {
         let (low, high) = body.split_at_checked(cut).ok_or_else(|| bad("a page ends before its ids"))?;
-        let mut out = Vec::with_capacity(zstd_safe::compress_bound(low.len()) + zstd_safe::compress_bound(high.len()));
-        for (context, part) in [(&mut self.copying, low), (&mut self.coding, high)] {
-            let written = out.len();
-            let left = context.compress_stream2(
-                &mut OutBuffer::around_pos(&mut out, written),
-                &mut InBuffer::around(part),
-                ZSTD_EndDirective::ZSTD_e_end,
-            );
-            if left.map_err(failed)? != 0 {
-                return Err(bad("a page does not fit its buffer"));
-            }
+        if self.zeros.0 != zeros {
+            self.zeros = (zeros, Vec::with_capacity(zstd_safe::compress_bound(zeros)));
+            append_frame(&mut self.coding, &vec![0; zeros], &mut self.zeros.1)?;
         }
+        let bound = zstd_safe::compress_bound(low.len()) + zstd_safe::compress_bound(high.len()) + self.zeros.1.len();
+        let mut out = Vec::with_capacity(bound);
+        append_frame(&mut self.copying, low, &mut out)?;
+        append_frame(&mut self.coding, high, &mut out)?;
+        out.extend(&self.zeros.1);
         Ok(out)
     }
+}
+
+/// Appends a frame to `out`, which has room for it.
+fn append_frame(context: &mut CCtx<'_>, bytes: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    let written = out.len();
+    let mut buffer = OutBuffer::around_pos(out, written);
+    let left = context.compress_stream2(&mut buffer, &mut InBuffer::around(bytes), ZSTD_EndDirective::ZSTD_e_end);
+    if left.map_err(failed)? == 0 { Ok(()) } else { Err(bad("a page does not fit its buffer")) }
 }
 
 fn failed(code: zstd_safe::ErrorCode) -> ParquetError {
@@ -232,16 +238,17 @@ fn chunk(
                 return Err(bad("ids are neither uint16 nor uint32"));
             };
             let levels = id_pages::encode(lengths, ids, body);
-            let cut = body.len() - (id_pages::VALUE_BYTES - 1) * ids.len();
+            let zeros = id_pages::missing_zeros(ids);
+            let cut = body.len() + zeros - (id_pages::VALUE_BYTES - 1) * ids.len();
             let page = Page::DataPage {
-                buf: compressor.compress(body, cut)?.into(),
+                buf: compressor.compress(body, cut, zeros)?.into(),
                 num_values: u32::try_from(levels).map_err(|_| bad("a row is too long"))?,
                 encoding: Encoding::BYTE_STREAM_SPLIT,
                 def_level_encoding: Encoding::RLE,
                 rep_level_encoding: Encoding::RLE,
                 statistics: None,
             };
-            let spec = SerializedPageWriter::new(&mut sink).write_page(CompressedPage::new(page, body.len()))?;
+            let spec = SerializedPageWriter::new(&mut sink).write_page(CompressedPage::new(page, body.len() + zeros))?;
             uncompressed += spec.uncompressed_size;
             (rows, values) = (rows + end - first, values + levels);
             first = end;

@@ -10,7 +10,8 @@ use crate::columns::TokenIds;
 /// Bytes of a value: Parquet's `INT32`, which the narrower integers are stored in.
 pub(crate) const VALUE_BYTES: usize = 4;
 
-/// Writes the body of a page, before compression, into `out`: levels and values of rows of these lengths.
+/// Writes the body of a page, before compression, into `out`: levels and values of rows of these lengths. The upper two bytes of
+/// 16-bit ids, all of them zero, are left out; they belong behind it ([`missing_zeros`]).
 ///
 /// Returns the number of levels, which Parquet calls values: an item each, and one for every empty row.
 pub(crate) fn encode(lengths: impl Iterator<Item = usize> + Clone, ids: TokenIds<'_>, out: &mut Vec<u8>) -> usize {
@@ -32,7 +33,7 @@ pub(crate) fn encode(lengths: impl Iterator<Item = usize> + Clone, ids: TokenIds
     runs.end();
     let start = out.len();
     let count = ids.len();
-    out.resize(start + VALUE_BYTES * count, 0);
+    out.resize(start + VALUE_BYTES * count - missing_zeros(ids), 0);
     let (low, high) = out[start..].split_at_mut(2 * count);
     let (first, second) = low.split_at_mut(count);
     match ids {
@@ -49,6 +50,11 @@ pub(crate) fn encode(lengths: impl Iterator<Item = usize> + Clone, ids: TokenIds
         }
     }
     levels
+}
+
+/// Zeros that belong behind the body that [`encode`] writes.
+pub(crate) fn missing_zeros(ids: TokenIds<'_>) -> usize {
+    if matches!(ids, TokenIds::U16(_)) { (VALUE_BYTES - 2) * ids.len() } else { 0 }
 }
 
 /// Levels as runs, behind the number of their bytes.
@@ -278,6 +284,7 @@ mod tests {
         for wide in [false, true] {
             let values = if wide { TokenIds::U32(ids) } else { TokenIds::U16(&narrow) };
             let levels = encode(lengths.iter().copied(), values, &mut body);
+            body.resize(body.len() + missing_zeros(values), 0);
             let mut rows = Rows { starts: Vec::new(), ids: if wide { Ids::U32(Vec::new()) } else { Ids::U16(Vec::new()) } };
             decode(&body, levels, Layout::Split, &mut rows).unwrap();
             let starts: Vec<usize> = lengths.iter().scan(0, |sum, length| Some(std::mem::replace(sum, *sum + length))).collect();
