@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ListArray, RecordBatch, RecordBatchOptions, UInt16Array, UInt32Array};
 use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, compute_leaves};
@@ -25,7 +25,6 @@ use zstd::zstd_safe::{self, CCtx, CParameter, InBuffer, OutBuffer, ParamSwitch};
 use crate::columns::TokenIds;
 use crate::digest::HashedFile;
 use crate::id_pages::{self, Ids, Layout, Rows};
-use crate::schema::list_item;
 
 /// Ids of a page, at least; pages end with rows.
 const PAGE_IDS: usize = 1 << 17;
@@ -279,6 +278,8 @@ pub(crate) struct IdReader {
     file: Arc<File>,
     metadata: Arc<ParquetMetaData>,
     leaf: usize,
+    /// What the file calls its items.
+    item: FieldRef,
     /// Its place among the columns of a batch.
     pub(crate) place: usize,
     next_group: usize,
@@ -298,10 +299,12 @@ impl IdReader {
     /// A reader of the field number `field`, which becomes column `place` of a batch; `None` if it is no list of ids, or is stored in
     /// another way than [`id_pages`] knows.
     pub(crate) fn new(file: &Arc<File>, metadata: &ArrowReaderMetadata, field: usize, place: usize) -> Option<Self> {
-        let narrow = match metadata.schema().field(field) {
-            ids if !holds_ids(ids) => return None,
-            ids => matches!(ids.data_type(), DataType::List(item) if *item.data_type() == DataType::UInt16),
-        };
+        let ids = metadata.schema().field(field);
+        let DataType::List(item) = ids.data_type() else { return None };
+        if !holds_ids(ids) {
+            return None;
+        }
+        let (item, narrow) = (item.clone(), *item.data_type() == DataType::UInt16);
         let parquet = metadata.metadata();
         let schema = parquet.file_metadata().schema_descr();
         let leaf = (0..schema.num_columns()).find(|&leaf| schema.get_column_root_idx(leaf) == field)?;
@@ -315,7 +318,7 @@ impl IdReader {
         }
         let ids = if narrow { Ids::U16(Vec::new()) } else { Ids::U32(Vec::new()) };
         let rows = Rows { starts: Vec::new(), ids };
-        Some(Self { file: file.clone(), metadata: parquet.clone(), leaf, place, next_group: 0, pages: None, rows, given: 0 })
+        Some(Self { file: file.clone(), metadata: parquet.clone(), leaf, item, place, next_group: 0, pages: None, rows, given: 0 })
     }
 
     /// The next `count` rows.
@@ -336,12 +339,12 @@ impl IdReader {
         let ends = starts[self.given..end].iter().skip(1).copied().chain([last]);
         let ends = ends.take(count).scan(first, |from, to| Some(to - std::mem::replace(from, to)));
         let offsets = OffsetBuffer::from_lengths(ends);
-        let (items, values): (DataType, ArrayRef) = match ids {
-            Ids::U16(ids) => (DataType::UInt16, Arc::new(UInt16Array::from(ids[first..last].to_vec()))),
-            Ids::U32(ids) => (DataType::UInt32, Arc::new(UInt32Array::from(ids[first..last].to_vec()))),
+        let values: ArrayRef = match ids {
+            Ids::U16(ids) => Arc::new(UInt16Array::from(ids[first..last].to_vec())),
+            Ids::U32(ids) => Arc::new(UInt32Array::from(ids[first..last].to_vec())),
         };
         self.given = end;
-        Ok(Arc::new(ListArray::try_new(list_item(items), offsets, values, None)?))
+        Ok(Arc::new(ListArray::try_new(self.item.clone(), offsets, values, None)?))
     }
 
     /// Decodes one page more; false at the end of the file.
@@ -410,8 +413,9 @@ pub(crate) fn join(batch: &RecordBatch, readers: &mut [IdReader], schema: &Schem
 #[cfg(test)]
 mod tests {
     use crate::columns::build_tokens;
-    use crate::{Error, RunDir, ShardMeta, ShardReader, ShardWriter, TokenWidth, schema};
-    use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+    use crate::{Error, RunDir, ShardMeta, ShardReader, ShardWriter, TableSchema, TokenWidth, schema};
+    use arrow::array::{Array, ArrayRef, Int64Array, ListArray, RecordBatch, StringArray};
+    use arrow::datatypes::{DataType, Field, Schema};
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
     use std::path::Path;
     use std::sync::Arc;
@@ -468,6 +472,32 @@ mod tests {
                 let plain = arrow::compute::concat_batches(&plain[0].schema(), &plain).unwrap();
                 assert_eq!((plain.schema(), plain.columns()), (all.schema(), all.columns()));
             }
+        }
+    }
+
+    #[test]
+    fn items_of_another_name_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let all = batches(TokenWidth::U16, 200).remove(0);
+        let ids = all.column(1).as_any().downcast_ref::<ListArray>().unwrap();
+        let item = Arc::new(Field::new("element", DataType::UInt16, false));
+        let renamed = ListArray::new(item, ids.offsets().clone(), ids.values().clone(), None);
+        let schema = all.schema();
+        let fields = schema.fields().iter().map(|field| match field.name().as_str() {
+            "input_ids" => Arc::new(Field::new("input_ids", renamed.data_type().clone(), false)),
+            _ => field.clone(),
+        });
+        let table = TableSchema { arrow: Arc::new(Schema::new(fields.collect::<Vec<_>>())), ..schema::tokens(TokenWidth::U16) };
+        let mut columns = all.columns().to_vec();
+        columns[1] = Arc::new(renamed);
+        let stage = RunDir::new(dir.path()).stage("test");
+        for split in [true, false] {
+            let open = if split { ShardWriter::with_split_ids } else { ShardWriter::with_row_group_rows };
+            let mut writer = open(&stage.data_shard(0), &table, &ShardMeta::default(), 64).unwrap();
+            writer.write(&RecordBatch::try_new(table.arrow.clone(), columns.clone()).unwrap()).unwrap();
+            writer.finish(&stage).unwrap();
+            let read = read(&stage.data_shard(0), TokenWidth::U16, 33, None);
+            assert_eq!(crate::columns::token_rows(&read, "input_ids").unwrap(), crate::columns::token_rows(&all, "input_ids").unwrap());
         }
     }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, ZstdLevel};
@@ -214,7 +214,7 @@ impl ShardReader {
         let found = reader.metadata.schema();
         for field in table.arrow.fields() {
             let got = found.field_with_name(field.name()).map(|f| f.data_type().clone());
-            if got.as_ref().ok() != Some(field.data_type()) {
+            if !got.as_ref().is_ok_and(|got| same_type(got, field.data_type())) {
                 return Err(Error::WrongColumn {
                     path: path.into(),
                     column: field.name().clone(),
@@ -311,6 +311,14 @@ impl ShardReader {
             source,
         })?);
         Ok(Batches { inner, ids, schema, path: self.path.clone() })
+    }
+}
+
+/// Whether two types are the same, whatever the items of a list are called: `item` to Arrow, `element` to Parquet and many a writer.
+fn same_type(got: &DataType, wanted: &DataType) -> bool {
+    match (got, wanted) {
+        (DataType::List(got), DataType::List(wanted)) => same_type(got.data_type(), wanted.data_type()),
+        _ => got == wanted,
     }
 }
 

@@ -104,6 +104,14 @@ impl Config {
         if self.row_group_rows == 0 {
             return Err(ConfigProblem::new("row_group_rows", "is 0"));
         }
+        // Arrow counts the items of a list column in 32 bits.
+        if (self.seq_len + 1).saturating_mul(self.row_group_rows) > i32::MAX as usize {
+            let most = i32::MAX as usize / (self.seq_len + 1);
+            return Err(ConfigProblem::new(
+                "row_group_rows",
+                format!("is {}; rows of {} fit {most} times", self.row_group_rows, self.seq_len),
+            ));
+        }
         if self.max_memory_mb == 0 {
             return Err(ConfigProblem::new("max_memory_mb", "is 0"));
         }

@@ -97,6 +97,9 @@ pub enum Error {
         /// Its value.
         value_b: String,
     },
+    /// A signal came; what was begun is left out.
+    #[error("interrupted")]
+    Interrupted,
     /// A record batch could not be put together.
     #[error("cannot build a batch of samples")]
     Arrow(#[from] arrow::error::ArrowError),
@@ -129,6 +132,7 @@ impl Failure for Error {
             | Self::TokenOutOfRange { .. }
             | Self::PadInText { .. }
             | Self::Text(_) => Exit::Upstream,
+            Self::Interrupted => Exit::Interrupted,
             Self::NoTokenizer | Self::NoPadToken { .. } | Self::NotASample { .. } | Self::NoSuchSample { .. } => Exit::Usage,
             _ => Exit::Failed,
         }

@@ -70,7 +70,7 @@ use std::time::Instant;
 use handoff::manifest::UnitEntry;
 use handoff::plan::why;
 use handoff::{DigestBuilder, IngestLog, Manifest, OutputFile, StageDir, TokenWidth, UnitKey, UpstreamShard, Why};
-use stage::{Command, ConfigProblem, DryRun, DryUnit, Report, Stage, StageContext, StageError, TableInputs};
+use stage::{Bar, Command, ConfigProblem, DryRun, DryUnit, Report, Stage, StageContext, StageError, TableInputs};
 
 pub use config::{Config, Packing, TokenEncoding};
 pub use error::Error;
@@ -209,19 +209,26 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
         if config.packing == Packing::BestFit && source.pad_id.is_none() {
             return Err(Error::NoPadToken { path: tokenizer_dir });
         }
-        let bar = ctx.progress.bar("pack", todo.len() as u64, "batches");
+        // Every document is read, and then packed.
+        let mut steps = 0;
+        for shard in todo.iter().flat_map(|unit| &unit.shards) {
+            steps += 2 * source::open(&shard.path)?.rows();
+        }
+        let bar = ctx.progress.bar("pack", steps, "documents read or packed");
         for unit in &todo {
-            if ctx.cancel.is_cancelled() {
-                manifest.write_summary()?;
-                return Ok(None);
-            }
-            let entry = match source.width {
-                TokenWidth::U16 => pack_batch::<u16>(ctx, config, &source, unit)?,
-                TokenWidth::U32 => pack_batch::<u32>(ctx, config, &source, unit)?,
+            let packed = match source.width {
+                TokenWidth::U16 => pack_batch::<u16>(ctx, config, &source, unit, &bar),
+                TokenWidth::U32 => pack_batch::<u32>(ctx, config, &source, unit, &bar),
+            };
+            let entry = match packed {
+                Err(Error::Interrupted) => {
+                    manifest.write_summary()?;
+                    return Ok(None);
+                }
+                packed => packed?,
             };
             tracing::debug!(unit = %unit.name, counts = ?entry.counts, wall_secs = entry.wall_secs, "packed");
             manifest.commit(entry)?;
-            bar.inc(1);
         }
         bar.finish();
     }
@@ -373,8 +380,11 @@ impl<'a, T: TokenId> Side<'a, T> {
 /// Memory for the shuffled order that is taken even where windows leave less.
 const LEAST_BYTES: u64 = 1_000_000;
 
+/// Documents packed between two looks at whether to stop.
+const LOOK_EVERY: u64 = 1024;
+
 /// One batch, with token ids of the vocabulary's width.
-fn pack_batch<T: TokenId>(ctx: &StageContext, config: &Config, source: &Source, unit: &Unit<'_>) -> Result<UnitEntry, Error> {
+fn pack_batch<T: TokenId>(ctx: &StageContext, config: &Config, source: &Source, unit: &Unit<'_>, bar: &Bar) -> Result<UnitEntry, Error> {
     let start = Instant::now();
     let mut train = Side::<T>::new(ctx, config, source, unit, Split::Train)?;
     let mut validation = Side::new(ctx, config, source, unit, Split::Validation)?;
@@ -390,9 +400,17 @@ fn pack_batch<T: TokenId>(ctx: &StageContext, config: &Config, source: &Source, 
         mixture: mixture.as_ref(),
         max_bytes: (config.max_memory_mb * 1_000_000).saturating_sub(windows).max(LEAST_BYTES),
         beside: &beside,
+        cancel: &ctx.cancel,
+        bar,
     };
     let tally = reading.in_order(|part: &Part<T>| {
-        for entry in &part.entries {
+        for (number, entry) in (1..).zip(&part.entries) {
+            if number % LOOK_EVERY == 0 {
+                bar.inc(LOOK_EVERY);
+                if ctx.cancel.is_cancelled() {
+                    return Err(Error::Interrupted);
+                }
+            }
             let side = if entry.split == Split::Train { &mut train } else { &mut validation };
             side.push(Document { id: &entry.id, ids: part.ids(entry), num_bytes: entry.num_bytes })?;
         }

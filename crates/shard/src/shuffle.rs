@@ -11,6 +11,7 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use handoff::columns::TokenIds;
 use handoff::{UpstreamShard, columns};
+use stage::{Bar, CancelToken};
 
 use crate::Error;
 use crate::mixture::{Mixture, Tally};
@@ -105,6 +106,9 @@ pub(crate) struct Reading<'a> {
     pub(crate) max_bytes: u64,
     /// Intermediate files are made beside it.
     pub(crate) beside: &'a Path,
+    pub(crate) cancel: &'a CancelToken,
+    /// Moves on with every document read.
+    pub(crate) bar: &'a Bar,
 }
 
 impl Reading<'_> {
@@ -186,7 +190,12 @@ impl Reading<'_> {
         for shard in self.shards {
             let reader = source::open(&shard.path)?;
             for batch in reader.batches_of(BATCH_ROWS, &names)? {
-                self.read_batch(&batch?, shard, tally, &mut push)?;
+                if self.cancel.is_cancelled() {
+                    return Err(Error::Interrupted);
+                }
+                let batch = batch?;
+                self.read_batch(&batch, shard, tally, &mut push)?;
+                self.bar.inc(batch.num_rows() as u64);
             }
         }
         Ok(())

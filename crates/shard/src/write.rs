@@ -25,20 +25,27 @@ const DOCUMENT_ID_BYTES: usize = 32;
 
 /// Where row groups are encoded.
 enum Sink {
-    Here(ShardWriter),
+    Here(Option<Box<ShardWriter>>),
     /// On a thread of its own, in order, while the next one is packed.
-    Thread {
-        groups: SyncSender<RecordBatch>,
-        work: JoinHandle<Result<ShardWriter, Error>>,
-    },
-    /// Nowhere any more: an error was told.
-    Ended,
+    Thread(Option<Worker>),
+}
+
+struct Worker {
+    groups: SyncSender<RecordBatch>,
+    work: JoinHandle<Result<ShardWriter, Error>>,
+}
+
+impl Worker {
+    fn finish(self) -> Result<ShardWriter, Error> {
+        drop(self.groups);
+        self.work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
 }
 
 impl Sink {
     fn new(writer: ShardWriter, threads: Option<usize>) -> Self {
         if threads == Some(1) {
-            return Self::Here(writer);
+            return Self::Here(Some(Box::new(writer)));
         }
         let (groups, waiting) = sync_channel::<RecordBatch>(AHEAD);
         let work = std::thread::spawn(move || {
@@ -48,27 +55,38 @@ impl Sink {
             }
             Ok(writer)
         });
-        Self::Thread { groups, work }
+        Self::Thread(Some(Worker { groups, work }))
     }
 
     fn write(&mut self, group: RecordBatch) -> Result<(), Error> {
         match self {
-            Self::Here(writer) => writer.write(&group)?,
-            Self::Thread { groups, .. } if groups.send(group).is_ok() => {}
+            Self::Here(Some(writer)) => writer.write(&group)?,
+            Self::Here(None) => {}
+            Self::Thread(Some(worker)) if worker.groups.send(group).is_ok() => {}
             // The thread has ended, for which only an error is a reason.
-            _ => drop(std::mem::replace(self, Self::Ended).finish()?),
+            Self::Thread(worker) => drop(worker.take().map(Worker::finish).transpose()?),
         }
         Ok(())
     }
 
-    fn finish(self) -> Result<ShardWriter, Error> {
-        match self {
-            Self::Here(writer) => Ok(writer),
-            Self::Thread { groups, work } => {
-                drop(groups);
-                work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            }
-            Self::Ended => Err(ArrowError::InvalidArgumentError("a row after an error".into()).into()),
+    fn finish(&mut self, dir: &StageDir) -> Result<OutputFile, Error> {
+        let writer = match self {
+            Self::Here(writer) => writer.take().map(|writer| *writer),
+            Self::Thread(worker) => worker.take().map(Worker::finish).transpose()?,
+        };
+        let ended = || ArrowError::InvalidArgumentError("a row after an error".into());
+        Ok(writer.ok_or_else(ended)?.finish(dir)?)
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        // Waits for the thread, so that its temporary file is gone when the stage is.
+        if let Self::Thread(worker) = self
+            && let Some(Worker { groups, work }) = worker.take()
+        {
+            drop(groups);
+            drop(work.join());
         }
     }
 }
@@ -202,7 +220,7 @@ impl<T: TokenId> SampleWriter<T> {
 
     pub(crate) fn finish(mut self, dir: &StageDir) -> Result<OutputFile, Error> {
         self.flush()?;
-        Ok(self.sink.finish()?.finish(dir)?)
+        self.sink.finish(dir)
     }
 }
 

@@ -437,6 +437,20 @@ fn the_same_bytes_with_little_memory() {
 }
 
 #[test]
+fn a_signal_stops_it_within_a_batch_and_nothing_half_is_left() {
+    let run = tempfile::tempdir().expect("temporary directory");
+    add_shard(run.path(), "a", (0, 0), 0);
+    for threads in [Some(1), None] {
+        let ctx = StageContext { threads, ..context(run.path()) };
+        ctx.cancel.cancel();
+        assert!(shard::run(&ctx, &config("")).expect("no error").is_none(), "interrupted");
+        let data = RunDir::new(run.path()).stage("shard").data();
+        assert_eq!(std::fs::read_dir(data).map_or(0, Iterator::count), 0);
+    }
+    go(run.path(), "").expect("goes on");
+}
+
+#[test]
 fn the_seed_changes_the_order_and_not_the_split() {
     let mut held = Vec::new();
     let mut order = Vec::new();

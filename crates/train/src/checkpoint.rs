@@ -595,7 +595,8 @@ mod tests {
         }
         writer.again = Some(Instant::now());
         assert!(writer.poll().unwrap());
-        writer.save(state(1, 6), false, |dir| Ok(fs::write(tensors_path(dir), [1]).unwrap())).unwrap();
+        let write = |dir: &Path| fs::write(tensors_path(dir), [1]).map_err(Error::io("write", dir));
+        writer.save(state(1, 6), false, write).unwrap();
         writer.finish().unwrap();
         assert!(!writer.poll().unwrap() && writer.failures == 0);
         assert_eq!(steps(&checkpoints), [6]);
