@@ -15,6 +15,12 @@ here=$(cd "$(dirname "$0")" && pwd)
 folder=${BIN:-target/release} cpus=${CPUS:-2} memory=${MEMORY:-4000M}
 pipeline=$1 workers=$2
 shift 2
+# What sums up finds everything done, and must not do it again.
+force=
+for flag; do
+    shift
+    if [ "$flag" = --force ]; then force=--force; else set -- "$@" "$flag"; fi
+done
 
 # submit ARRAY STAGE FLAGS...: after the job before; the array may be empty. Sets `job`.
 job=
@@ -26,9 +32,9 @@ submit() {
         ${array:+--array=0-$((array - 1))} ${OPTIONS:-} "$here/stage.sbatch" "$folder/$stage" --config "$pipeline" --threads "$cpus" "$@")
 }
 
-submit "" tokenize --limit 0 "$@"
-submit "$workers" tokenize "$@"
+submit "" tokenize --limit 0 $force "$@"
+submit "$workers" tokenize $force "$@"
 submit "" tokenize "$@"
-submit "$workers" shard "$@"
+submit "$workers" shard $force "$@"
 submit "" shard "$@"
 echo "$job"

@@ -267,6 +267,18 @@ impl ShardReader {
         named.map(|c| c.num_values().max(0) as u64).sum()
     }
 
+    /// How many rows to read at a time, at most `most`, so that their values of a column take about `bytes`: by the mean of the row
+    /// group whose rows are the largest.
+    pub fn rows_within(&self, bytes: u64, column: &str, most: usize) -> usize {
+        let groups = self.metadata.metadata().row_groups().iter();
+        let mean = groups.filter(|group| group.num_rows() > 0).map(|group| {
+            let named = group.columns().iter().filter(|c| c.column_path().parts().first().is_some_and(|first| first == column));
+            let bytes: i64 = named.map(|c| c.uncompressed_size()).sum();
+            (bytes.max(0) as u64).div_ceil(group.num_rows() as u64)
+        });
+        (bytes / mean.max().unwrap_or(1).max(1)).clamp(1, most.max(1) as u64) as usize
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -351,6 +363,7 @@ mod tests {
     use super::*;
     use crate::{RunDir, columns, schema};
     use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
+    use arrow::datatypes::{Field, Schema};
 
     fn rejected_batch(n: usize) -> RecordBatch {
         let s = |v: &str| Arc::new(StringArray::from(vec![v; n])) as ArrayRef;
@@ -360,6 +373,23 @@ mod tests {
         let columns = vec![s("id"), s("url"), s("stage"), s("太短"), none_f.clone(), none_f, none_s.clone(), none_s, s("a"), none_i];
         let table = schema::rejected();
         RecordBatch::try_new(table.arrow.clone(), columns::fill_up(columns, &table)).unwrap()
+    }
+
+    #[test]
+    fn long_rows_are_read_a_few_at_a_time() {
+        let run = tempfile::tempdir().unwrap();
+        let dir = RunDir::new(run.path()).stage("test");
+        let table =
+            TableSchema { name: "texts", version: 1, arrow: Arc::new(Schema::new(vec![Field::new("text", DataType::Utf8, false)])) };
+        let mut writer = ShardWriter::with_row_group_rows(&dir.data_shard(0), &table, &ShardMeta::default(), 100).unwrap();
+        for long in [1, 20_000, 10] {
+            let texts: ArrayRef = Arc::new(StringArray::from_iter_values((0..100).map(|n| format!("{n}{}", "x".repeat(long)))));
+            writer.write(&RecordBatch::try_new(table.arrow.clone(), vec![texts]).unwrap()).unwrap();
+        }
+        writer.finish(&dir).unwrap();
+        let reader = ShardReader::open(&dir.data_shard(0), &table).unwrap();
+        assert_eq!(reader.rows_within(1 << 20, "text", 1024), (1 << 20) / 20_006);
+        assert_eq!((reader.rows_within(1 << 30, "text", 1024), reader.rows_within(1, "text", 1024)), (1024, 1));
     }
 
     fn write_one(dir: &StageDir, rows: usize) -> OutputFile {

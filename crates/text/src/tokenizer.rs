@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use tokenizers::ModelWrapper;
+
 use crate::raw_bytes::Spelling;
 use crate::{ChatTemplate, Error, StreamDecoder, TokenizerFiles};
 
@@ -53,13 +55,21 @@ impl Tokenizer {
 
     /// The tokenizer that `files` describe.
     ///
-    /// Truncation and padding saved in `tokenizer.json` are switched off: they would silently drop text.
+    /// Truncation and padding saved in `tokenizer.json` are switched off: they would silently drop text. So is the dropout of merges (a
+    /// regularization while training, Provilkov et al. 2020, "BPE-Dropout"): the same text has the same ids.
     pub fn from_files(files: TokenizerFiles) -> Result<Self, Error> {
         let path = files.origin().to_path_buf();
         let mut parsing = tokenizers::Tokenizer::from_bytes(files.tokenizer_json())
             .map_err(|e| Error::BadTokenizer { path: path.clone(), message: e.to_string() })?;
         parsing.with_truncation(None).map_err(|e| Error::BadTokenizer { path: path.clone(), message: e.to_string() })?;
         parsing.with_padding(None);
+        if let ModelWrapper::BPE(model) = parsing.get_model()
+            && model.dropout.is_some()
+        {
+            let mut model = model.clone();
+            model.dropout = None;
+            parsing.with_model(model);
+        }
         let mut plain = parsing.clone();
         plain.set_encode_special_tokens(true);
 

@@ -41,6 +41,21 @@ fn special_tokens_in_text_are_text_unless_asked() {
 }
 
 #[test]
+fn dropout_of_merges_is_off() {
+    let plain = build(template::PLAIN);
+    let mut json: serde_json::Value = serde_json::from_slice(plain.files().tokenizer_json()).expect("parses");
+    json["model"]["dropout"] = serde_json::json!(0.9);
+    let json = serde_json::to_vec(&json).expect("serializes");
+    let files = TokenizerFiles::new(json, Some(special::END), special::END, special::PAD, template::PLAIN, Map::new());
+    let dropping = Tokenizer::from_files(files).expect("loads");
+    let text = " ab ab ab 中中中 a a a".repeat(20);
+    for _ in 0..5 {
+        assert_eq!(dropping.encode(&text).expect("encodes"), plain.encode(&text).expect("encodes"));
+        assert_eq!(dropping.encode_parsing_special(&text).expect("encodes"), plain.encode(&text).expect("encodes"));
+    }
+}
+
+#[test]
 fn ids_and_sizes() {
     let tokenizer = build(template::PLAIN);
     assert_eq!((tokenizer.eos_id(), tokenizer.bos_id(), tokenizer.pad_id()), (Some(0), Some(0), Some(1)));

@@ -94,7 +94,7 @@ impl Failure for Error {
             Self::Handoff(error) => return error.hint(),
             Self::Units { source, .. } => return source.hint(),
             Self::Frozen { .. } => {
-                "set the keys back, or train again with `--force` (or `retrain = true`): everything after `tokenize` is then redone".into()
+                "set the keys back, or replace it with `--force` (to train again also `retrain = true`): everything after `tokenize` is then redone".into()
             }
             Self::NotTrained { .. } => "run worker 0 first, with `--limit 0` to train only".into(),
             Self::NoEndToken { .. } => "name one of its special tokens: `end_token = \"</s>\"` in [stage.tokenize]".into(),

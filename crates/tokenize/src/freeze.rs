@@ -42,17 +42,23 @@ pub(crate) fn decide(ctx: &StageContext, config: &Config, shards: &[UpstreamShar
         } else {
             Tokenizer::load(&path)?
         };
-        let same = dir.exists()
-            && Tokenizer::load(&dir).is_ok_and(|old| {
-                old.digest() == taken.digest() && template_digest(&old) == template_digest(&taken) && record_of(&old) == record_of(&taken)
-            });
+        let old = if dir.exists() { Tokenizer::load(&dir).ok() } else { None };
+        let same = old.as_ref().is_some_and(|old| {
+            old.digest() == taken.digest() && template_digest(old) == template_digest(&taken) && record_of(old) == record_of(&taken)
+        });
+        let was_trained = old.as_ref().and_then(record_of).is_some();
+        if was_trained && !same && !ctx.force {
+            let (trained, asked) = ("`tokenizer = \"train\"`".to_string(), format!("`tokenizer = {:?}`", config.tokenizer));
+            return Err(Error::Frozen { path: dir, trained, asked });
+        }
         let tokenizer = Box::new(taken);
         return Ok(if same { Decision::Keep { tokenizer, new_template: None } } else { Decision::Take { tokenizer } });
     }
     if !dir.exists() {
         return Ok(Decision::Train { why: "there is none yet".into() });
     }
-    if ctx.force {
+    // Workers of an array job encode again, with the one tokenizer that there is.
+    if ctx.force && ctx.worker.count == 1 {
         return Ok(Decision::Train { why: "--force".into() });
     }
     let tokenizer = Tokenizer::load(&dir)?;

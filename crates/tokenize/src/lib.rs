@@ -59,8 +59,11 @@ use freeze::{Decision, Frozen};
 /// Raised when the same documents and tokenizer give other output than before.
 pub const FORMAT_VERSION: u32 = 2;
 
-/// Documents encoded at a time; bounds memory together with the longest documents.
+/// Documents encoded at a time, at most.
 const BATCH_ROWS: usize = 1024;
+
+/// Text encoded at a time, where documents are so long that [`BATCH_ROWS`] are more. (Arrow holds 2 GiB of text in a batch.)
+pub(crate) const BATCH_BYTES: u64 = 1 << 26;
 
 /// The stage.
 #[derive(Debug)]
@@ -238,7 +241,7 @@ fn encode_unit(
     let meta = ShardMeta { stage: Tokenize::NAME.into(), config_digest: key.config_digest.to_string(), extra };
     let mut writer = ShardWriter::with_split_ids(&ctx.stage_dir.data_shard(index), &schema::tokens(width), &meta, DEFAULT_ROW_GROUP_ROWS)?;
     let mut counts = Counts::default();
-    for batch in reader.batches_of(BATCH_ROWS, &["id", "text", "language", "source"])? {
+    for batch in reader.batches_of(reader.rows_within(BATCH_BYTES, "text", BATCH_ROWS), &["id", "text", "language", "source"])? {
         writer.write(&encode::encode(&batch?, encoder, frozen.end_id, width, &mut counts)?)?;
     }
     Ok((writer.finish(&ctx.stage_dir)?, counts))

@@ -9,11 +9,11 @@ use serde_json::{Map, Value, json};
 use stage::{Bar, CancelToken};
 use text::{Tokenizer, TokenizerFiles, special};
 
-use crate::Error;
 use crate::bpe::{self, Learned, Limits};
 use crate::config::TrainSettings;
 use crate::count::Counts;
 use crate::pieces::{Splitter, pre_tokenizer};
+use crate::{BATCH_BYTES, Error};
 
 /// Documents read at a time.
 const BATCH_ROWS: usize = 2048;
@@ -145,7 +145,7 @@ fn count(
     let mut counted = Counted { counts: Counts::new(max_bytes), documents: 0, bytes: 0 };
     for shard in shards {
         let reader = ShardReader::open(&shard.path, &schema::documents())?;
-        for batch in reader.batches_of(BATCH_ROWS, &["id", "text"])? {
+        for batch in reader.batches_of(reader.rows_within(BATCH_BYTES, "text", BATCH_ROWS), &["id", "text"])? {
             if cancel.is_cancelled() {
                 return Ok(None);
             }

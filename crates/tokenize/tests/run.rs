@@ -241,6 +241,17 @@ fn a_taken_tokenizer_is_copied_and_used() {
     assert_eq!(error.exit(), Exit::Upstream, "{error}");
     let error = go(other.path(), &format!("{taken}\nend_token = \"</s>\"")).expect_err("refused");
     assert!(matches!(error, Error::NoEndToken { .. }), "{error}");
+    // In place of one that was trained it is taken only when asked.
+    let trained = files(run.path());
+    let small = tempfile::tempdir().expect("temporary directory");
+    add_shard(small.path(), "b", (0, 0), 7);
+    go(small.path(), "vocab_size = 300").expect("runs");
+    let taken = format!("tokenizer = {:?}", RunDir::new(small.path()).stage("tokenize").tokenizer_dir().display().to_string());
+    let error = go(run.path(), &taken).expect_err("refused");
+    assert!(matches!(error, Error::Frozen { .. }), "{error}");
+    assert_eq!(files(run.path()), trained);
+    let forced = StageContext { force: true, ..context(run.path()) };
+    assert_eq!(tokenize::run(&forced, &config(&taken)).expect("runs").expect("not cancelled").inputs_done, 1);
 }
 
 #[test]
@@ -260,6 +271,11 @@ fn workers_share_the_shards_and_only_the_first_trains() {
     assert_eq!(tokenize::run(&worker(1), &config("")).expect("runs").expect("not cancelled").inputs_done, 1);
     assert_eq!(tokenize::run(&worker(0), &config("")).expect("runs").expect("not cancelled").inputs_done, 2);
     go(whole.path(), "").expect("runs");
+    assert_eq!(files(run.path()), files(whole.path()));
+    // With --force each does its part again, and none trains.
+    let forced = |index| StageContext { force: true, ..worker(index) };
+    assert_eq!(tokenize::run(&forced(1), &config("")).expect("runs").expect("not cancelled").inputs_done, 1);
+    assert_eq!(tokenize::run(&forced(0), &config("")).expect("runs").expect("not cancelled").inputs_done, 2);
     assert_eq!(files(run.path()), files(whole.path()));
 }
 
