@@ -18,8 +18,12 @@ const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]
 /// [`GPT2`] with a piece for each digit: our own.
 const GPT2_SPLIT_DIGITS: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
-/// GPT-4 (`cl100k_base`) and Llama 3, from their `tokenizer.json`.
+/// GPT-4 and Llama 3, from their `tokenizer.json`.
 const GPT4: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// [`GPT4`] as tiktoken has it for `cl100k_base` (`tiktoken_ext/openai_public.py`): all space at the end of a text is one piece.
+const CL100K: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s+\z|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// [`GPT4`] with a piece for each digit: Qwen2 to Qwen3, and ours.
 const GPT4_SPLIT_DIGITS: &str =
@@ -70,6 +74,8 @@ pub struct Splitter {
     shape: Shape,
     /// Digits in one piece at most.
     digits: usize,
+    /// Whether space at the end of a text is one piece whatever line breaks are in it.
+    whole_end: bool,
     /// Classes whose characters stand alone, whatever is around them.
     isolate: u8,
 }
@@ -117,13 +123,13 @@ impl Splitter {
         let (shape, digits) = match regex {
             GPT2 => (Shape::Gpt2, usize::MAX),
             GPT2_SPLIT_DIGITS => (Shape::Gpt2, 1),
-            GPT4 => (Shape::Gpt4, 3),
+            GPT4 | CL100K => (Shape::Gpt4, 3),
             GPT4_SPLIT_DIGITS => (Shape::Gpt4, 1),
             GPT4O => (Shape::Gpt4o, 3),
             GPT4O_SPLIT_DIGITS => (Shape::Gpt4o, 1),
             _ => return None,
         };
-        Some(Classes::get().map(|classes| Self { classes, shape, digits, isolate }))
+        Some(Classes::get().map(|classes| Self { classes, shape, digits, whole_end: regex == CL100K, isolate }))
     }
 
     /// Calls `take` with every piece, in order; together they are the text.
@@ -332,6 +338,9 @@ impl Splitter {
     #[inline(always)]
     fn spaces(&self, text: &[u8], at: usize, breaks: bool) -> usize {
         let end = self.classes.run(text, at, SPACE, true);
+        if self.whole_end && end == text.len() {
+            return end;
+        }
         if breaks && let Some(last) = text[at..end].iter().rposition(|byte| is_break(*byte)) {
             return at + last + 1;
         }
@@ -376,14 +385,23 @@ fn split_regex(step: &Value) -> Option<&str> {
     step["pattern"]["Regex"].as_str()
 }
 
+/// The cuts of `cl100k_base` as the `pre_tokenizer` of a `tokenizer.json`.
+pub(crate) fn cl100k() -> Value {
+    pre_tokenizer_of(CL100K, false)
+}
+
 /// The same cuts as the `pre_tokenizer` of a `tokenizer.json`.
 pub(crate) fn pre_tokenizer(pattern: Pattern, split_digits: bool, isolate_han: bool) -> Value {
+    pre_tokenizer_of(pattern.regex(split_digits), isolate_han)
+}
+
+fn pre_tokenizer_of(regex: &str, isolate_han: bool) -> Value {
     let split = |regex: &str| json!({"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": false});
     let mut steps = Vec::new();
     if isolate_han {
         steps.push(split(HAN_REGEX));
     }
-    steps.push(split(pattern.regex(split_digits)));
+    steps.push(split(regex));
     steps.push(json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false}));
     json!({"type": "Sequence", "pretokenizers": steps})
 }
@@ -413,6 +431,19 @@ mod tests {
     }
 
     #[test]
+    fn space_at_the_end_is_one_piece_to_cl100k_only() {
+        let of = |json: &Value, text: &'static str| {
+            let mut out = Vec::new();
+            Splitter::of_pre_tokenizer(json).expect("known").expect("compiles").pieces(text, |piece| out.push(piece));
+            out
+        };
+        // As tiktoken 0.14.0 cuts with ranks of the 256 bytes and all runs of space.
+        assert_eq!(of(&cl100k(), "a\n \n  "), ["a", "\n \n  "]);
+        assert_eq!(of(&cl100k(), "a\n \n  b"), ["a", "\n \n", " ", " b"]);
+        assert_eq!(of(&pre_tokenizer(Pattern::Gpt4, false, false), "a\n \n  "), ["a", "\n \n", "  "]);
+    }
+
+    #[test]
     fn the_cuts_are_those_of_the_tokenizer_file() {
         let texts = [
             "The  quick\tbrown fox's 12345 jumps!!\n\n\n  over\r\n the lazy dog…  ",
@@ -421,11 +452,21 @@ mod tests {
             "",
             " ",
             "\u{0}\u{1}\u{7f}\u{feff}",
+            "x = 1\n  \n    ",
+            "x \n\t",
+            "\r\n",
+            " \n y\n \u{3000}\n ",
         ];
+        let mut all = vec![cl100k()];
         for pattern in [Pattern::Gpt2, Pattern::Gpt4, Pattern::Gpt4o] {
             for (split_digits, isolate_han) in [(false, false), (false, true), (true, false), (true, true)] {
-                let json = pre_tokenizer(pattern, split_digits, isolate_han);
-                let library: PreTokenizerWrapper = serde_json::from_value(json).expect("valid");
+                all.push(pre_tokenizer(pattern, split_digits, isolate_han));
+            }
+        }
+        {
+            for json in all {
+                let splitter = Splitter::of_pre_tokenizer(&json).expect("known").expect("compiles");
+                let library: PreTokenizerWrapper = serde_json::from_value(json.clone()).expect("valid");
                 for text in texts {
                     let mut split = PreTokenizedString::from(text);
                     library.pre_tokenize(&mut split).expect("splits");
@@ -435,7 +476,9 @@ mod tests {
                         .map(|(_, (start, end), _)| &text[start..end])
                         .filter(|piece| !piece.is_empty())
                         .collect();
-                    assert_eq!(pieces(text, pattern, split_digits, isolate_han), expected, "{pattern:?} {split_digits} {isolate_han}");
+                    let mut got = Vec::new();
+                    splitter.pieces(text, |piece| got.push(piece));
+                    assert_eq!(got, expected, "{json}");
                 }
             }
         }

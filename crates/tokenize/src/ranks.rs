@@ -16,18 +16,24 @@ use text::{TokenizerFiles, special};
 
 use crate::Error;
 use crate::config::{Config, Pattern};
-use crate::pieces::pre_tokenizer;
+use crate::pieces::{cl100k, pre_tokenizer};
 use crate::train::{byte_level_json, spelled};
 
-/// Published files by their number of ranks, with pattern and whether digits are split: r50k_base (GPT-2), cl100k_base, o200k_base,
+/// Ranks of Qwen, which also normalizes text to form C before it is cut.
+const QWEN: usize = 151_643;
+
+/// The cuts of published files, which are known by their number of ranks: r50k_base (GPT-2), p50k_base, cl100k_base, o200k_base,
 /// Llama 3, Qwen.
-const KNOWN: [(usize, Pattern, bool); 5] = [
-    (50_256, Pattern::Gpt2, false),
-    (100_256, Pattern::Gpt4, false),
-    (199_998, Pattern::Gpt4o, false),
-    (128_000, Pattern::Gpt4, false),
-    (151_643, Pattern::Gpt4, true),
-];
+fn known_cuts(ranks: usize) -> Option<Value> {
+    Some(match ranks {
+        50_256 | 50_280 => pre_tokenizer(Pattern::Gpt2, false, false),
+        100_256 => cl100k(),
+        199_998 => pre_tokenizer(Pattern::Gpt4o, false, false),
+        128_000 => pre_tokenizer(Pattern::Gpt4, false, false),
+        QWEN => pre_tokenizer(Pattern::Gpt4, true, false),
+        _ => return None,
+    })
+}
 
 /// Whether a file begins like a rank file.
 pub(crate) fn is_rank_file(path: &Path) -> bool {
@@ -73,17 +79,20 @@ pub(crate) fn read(path: &Path, config: &Config, chat_template: &str) -> Result<
         pairs.sort();
         merges.extend(pairs.into_iter().map(|(_, _, left, right)| json!([spelled(left), spelled(right)])));
     }
-    let known = KNOWN.iter().find(|(count, ..)| *count == tokens.len());
-    let cuts = match known {
-        Some((_, pattern, split_digits)) => pre_tokenizer(*pattern, *split_digits, false),
-        None => pre_tokenizer(config.pattern, config.split_digits, config.isolate_han),
-    };
-    let first_free = tokens.last().map_or(0, |(rank, _)| rank + 1);
+    let cuts = known_cuts(tokens.len()).unwrap_or_else(|| pre_tokenizer(config.pattern, config.split_digits, config.isolate_han));
+    let room = u32::try_from(special::ALL.len() + config.reserved_tokens).unwrap_or(u32::MAX);
+    let first_free = tokens.last().map_or(0, |(rank, _)| rank.saturating_add(1));
+    if first_free.checked_add(room).is_none() {
+        return Err(Error::BadRanks { path: path.into(), problem: format!("rank {} leaves no ids for special tokens", first_free - 1) });
+    }
     let names = special::ALL.iter().map(|name| name.to_string()).chain((0..config.reserved_tokens).map(special::reserved));
     let specials: Vec<(u32, String)> = (first_free..).zip(names).collect();
     let mut vocab: Map<String, Value> = tokens.iter().map(|(rank, bytes)| (spelled(bytes), json!(rank))).collect();
     vocab.extend(specials.iter().map(|(id, name)| (name.clone(), json!(id))));
-    let json = byte_level_json(&specials, cuts, vocab, merges, true);
+    let mut json = byte_level_json(&specials, cuts, vocab, merges, true);
+    if tokens.len() == QWEN {
+        json["normalizer"] = json!({"type": "NFC"});
+    }
     let bytes = serde_json::to_vec_pretty(&json).map_err(|e| Error::Build { message: e.to_string() })?;
     Ok(TokenizerFiles::new(bytes, Some(special::END), special::END, special::PAD, chat_template, Map::new()))
 }
