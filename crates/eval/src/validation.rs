@@ -43,7 +43,7 @@ impl Sample {
 pub struct Validation {
     samples: Vec<Sample>,
     /// Digest of the tokenizer that made it, with one of the shards, where stated.
-    tokenizer: Option<(String, PathBuf)>,
+    tokenizers: Vec<(String, PathBuf)>,
     /// Changes when any of its shards does.
     pub digest: Digest,
     /// Its shards.
@@ -57,7 +57,7 @@ impl Validation {
     /// When the stage is not complete or has no validation split.
     pub fn read(run: &RunDir, stage: &str) -> Result<Self, Error> {
         let upstream = Upstream::open(run, stage, schema::samples(TokenWidth::U16).name)?;
-        let mut out = Self { samples: Vec::new(), tokenizer: None, digest: Digest::of_bytes(b""), paths: Vec::new() };
+        let mut out = Self { samples: Vec::new(), tokenizers: Vec::new(), digest: Digest::of_bytes(b""), paths: Vec::new() };
         let mut digest = DigestBuilder::new();
         for shard in upstream.shards() {
             if !shard.path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"validation-")) {
@@ -80,13 +80,13 @@ impl Validation {
             other => other?,
         };
         if let Some(made_with) = reader.metadata().get("tokenizer_digest") {
-            self.tokenizer = Some((made_with.clone(), path.to_owned()));
+            self.tokenizers.push((made_with.clone(), path.to_owned()));
         }
         let pad = reader.metadata().get("pad_token_id").and_then(|id| id.parse().ok());
         for batch in reader.batches_of(1024, &["sample_id", "input_ids", "document_starts", "token_offsets", "num_bytes"])? {
             let batch = batch?;
             let (ids, bytes) = (columns::strings(&batch, "sample_id")?, columns::i64s(&batch, "num_bytes")?);
-            let (tokens, starts) = (columns::token_rows(&batch, "input_ids")?, columns::i32_rows(&batch, "document_starts")?);
+            let (tokens, starts) = (columns::token_rows(&batch, "input_ids")?, columns::segment_starts(&batch)?);
             let context = columns::context_places(&batch)?;
             for (i, ((tokens, starts), context)) in tokens.into_iter().zip(starts).zip(context).enumerate() {
                 self.samples.push(Sample {
@@ -107,9 +107,7 @@ impl Validation {
     /// # Errors
     /// When the rows were made with another tokenizer, or libtorch refuses.
     pub fn score(&self, model: &Model, subject: &Subject, batch_tokens: usize, document_mask: bool) -> Result<Vec<Likelihood>, Error> {
-        if let Some((expected, path)) = &self.tokenizer
-            && expected != subject.tokenizer.digest()
-        {
+        if let Some((expected, path)) = self.tokenizers.iter().find(|(made_with, _)| made_with != subject.tokenizer.digest()) {
             return Err(Error::ForeignTokenizer {
                 path: path.clone(),
                 name: subject.name.clone(),
@@ -182,15 +180,9 @@ fn score_batch(model: &Model, batch: &[Sample], document_mask: bool) -> Result<V
     Ok(Vec::try_from(nll_bt.f_sum_dim_intlist([1_i64].as_slice(), false, Kind::Double)?)?)
 }
 
-/// Number of the part that each of `len` tokens belongs to, given where parts begin.
-fn segments(len: usize, starts: &[i32]) -> Vec<i64> {
-    let mut out = vec![0_i64; len];
-    for start in starts {
-        if let Some(from) = usize::try_from(*start).ok().filter(|s| *s > 0 && *s < len) {
-            out[from..].iter_mut().for_each(|n| *n += 1);
-        }
-    }
-    out
+/// Number of the part that each of `len` inputs belongs to, given where parts begin.
+fn segments(len: usize, starts: &[u32]) -> Vec<i64> {
+    (0..len).map(|at| starts.iter().filter(|start| **start > 0 && **start as usize <= at).count() as i64).collect()
 }
 
 #[cfg(test)]
@@ -213,6 +205,6 @@ mod tests {
         assert_eq!(segments(6, &[0, 2, 5]), [0, 0, 1, 1, 1, 2]);
         assert_eq!(segments(3, &[0]), [0, 0, 0]);
         assert_eq!(segments(3, &[]), [0, 0, 0]);
-        assert_eq!(segments(2, &[0, 7, -1]), [0, 0]);
+        assert_eq!(segments(2, &[0, 7]), [0, 0]);
     }
 }

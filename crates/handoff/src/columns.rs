@@ -196,20 +196,37 @@ pub fn i32_rows(batch: &RecordBatch, name: &str) -> Result<Vec<Vec<i32>>> {
 /// # Errors
 /// As [`strings`].
 pub fn context_places(batch: &RecordBatch) -> Result<Vec<Vec<u32>>> {
-    let offsets = lists(batch, "token_offsets")?;
-    let values = offsets.values().as_any().downcast_ref::<Int64Array>().ok_or_else(|| Error::WrongColumn {
-        path: PathBuf::from("record batch"),
-        column: "token_offsets".into(),
-        expected: "List of Int64".into(),
-        got: offsets.data_type().to_string(),
-    })?;
+    let offsets = i64_rows(batch, "token_offsets")?;
     let starts = i32_rows(batch, "document_starts")?;
-    let ranges = offsets.value_offsets().windows(2);
-    let places = |(starts, range): (Vec<i32>, &[i32])| {
-        let parts = starts.into_iter().zip(&values.values()[range[0] as usize..range[1] as usize]);
+    let places = |(starts, offsets): (Vec<i32>, &[i64])| {
+        let parts = starts.into_iter().zip(offsets);
         parts.filter(|(start, offset)| *start > 0 && **offset > 0).map(|(start, _)| start as u32).collect()
     };
-    Ok(starts.into_iter().zip(ranges).map(places).collect())
+    Ok(starts.into_iter().zip(offsets).map(places).collect())
+}
+
+/// For each row of table `samples`, where the inputs of each document part begin, for a mask that keeps documents apart: **with the end
+/// token before a document's first token**, which is there to predict it. As a target that token belongs to the document before.
+///
+/// # Errors
+/// As [`strings`].
+pub fn segment_starts(batch: &RecordBatch) -> Result<Vec<Vec<u32>>> {
+    let offsets = i64_rows(batch, "token_offsets")?;
+    let segment = |(start, offset): (i32, &i64)| (start.max(0) as u32).saturating_sub(u32::from(*offset == 0));
+    let starts = i32_rows(batch, "document_starts")?.into_iter();
+    Ok(starts.zip(&offsets).map(|(starts, offsets)| starts.into_iter().zip(*offsets).map(segment).collect()).collect())
+}
+
+/// The rows of a list of `int64`, not copied.
+fn i64_rows<'a>(batch: &'a RecordBatch, name: &str) -> Result<Vec<&'a [i64]>> {
+    let list = lists(batch, name)?;
+    let values = list.values().as_any().downcast_ref::<Int64Array>().ok_or_else(|| Error::WrongColumn {
+        path: PathBuf::from("record batch"),
+        column: name.to_owned(),
+        expected: "List of Int64".into(),
+        got: list.data_type().to_string(),
+    })?;
+    Ok(list.value_offsets().windows(2).map(|range| &values.values()[range[0] as usize..range[1] as usize]).collect())
 }
 
 fn offsets(lengths: impl Iterator<Item = usize>) -> OffsetBuffer<i32> {
@@ -268,6 +285,7 @@ mod tests {
         let batch = RecordBatch::try_new(Arc::new(schema), vec![starts, offsets]).unwrap();
         assert_eq!(context_places(&batch).unwrap(), [vec![4], vec![], vec![5]]);
         assert_eq!(context_places(&batch.slice(2, 1)).unwrap(), [vec![5]]);
+        assert_eq!(segment_starts(&batch).unwrap(), [vec![0, 4, 8], vec![], vec![0, 5]]);
     }
 
     #[test]

@@ -20,8 +20,6 @@ const MAX_LOGITS: i64 = 16 << 20;
 pub struct Loss {
     /// Sum of the negative log-likelihoods in nats: 0-d f32, differentiable.
     pub sum: Tensor,
-    /// Targets that were counted.
-    pub num_targets: i64,
 }
 
 impl Model {
@@ -31,9 +29,8 @@ impl Model {
     /// Shapes that differ, or as [`Model::forward`].
     pub fn loss(&self, ids_bt: &Tensor, targets_bt: &Tensor, inputs: &Inputs) -> Result<Loss> {
         same_shape(ids_bt, targets_bt)?;
-        let num_targets = targets_bt.f_ne(IGNORE)?.f_sum(Kind::Int64)?.f_int64_value(&[])?;
         let (hidden_nd, targets_n) = self.flat_hidden(ids_bt, targets_bt, inputs)?;
-        Ok(Loss { sum: self.cross_entropy(&hidden_nd, &targets_n)?, num_targets })
+        Ok(Loss { sum: self.cross_entropy(&hidden_nd, &targets_n)? })
     }
 
     /// Summed cross-entropy of normalized hidden states.

@@ -22,6 +22,12 @@ pub enum Error {
         /// Its data folder.
         path: PathBuf,
     },
+    /// The samples do not say how long they are.
+    #[error("`{path}` has no `seq_len_tokens` in its metadata")]
+    NoLength {
+        /// A shard.
+        path: PathBuf,
+    },
     /// The samples were made with another tokenizer.
     #[error("the samples in `{samples}` were made with tokenizer {got}, `tokenizer` gives {expected}")]
     OtherTokenizer {
@@ -58,7 +64,7 @@ impl stage::Failure for Error {
     fn exit(&self) -> Exit {
         match self {
             Self::NotAStage { .. } => Exit::Usage,
-            Self::NoTrainingRows { .. } | Self::OtherTokenizer { .. } => Exit::Upstream,
+            Self::NoTrainingRows { .. } | Self::NoLength { .. } | Self::OtherTokenizer { .. } => Exit::Upstream,
             Self::RowsTooLong { .. } => Exit::Usage,
             Self::Train(error) => stage::Failure::exit(error),
             Self::Handoff(error) => stage::Failure::exit(error),
@@ -70,6 +76,7 @@ impl stage::Failure for Error {
         match self {
             Self::NotAStage { .. } => Some("inputs = \"shard\"".into()),
             Self::NoTrainingRows { stage, .. } => Some(format!("run `{stage}` again; its report says why rows were left out")),
+            Self::NoLength { .. } => Some("it was not written by `shard`; pack its tokens with `shard`".into()),
             Self::OtherTokenizer { .. } => Some("run `shard` again with this tokenizer, or name the tokenizer it used".into()),
             Self::RowsTooLong { .. } => Some("make shorter rows (`seq_len` of `shard`), or raise `max_positions` of a new model".into()),
             Self::Train(error) => stage::Failure::hint(error),

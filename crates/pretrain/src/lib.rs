@@ -41,7 +41,7 @@ use serde_json::{Value, json};
 use stage::{Command, ConfigProblem, DryRun, DryUnit, Report, Stage, StageContext, StageError};
 use train::batch::BatchPlan;
 use train::compute::Compute;
-use train::lineage::recipe_difference;
+use train::lineage::{DataBatch, Lineage, data_difference, recipe_difference};
 use train::samples::{Place, Samples, forget_others};
 use train::session::{Cooldown, MODEL_SCHEMA, Request, Session};
 use train::trainer::{Outcome, Task};
@@ -114,6 +114,10 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, Error> {
     for line in plan_lines(&task, &session, &compute) {
         tracing::info!("{line}");
     }
+    if let Some(line) = long_warm_up(config, &session.lineage) {
+        tracing::warn!("{line}");
+        notes.push(line);
+    }
     let hyper = config.hyper();
     let trained = session.train(ctx, &task, hyper.optimizer(), hyper.settings(ctx.limit), &compute);
     let outcome = trained.map_err(|error| match error.is_out_of_memory() {
@@ -148,7 +152,7 @@ fn request(ctx: &StageContext, config: &Config, inputs: &Inputs) -> Result<Reque
     recipe.insert("samples_config".into(), json!(inputs.samples_config));
     recipe.insert("tokenizer_digest".into(), json!(inputs.tokenizer.digest()));
     recipe.insert("init_digest".into(), json!(inputs.init.as_ref().map(|base| base.digest)));
-    let cooldown = cooldown(ctx, config, &mut recipe)?;
+    let cooldown = cooldown(ctx, config, &mut recipe, &inputs.batches)?;
     // A branch is trained on what its source was trained on, whatever has come since.
     let batches = cooldown.as_ref().map_or_else(|| inputs.batches.clone(), |branch| branch.from.state.lineage.batches.clone());
     Ok(Request {
@@ -165,8 +169,13 @@ fn request(ctx: &StageContext, config: &Config, inputs: &Inputs) -> Result<Reque
     })
 }
 
-/// The training that this one branches off, if the configuration says so: its recipe must be this one's.
-fn cooldown(ctx: &StageContext, config: &Config, recipe: &mut serde_json::Map<String, Value>) -> Result<Option<Cooldown>, Error> {
+/// The training that this one branches off, if the configuration says so: its recipe must be this one's, and its data must be there.
+fn cooldown(
+    ctx: &StageContext,
+    config: &Config,
+    recipe: &mut serde_json::Map<String, Value>,
+    batches: &[DataBatch],
+) -> Result<Option<Cooldown>, Error> {
     let (Some(from), Some(steps)) = (&config.cooldown_from, config.cooldown_steps) else { return Ok(None) };
     let named = ctx.run.stage(Pretrain::NAME).checkpoints().join(from);
     let path = if named.exists() { named } else { ctx.config_dir.join(from) };
@@ -175,6 +184,10 @@ fn cooldown(ctx: &StageContext, config: &Config, recipe: &mut serde_json::Map<St
     let source = &cooldown.from.state.lineage;
     if source.recipe != Value::from(recipe.clone()) {
         let problem = format!("it was trained otherwise ({})", recipe_difference(&source.recipe, &recipe.clone().into()));
+        return Err(train::Error::Branch { path, problem }.into());
+    }
+    if !batches.starts_with(&source.batches) {
+        let problem = format!("it was trained on other data ({})", data_difference(&source.batches, batches));
         return Err(train::Error::Branch { path, problem }.into());
     }
     recipe.insert("cooldown_steps".into(), json!(steps));
@@ -188,7 +201,7 @@ fn row_targets(inputs: &Inputs) -> Result<u64, Error> {
         inputs.train.iter().find(|s| s.rows > 0).ok_or_else(|| Error::NoTrainingRows { stage: inputs.stage.clone(), path: "".into() })?;
     let reader = handoff::ShardReader::open_any(&first.path)?;
     let key = reader.metadata().get("seq_len_tokens").and_then(|n| n.parse().ok());
-    Ok(key.unwrap_or(1))
+    key.ok_or_else(|| Error::NoLength { path: first.path.clone() })
 }
 
 /// Where the training rows are held: in memory, if they are allowed that much of it.
@@ -259,6 +272,19 @@ fn spread(n: u64, limit: u64) -> Vec<u64> {
         return (0..n).collect();
     }
     (0..limit).map(|i| i * n / limit).collect()
+}
+
+/// What is to be said where the warm-up does not end before the training does.
+fn long_warm_up(config: &Config, lineage: &Lineage) -> Option<String> {
+    let (schedule, phase) = (config.hyper().schedule(), lineage.phases.first()?);
+    let highest = (0..phase.steps).map(|step| schedule.at(phase, step, phase.steps)).fold(0.0, f64::max);
+    (phase.steps > 0 && schedule.warmup_steps > phase.steps).then(|| {
+        let (warm_up, share) = (schedule.warmup_steps, 100.0 * highest);
+        format!(
+            "`warmup_steps` is {warm_up}, the training has {}: the learning rate gets no higher than {share:.0} % of `learning_rate`",
+            phase.steps
+        )
+    })
 }
 
 fn plan_lines(task: &Pretraining, session: &Session, compute: &Compute) -> Vec<String> {

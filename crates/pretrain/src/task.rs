@@ -13,7 +13,7 @@ use train::compute::Compute;
 use train::lineage::{Lineage, Phase};
 use train::prefetch::Prefetch;
 use train::samples::{RowBatch, Samples};
-use train::trainer::{StepBatch, Task, TextSample};
+use train::trainer::{MakeMicro, StepBatch, Task, TextSample};
 
 use crate::config::Config;
 use crate::error::Error;
@@ -63,8 +63,9 @@ impl Task for Pretraining {
         let this = rows_of(step_in_phase);
         let next = (step_in_phase + 1 < phase.steps).then(|| rows_of(step_in_phase + 1));
         let batches = self.ahead.borrow_mut().take(&this, next)?;
-        let micro = batches.iter().map(|batch| batch.on(self.model.device())).collect::<train::Result<_>>()?;
         let targets = batches.iter().map(|batch| batch.num_targets).sum();
+        let device = self.model.device();
+        let micro = batches.into_iter().map(|batch| -> MakeMicro { Box::new(move || batch.on(device)) }).collect();
         Ok(StepBatch { micro, targets, tokens: self.plan.tokens_per_step(), rows: this.0 })
     }
 

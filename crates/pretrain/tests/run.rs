@@ -316,6 +316,13 @@ fn a_decay_branches_off_and_the_trunk_goes_on() {
     let model = |name: &str| std::fs::read(bench.run("a").variant("pretrain", name).model().join("model.safetensors")).unwrap();
     assert_eq!(model("v"), model("decay-000028"));
     go(&["decay", "--from", "step-000007"]).expect(3).says("cannot branch off");
+    // Where the data that it was trained on is no longer there, it is not trained on other data.
+    let other = Bench::new(env!("CARGO_BIN_EXE_pretrain"), PIPELINE);
+    let tokenizer = write_tokenizer(&other.run("a").stage("tokenize").tokenizer_dir());
+    write_shard(&other.run("a"), &tokenizer, 0, 64, &sentences(60, 60));
+    let from = trunk.checkpoint(28).display().to_string();
+    let steps = ["--steps", "10"];
+    other.go("a", &[&["decay", "--from", &from][..], &steps, &constant].concat()).expect(3).says("it was trained on other data");
     go(&["decay", "--from", "step-000028", "--set", "stage.pretrain.beta2=0.9"]).expect(3).says("`beta2`: 0.95 → 0.9");
     let linear = bench.go("a", &["decay", "--from", "step-000028", "--set", "stage.pretrain.schedule=\"linear\""]);
     linear.expect(3).says("of its peak");
@@ -336,6 +343,8 @@ fn horizons_of_any_kind_are_steps_in_the_end() {
     let parameters: u64 = plan.stdout.split_once("model: ").unwrap().1.split(' ').next().unwrap().parse().unwrap();
     plan.expect(0).says(&format!("horizon: {} steps", parameters.div_ceil(512)));
     go("minutes = 2.0", &["plan"]).0.expect(0).says("time: 2 min 00 s, about");
+    let late = ["plan", "--set", "stage.pretrain.warmup_steps=50"];
+    go("steps = 10", &late).0.expect(0).says("`warmup_steps` is 50, the training has 10").says("no higher than");
     let (done, bench) = go("minutes = 0.01", &[]);
     done.expect(0).says("a step are");
     assert!(last_step(&bench.run("a").stage("pretrain").metrics_jsonl()) >= 1);
@@ -362,7 +371,7 @@ fn rows_read_from_disk_give_the_same_model() {
     let digests = |run: &str| result_digests(&bench.run(run).stage("pretrain"), STEPS);
     assert_eq!(digests("disk"), digests("memory"));
     let files = |run: &str| std::fs::read_dir(bench.run(run).stage("pretrain").side("tokens")).map_or(0, Iterator::count);
-    assert_eq!((files("memory"), files("disk")), (0, 1));
+    assert_eq!((files("memory"), files("disk")), (0, 2));
 }
 
 #[test]

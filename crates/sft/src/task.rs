@@ -9,7 +9,7 @@ use train::batch::BatchPlan;
 use train::checkpoint::Write;
 use train::lineage::{Lineage, Phase};
 use train::order::{Permutation, PhaseRows};
-use train::trainer::{StepBatch, Task};
+use train::trainer::{MakeMicro, StepBatch, Task};
 
 use crate::config::Method;
 use crate::rows::{Row, Rows, micro};
@@ -51,7 +51,8 @@ impl Task for FineTuning {
             tokens += batch.ids.numel() as u64;
             parts.push(batch);
         }
-        Ok(StepBatch { micro: parts, targets, tokens, rows })
+        let micro = parts.into_iter().map(|part| -> MakeMicro { Box::new(move || Ok(part)) }).collect();
+        Ok(StepBatch { micro, targets, tokens, rows })
     }
 
     fn evaluate(&self) -> train::Result<Vec<(&'static str, f64)>> {

@@ -18,7 +18,7 @@ use train::guard::Guard;
 use train::lineage::{DataBatch, Lineage, Phase};
 use train::optimizer::{Optimizer, OptimizerConfig};
 use train::schedule::{Decay, Schedule};
-use train::trainer::{LoopSettings, Micro, Observer, StepBatch, Task, TextSample, Trainer};
+use train::trainer::{LoopSettings, MakeMicro, Micro, Observer, StepBatch, Task, TextSample, Trainer};
 
 /// Steps that are not timed.
 const WARM_UP: usize = 5;
@@ -39,6 +39,7 @@ impl Task for Given {
         let cut = |start| rows.narrow(1, start, time).contiguous();
         let micro = vec![Micro { ids: cut(0), targets: cut(1), inputs: Inputs::default() }];
         let tokens = (count * time) as u64;
+        let micro = micro.into_iter().map(|part: Micro| -> MakeMicro { Box::new(move || Ok(part)) }).collect();
         Ok(StepBatch { micro, targets: tokens, tokens, rows: (0..count as u64).collect() })
     }
 

@@ -270,7 +270,8 @@ pub fn recipe_difference(old: &Value, new: &Value) -> String {
     changes.join(", ")
 }
 
-fn data_difference(old: &[DataBatch], new: &[DataBatch]) -> String {
+/// What changed between two lists of batches, for people.
+pub fn data_difference(old: &[DataBatch], new: &[DataBatch]) -> String {
     let name = |b: &DataBatch| format!("{} ({} rows)", &b.digest.to_string()[..8], b.rows);
     let same = old.iter().zip(new).take_while(|(a, b)| a == b).count();
     let mut parts = vec![format!("{same} of {} earlier batch(es) unchanged", old.len())];

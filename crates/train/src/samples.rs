@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
-use handoff::atomic::AtomicFile;
+use handoff::atomic::{self, AtomicFile};
 use handoff::{Digest, ShardReader, TokenWidth, columns, schema};
 use model::{IGNORE, Inputs};
 use tch::{Device, Tensor};
@@ -67,14 +67,19 @@ pub struct Samples {
     ids: Ids,
     row_tokens: usize,
     num_bytes: Vec<u64>,
-    /// Where documents begin in each row: all rows concatenated, each row's part ending at `starts_end`.
+    /// Where the inputs of documents begin in each row: all rows concatenated, each row's part ending at `starts_end`.
     starts: Vec<u32>,
     starts_end: Vec<usize>,
     /// Places of a row that hold a token only as context; rows without any are not listed.
     context: BTreeMap<u64, Vec<u32>>,
     metadata: BTreeMap<String, String>,
+    /// The shard that it is from.
+    first: Option<PathBuf>,
     pad: Option<i64>,
 }
+
+/// Keys of the metadata that must be the same in all shards.
+const AGREED: [&str; 5] = ["tokenizer_digest", "vocab_size", "eos_token_id", "pad_token_id", "seq_len_tokens"];
 
 /// Rows decoded at a time while loading.
 const LOAD_ROWS: usize = 4096;
@@ -100,6 +105,7 @@ impl Samples {
             starts_end: Vec::new(),
             context: BTreeMap::new(),
             metadata: BTreeMap::new(),
+            first: None,
             pad: None,
         };
         for (path, digest) in shards {
@@ -114,14 +120,22 @@ impl Samples {
         Ok(samples)
     }
 
-    /// Appends a shard whose ids are in `fixed`, or will be.
+    /// Appends a shard whose ids are in `fixed`, or will be. The file's own digest stands beside it: what is not what was written is
+    /// written again.
     fn append_on_disk(&mut self, path: &Path, vocab_size: usize, fixed: &Path) -> Result<()> {
-        if !fixed.exists() {
+        let recorded = PathBuf::from(format!("{}.digest", fixed.display()));
+        let known = std::fs::read_to_string(&recorded).unwrap_or_default();
+        let exists = fixed.exists();
+        if exists && Digest::of_file(fixed)?.to_string() == known {
+            self.append_facts(path, fixed)?;
+        } else {
+            if exists {
+                tracing::warn!("`{}` is not what was written there; it is made again", fixed.display());
+            }
             let mut out = AtomicFile::create(fixed)?;
             self.append(path, vocab_size, Some(&mut out))?;
             out.commit()?;
-        } else {
-            self.append_facts(path, fixed)?;
+            atomic::write(&recorded, Digest::of_file(fixed)?.to_string().as_bytes())?;
         }
         let file = File::open(fixed).map_err(Error::io("open", fixed))?;
         let end = self.len();
@@ -134,7 +148,7 @@ impl Samples {
     /// Appends what is known of a shard's rows beside their ids, which `fixed` has.
     fn append_facts(&mut self, path: &Path, fixed: &Path) -> Result<()> {
         let reader = open(path)?;
-        self.read_metadata(&reader);
+        self.read_metadata(&reader)?;
         let before = self.len();
         for batch in reader.batches_of(LOAD_ROWS, &["document_starts", "token_offsets", "num_bytes"])? {
             self.append_rows(&batch?)?;
@@ -152,17 +166,28 @@ impl Samples {
         Ok(())
     }
 
-    fn read_metadata(&mut self, reader: &ShardReader) {
-        if self.metadata.is_empty() {
+    /// Takes over the first shard's metadata; all others must agree in what rows mean.
+    fn read_metadata(&mut self, reader: &ShardReader) -> Result<()> {
+        let Some(first) = &self.first else {
             self.metadata = reader.metadata().clone();
             self.pad = self.metadata.get("pad_token_id").and_then(|id| id.parse().ok());
+            self.first = Some(reader.path().to_path_buf());
+            return Ok(());
+        };
+        for key in AGREED {
+            let value = |keys: &BTreeMap<String, String>| keys.get(key).cloned().unwrap_or_else(|| "absent".into());
+            let (value_a, value_b) = (value(&self.metadata), value(reader.metadata()));
+            if value_a != value_b {
+                return Err(Error::MixedShards { key, shard_a: first.clone(), value_a, shard_b: reader.path().to_path_buf(), value_b });
+            }
         }
+        Ok(())
     }
 
     /// Appends a shard; its ids go to `out` where there is one.
     fn append(&mut self, path: &Path, vocab_size: usize, mut out: Option<&mut AtomicFile>) -> Result<()> {
         let reader = open(path)?;
-        self.read_metadata(&reader);
+        self.read_metadata(&reader)?;
         let mut fixed = Vec::new();
         for batch in reader.batches_of(LOAD_ROWS, &["input_ids", "document_starts", "token_offsets", "num_bytes"])? {
             let batch = batch?;
@@ -200,8 +225,8 @@ impl Samples {
                 self.context.insert(row, places);
             }
         }
-        for row in columns::i32_rows(batch, "document_starts")? {
-            self.starts.extend(row.iter().map(|&s| s.max(0) as u32));
+        for row in columns::segment_starts(batch)? {
+            self.starts.extend(row);
             self.starts_end.push(self.starts.len());
         }
         self.num_bytes.extend(columns::i64s(batch, "num_bytes")?.values().iter().map(|&n| n.max(0) as u64));
@@ -228,8 +253,8 @@ impl Samples {
         self.num_bytes[row as usize]
     }
 
-    /// Where documents begin in a row.
-    pub fn document_starts(&self, row: u64) -> &[u32] {
+    /// Where the inputs of documents begin in a row ([`columns::segment_starts`]).
+    pub fn segment_starts(&self, row: u64) -> &[u32] {
         let row = row as usize;
         let from = if row == 0 { 0 } else { self.starts_end[row - 1] };
         &self.starts[from..self.starts_end[row]]
@@ -245,7 +270,7 @@ impl Samples {
     /// Targets are what follows in the row, whatever the packing: `shard` sees to it that this is right, a document's first token
     /// following an end token and every other one its document's token before. Two things are no targets: padding, and tokens
     /// repeated as context ([`columns::context_places`]), which are targets in another row. With `document_mask`, tokens see only
-    /// their own document.
+    /// their own document and the end token before it, as where a text is gone on with.
     ///
     /// # Errors
     /// What libtorch refuses.
@@ -265,7 +290,7 @@ impl Samples {
                 }
             }
             if document_mask {
-                let starts = self.document_starts(row);
+                let starts = self.segment_starts(row);
                 segments.extend((0..time as u32).map(|t| starts.partition_point(|&start| start <= t) as i64));
             }
         }
@@ -385,7 +410,7 @@ mod tests {
             if let (Ok(memory), Ok(disk)) = (&memory, &disk) {
                 for row in 0..memory.len() {
                     assert_eq!(memory.row(row).unwrap(), disk.row(row).unwrap());
-                    assert_eq!(memory.document_starts(row), disk.document_starts(row));
+                    assert_eq!(memory.segment_starts(row), disk.segment_starts(row));
                 }
                 assert_eq!((memory.row_tokens(), &memory.context), (disk.row_tokens(), &disk.context));
             }
@@ -405,10 +430,65 @@ mod tests {
         Samples::load([(a.as_path(), of_a), (b.as_path(), of_b)], 10, &Place::Disk(folder.clone())).unwrap();
         forget_others(&folder, &[of_b].into()).unwrap();
         let left: Vec<String> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-        assert_eq!(left, [format!("{of_b}.10.u16")]);
-        // A file that is not what it should be is an error, never wrong tokens.
-        std::fs::write(folder.join(&left[0]), [1, 0, 2, 0, 3]).unwrap();
-        assert!(Samples::load([(b.as_path(), of_b)], 10, &Place::Disk(folder)).is_err());
+        let name = format!("{of_b}.10.u16");
+        assert_eq!(BTreeSet::from_iter(left), [name.clone(), format!("{name}.digest")].into());
+        // A file that is not what it should be is written again; its size says nothing.
+        for wrong in [vec![0; 6], vec![4, 0, 5, 0, 7, 0], vec![1, 0, 2]] {
+            std::fs::write(folder.join(&name), wrong).unwrap();
+            let samples = Samples::load([(b.as_path(), of_b)], 10, &Place::Disk(folder.clone())).unwrap();
+            assert_eq!(samples.row(0).unwrap(), [4, 5, 6]);
+        }
+    }
+
+    #[test]
+    fn shards_of_another_tokenizer_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let stage = RunDir::new(dir.path()).stage("shard");
+        let a = write(&stage, 0, TokenWidth::U16, &[vec![1, 2, 3]]);
+        let table = schema::samples(TokenWidth::U16);
+        let extra = [("pad_token_id".to_owned(), "2".to_owned())].into();
+        let b = stage.split_shard("train", 1);
+        ShardWriter::create(&b, &table, &ShardMeta { extra, ..ShardMeta::default() }).unwrap().finish(&stage).unwrap();
+        let error = load([a.as_path(), b.as_path()], 10).unwrap_err();
+        assert!(matches!(error, Error::MixedShards { key: "pad_token_id", .. }), "{error}");
+    }
+
+    #[test]
+    fn with_the_mask_a_document_is_as_if_alone_behind_an_end_token() {
+        let dir = tempfile::tempdir().unwrap();
+        let stage = RunDir::new(dir.path()).stage("shard");
+        const END: u32 = 9;
+        let write = |index: u32, row: &[u32], starts: &[i32], offsets: &[i64]| {
+            let names = vec!["d"; starts.len()];
+            let columns: Vec<ArrayRef> = vec![
+                Arc::new(StringArray::from(vec!["s"])),
+                columns::build_tokens(TokenWidth::U16, &[row.to_vec()]),
+                columns::build_list::<Int32Type>(&[starts.to_vec()]),
+                columns::build_string_list(&[names]),
+                columns::build_list::<Int64Type>(&[offsets.to_vec()]),
+                Arc::new(Int64Array::from(vec![1])),
+            ];
+            let table = schema::samples(TokenWidth::U16);
+            let path = stage.split_shard("train", index);
+            let mut writer = ShardWriter::create(&path, &table, &ShardMeta::default()).unwrap();
+            writer.write(&RecordBatch::try_new(table.arrow.clone(), columns).unwrap()).unwrap();
+            writer.finish(&stage).unwrap();
+            load([path.as_path()], 16).unwrap()
+        };
+        // Two documents from their beginning, and the rest of a third, as `best-fit` has it: its first token is context.
+        let packed = write(0, &[END, 2, 3, 4, END, 5, 6, END, 7, 8, END], &[1, 5, 8], &[0, 0, 3]);
+        let alone =
+            [write(1, &[END, 2, 3, 4, END], &[1], &[0]), write(2, &[END, 5, 6, END], &[1], &[0]), write(3, &[7, 8, END], &[0], &[3])];
+        let model = model::Model::new(model::Config::llama(16, 16, 2, 2), 3, &model::Options::cpu()).unwrap();
+        let losses = |samples: &Samples| {
+            let micro = samples.micro(&[0], true).unwrap().on(Device::Cpu).unwrap();
+            Vec::<f32>::try_from(model.token_losses(&micro.ids, &micro.targets, &micro.inputs).unwrap().flatten(0, -1)).unwrap()
+        };
+        // Before the context there is no target: the end token of the second document is followed by it.
+        let expected: Vec<f32> = [losses(&alone[0]), losses(&alone[1]), vec![0.0], losses(&alone[2])].concat();
+        let got = losses(&packed);
+        assert_eq!(got.len(), expected.len());
+        assert!(got.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5), "{got:?} {expected:?}");
     }
 
     #[test]
@@ -419,7 +499,7 @@ mod tests {
         let b = write(&stage, 1, TokenWidth::U32, &[vec![7, 8, 9]]);
         let samples = load([a.as_path(), b.as_path()], 10).unwrap();
         assert_eq!((samples.len(), samples.row_tokens(), samples.num_bytes(1)), (3, 3, 11));
-        assert_eq!(samples.document_starts(2), [0, 2]);
+        assert_eq!(samples.segment_starts(2), [0, 1]);
         let values = |t: &Tensor| Vec::<i64>::try_from(t.flatten(0, -1)).unwrap();
         let batch = samples.micro(&[2, 0], false).unwrap();
         let (micro, targets) = (batch.on(Device::Cpu).unwrap(), batch.num_targets);
@@ -438,8 +518,8 @@ mod tests {
         let batch = samples.micro(&[0], true).unwrap();
         let (micro, targets) = (batch.on(Device::Cpu).unwrap(), batch.num_targets);
         assert_eq!((values(&micro.targets), targets), (vec![5, 6, 7, IGNORE], 3));
-        // The second document begins at token 2.
-        assert_eq!(values(&micro.inputs.positions.unwrap()), [0, 1, 0, 1]);
+        // The second document begins at token 2, and its inputs with the end token before.
+        assert_eq!(values(&micro.inputs.positions.unwrap()), [0, 0, 1, 2]);
     }
 
     #[test]

@@ -40,11 +40,13 @@ impl Micro {
     }
 }
 
+/// Makes a micro-batch when its turn comes, so that only one's mask is held at a time.
+pub type MakeMicro = Box<dyn FnOnce() -> Result<Micro>>;
+
 /// The rows of one optimizer step.
-#[derive(Debug)]
 pub struct StepBatch {
     /// Micro-batches, each for one forward pass.
-    pub micro: Vec<Micro>,
+    pub micro: Vec<MakeMicro>,
     /// Predicted tokens over all of them: what the summed loss is divided by.
     pub targets: u64,
     /// Tokens read over all of them, padding included: what throughput counts.
@@ -318,7 +320,7 @@ impl<T: Task> Trainer<'_, T> {
         let mut grads = Grads::new();
         let mut loss = Tensor::zeros([], (Kind::Float, model.device()));
         for micro in batch.micro {
-            loss += replicas.add_gradients(model, micro, batch.targets, &mut grads)?;
+            loss += replicas.add_gradients(model, micro()?, batch.targets, &mut grads)?;
         }
         let norm = grads.norm()?;
         if step < 2 {
@@ -474,7 +476,7 @@ pub fn calibrate(
         let batch = task.batch(lineage, phase, step % phase.steps.max(1))?;
         let mut grads = Grads::new();
         for micro in batch.micro {
-            let _ = replicas.add_gradients(model, micro, batch.targets, &mut grads)?;
+            let _ = replicas.add_gradients(model, micro()?, batch.targets, &mut grads)?;
         }
         let norm = grads.norm()?;
         optimizer.step(model, &grads, &Update { norm: &norm, skip: None, step: step + 1, lr: 0.0 }, &replicas)?;
