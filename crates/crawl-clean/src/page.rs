@@ -18,6 +18,7 @@ use corpus::MinHasher;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 /// A page with its text, before anything judges it: what extraction alone decides.
@@ -203,6 +204,19 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
+/// Does the work of one page; a panic in it costs that page and no other.
+fn guard<T>(url: &str, offset: i64, work: impl FnOnce() -> Result<T, Outcome>) -> Result<T, Outcome> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        // What it was writing to is in no known state.
+        SCRATCH.take();
+        let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        let message = text.unwrap_or("no message");
+        tracing::warn!(url, offset, message, "a page made the program panic and was refused: this is a mistake of ours, please report it");
+        let rejection = Rejection::new(Reason::Panicked).with_detail(message);
+        Err(Outcome::Refused(Box::new(Refused::early(url.to_owned(), offset, rejection))))
+    })
+}
+
 impl<'a> Cleaner<'a> {
     /// A cleaner for a configuration.
     #[must_use]
@@ -216,7 +230,8 @@ impl<'a> Cleaner<'a> {
     #[must_use]
     pub fn clean(&self, item: Item, source: &str, store: bool) -> Cleaned {
         let mut spent = Spent::default();
-        let reached = self.reach(item, &mut spent);
+        let (url, offset) = item.place();
+        let reached = guard(&url, offset, || self.reach(item, &mut spent));
         let stored = store.then(|| match &reached {
             Ok(page) => Stored::Page(page.clone()),
             Err(Outcome::Refused(refused)) => {
@@ -225,7 +240,7 @@ impl<'a> Cleaner<'a> {
             Err(_) => Stored::Other,
         });
         let outcome = match reached {
-            Ok(page) => self.judge(page, source, &mut spent),
+            Ok(page) => guard(&url, offset, || Ok(self.judge(page, source, &mut spent))).unwrap_or_else(|refused| refused),
             Err(outcome) => outcome,
         };
         Cleaned { outcome, spent, stored }
@@ -528,6 +543,19 @@ mod tests {
         assert_eq!(reason(&config, http("200 OK", &format!("<p>{french}</p>"))), Some(Reason::Language));
         assert_eq!(reason(&config, Content::Html(b"<p>Too short for anyone to learn from it at all.".to_vec())), Some(Reason::TooShort));
         assert_eq!(reason(&config, Content::HtmlText("<i>".repeat(5000) + "deep")), Some(Reason::HtmlLimits));
+    }
+
+    #[test]
+    fn a_panic_costs_its_page_alone() {
+        let refusal = |result: Result<(), Outcome>| match result {
+            Err(Outcome::Refused(refused)) => (refused.url, refused.offset, refused.rejection.reason, refused.rejection.detail),
+            other => panic!("{other:?}"),
+        };
+        let number = "x".len();
+        let got = refusal(guard("http://a.example/", 7, || SCRATCH.with_borrow_mut(|_| panic!("at {number}"))));
+        assert_eq!(got, ("http://a.example/".to_owned(), 7, Reason::Panicked, Some("at 1".to_owned())));
+        // The memory of the filters is there for the next page.
+        assert!(guard("", 0, || SCRATCH.with_borrow_mut(|_| Ok(()))).is_ok());
     }
 
     #[test]

@@ -65,6 +65,8 @@ reasons! {
     Charset => "charset",
     /// The page exceeds the caps on nodes or depth.
     HtmlLimits => "html_limits",
+    /// The page made the program panic: a mistake of ours.
+    Panicked => "panicked",
     /// Nothing was left of the page.
     Empty => "empty",
     /// Not one of the languages to keep, or not surely enough.

@@ -82,6 +82,19 @@ pub enum Item {
     },
 }
 
+impl Item {
+    /// Its address and offset; nothing of what is no page.
+    #[must_use]
+    pub fn place(&self) -> (String, i64) {
+        match self {
+            Self::Page(page) => (page.url.clone(), page.offset),
+            Self::Reached(page) => (page.url.clone(), page.offset),
+            Self::Other => (String::new(), 0),
+            Self::Bad { url, offset, .. } => (url.clone(), *offset),
+        }
+    }
+}
+
 /// Items of one file, in order.
 pub type Items = Box<dyn Iterator<Item = Result<Item, Error>> + Send>;
 
