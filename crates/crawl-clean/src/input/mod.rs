@@ -58,6 +58,8 @@ pub struct RawPage {
     pub date: Option<String>,
     /// Digest of the payload as the record states it.
     pub payload_digest: Option<String>,
+    /// Why the record holds only the beginning of the page, as it states.
+    pub truncated: Option<String>,
     /// What the page is.
     pub content: Content,
 }
@@ -133,5 +135,6 @@ fn html_file(path: &Path, name: &str, config: &Config) -> Result<Item, Error> {
         let rejection = Rejection::measured(crate::reason::Reason::TooLarge, bytes.len() as f64, config.max_page_bytes as f64);
         return Ok(Item::Bad { url: name.to_owned(), offset: 0, rejection });
     }
-    Ok(Item::Page(RawPage { url: name.to_owned(), offset: 0, date: None, payload_digest: None, content: Content::Html(bytes) }))
+    let content = Content::Html(bytes);
+    Ok(Item::Page(RawPage { url: name.to_owned(), offset: 0, date: None, payload_digest: None, truncated: None, content }))
 }

@@ -125,7 +125,8 @@ impl JsonlReader {
                 return broken(format!("no string under `{}` or `{}`", self.columns.text, self.columns.html));
             }
         };
-        Item::Page(RawPage { url, offset: offset as i64, date: take(&self.columns.date), payload_digest: None, content })
+        let date = take(&self.columns.date);
+        Item::Page(RawPage { url, offset: offset as i64, date, payload_digest: None, truncated: None, content })
     }
 }
 
@@ -200,7 +201,7 @@ fn batch_items(batch: &RecordBatch, columns: &Columns, first_row: i64) -> Vec<It
                     return Item::Bad { url, offset, rejection };
                 }
             };
-            Item::Page(RawPage { url, offset, date: value(&date, i), payload_digest: None, content })
+            Item::Page(RawPage { url, offset, date: value(&date, i), payload_digest: None, truncated: None, content })
         })
         .collect()
 }
