@@ -205,3 +205,43 @@ fn batch_items(batch: &RecordBatch, columns: &Columns, first_row: i64) -> Vec<It
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::defaults;
+    use arrow::datatypes::{Field, Schema};
+    use parquet::arrow::ArrowWriter;
+    use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
+    use parquet::file::properties::WriterProperties;
+    use std::sync::Arc;
+
+    #[test]
+    fn parquet_of_every_common_compression_is_read() {
+        let schema = Arc::new(Schema::new(vec![Field::new("text", DataType::Utf8, false)]));
+        let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(StringArray::from(vec!["one", "two"]))]).unwrap();
+        for compression in [
+            Compression::UNCOMPRESSED,
+            Compression::SNAPPY,
+            Compression::GZIP(GzipLevel::default()),
+            Compression::BROTLI(BrotliLevel::default()),
+            Compression::LZ4,
+            Compression::LZ4_RAW,
+            Compression::ZSTD(ZstdLevel::default()),
+        ] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let properties = WriterProperties::builder().set_compression(compression).build();
+            let mut writer = ArrowWriter::try_new(file.reopen().unwrap(), schema.clone(), Some(properties)).unwrap();
+            writer.write(&batch).unwrap();
+            writer.close().unwrap();
+            let texts: Vec<Content> = parquet(file.path(), &defaults())
+                .unwrap()
+                .map(|item| match item.unwrap() {
+                    Item::Page(page) => page.content,
+                    other => panic!("{compression}: {other:?}"),
+                })
+                .collect();
+            assert_eq!(texts, [Content::Text("one".into()), Content::Text("two".into())], "{compression}");
+        }
+    }
+}
