@@ -246,7 +246,7 @@ fn stretch(bytes: &[u8], at: usize, most: usize) -> Option<Range<usize>> {
     let (mut last, mut end) = (first, first + 1);
     while let Some(byte) = bytes.get(end)
         && end - last <= CONTEXT_BYTES
-        && (end - start < most || !apart(byte) && end - start < most + 2 * CONTEXT_BYTES)
+        && (end - start < most || !apart(byte) && end - start < most + DETECTOR_BYTES)
     {
         if *byte >= 0x80 {
             last = end;
@@ -366,7 +366,11 @@ mod tests {
         let all: Vec<&[u8]> =
             std::iter::successors(stretch(bytes, 0, 99), |last| stretch(bytes, last.end, 99)).map(|range| &bytes[range]).collect();
         assert_eq!(all, [&b"tw\xF6 three <b>fo\xFCr"[..], b"f\xEFve"]);
-        assert_eq!(stretch(&[0xD0; 999], 0, 100), Some(0..164));
+        assert_eq!(stretch(&[0xD0; 9999], 0, 100), Some(0..100 + DETECTOR_BYTES));
+        // Not in the middle of a character: half a character rules its charset out.
+        let odd = format!("{}{}<p>{CHINESE}", "一".repeat(1000), "是".repeat(1100));
+        check(&encode(GBK, &odd)[..], None, "gb18030", CharsetSource::Detector, CHINESE);
+        check(&[b"a", encode(GBK, &odd).as_slice()].concat(), None, "gb18030", CharsetSource::Detector, CHINESE);
         assert_eq!(stretch(b"ascii", 0, 100), None);
     }
 

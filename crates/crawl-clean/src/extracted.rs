@@ -30,7 +30,7 @@ pub const VERSION: u32 = 2;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Stored {
     /// A page with its text.
-    Page(Reached),
+    Page(Box<Reached>),
     /// What was refused before there was a text.
     Refused {
         /// Address, empty if unknown.
@@ -269,8 +269,11 @@ mod tests {
             language_score: 0.75,
         };
         let rejection = Rejection::measured(Reason::TooLarge, 2.0, 1.0).with_detail("x");
-        let rows =
-            [Stored::Other, Stored::Page(page.clone()), Stored::Refused { url: "u".into(), offset: 9, rejection: rejection.clone() }];
+        let rows = [
+            Stored::Other,
+            Stored::Page(Box::new(page.clone())),
+            Stored::Refused { url: "u".into(), offset: 9, rejection: rejection.clone() },
+        ];
         let back = items(&batch(&rows).unwrap()).unwrap();
         assert_eq!(back, [Item::Other, Item::Reached(Box::new(page)), Item::Bad { url: "u".into(), offset: 9, rejection }]);
     }

@@ -241,7 +241,7 @@ impl<'a> Cleaner<'a> {
         let (url, offset) = item.place();
         let reached = guard(&url, offset, || self.reach(item, &mut spent));
         let stored = store.then(|| match &reached {
-            Ok(page) => Stored::Page(page.clone()),
+            Ok(page) => Stored::Page(Box::new(page.clone())),
             Err(Outcome::Refused(refused)) => {
                 Stored::Refused { url: refused.url.clone(), offset: refused.offset, rejection: refused.rejection.clone() }
             }

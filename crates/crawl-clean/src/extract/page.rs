@@ -78,7 +78,7 @@ pub fn read(dom: &Dom) -> About {
             }
             Tag::A | Tag::Span if about.author.is_none() => {
                 let named = dom.attribute(at, "rel") == Some("author") || dom.attribute(at, "itemprop") == Some("author");
-                about.author = if named { short_text(dom, at).and_then(|text| person(&text)) } else { None };
+                about.author = if named { dom.text_within(at, NAME_TEXT_BYTES, NAME_NODES).and_then(|text| person(&text)) } else { None };
             }
             _ => {}
         }
@@ -98,25 +98,6 @@ const NAME_NODES: usize = 200;
 /// A name, and no address of a profile or essay about the author.
 fn person(text: &str) -> Option<String> {
     clean(text).filter(|name| name.len() <= NAME_BYTES && !name.contains("://"))
-}
-
-/// The text of an element, if there is too little in it to be more than a name.
-fn short_text(dom: &Dom, top: NodeId) -> Option<String> {
-    let mut out = String::new();
-    let mut at = top;
-    for _ in 0..NAME_NODES {
-        if let Some(text) = dom.own_text(at) {
-            out.push_str(text.get(..NAME_TEXT_BYTES + 1).unwrap_or(text));
-        }
-        at = dom.following(at, top);
-        if out.len() > NAME_TEXT_BYTES {
-            return None;
-        }
-        if at == NONE {
-            return Some(out);
-        }
-    }
-    None
 }
 
 /// The JSON-LD of a page, as it stands.

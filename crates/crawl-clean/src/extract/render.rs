@@ -226,10 +226,13 @@ fn reads_as_code(text: &str) -> bool {
         !word.contains("::")
             && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '\'' | '’' | '-' | '—' | '–' | '\u{300}'..='\u{36F}'))
     };
+    // SELECT name FROM t: keywords stand out in capitals.
+    let is_keyword = |word: &&str| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase());
     let (mut prose, mut code) = (0, 0);
     for line in text.lines() {
-        let words = line.split_whitespace().count();
-        if words >= SENTENCE_WORDS && line.split_whitespace().all(is_word) {
+        let words = || line.split_whitespace();
+        let keywords = words().filter(is_keyword).count() > 1 && line.contains(char::is_lowercase);
+        if words().count() >= SENTENCE_WORDS && words().all(is_word) && !keywords {
             prose += 1;
         } else {
             code += usize::from(line.contains(';'));
@@ -299,7 +302,13 @@ mod tests {
         check(&format!("<pre>{verse}</pre>"), verse);
         let greek = "Τι είναι η πατρίδα μας;\nΜην είναι οι κάμποι;";
         check(&format!("<pre>{greek}</pre>"), greek);
-        for code in ["use std::fmt;\n\nreturn x;", "# all of them here\nprintf(\"a\");", "x = 1", "select a, b\n  from t;"] {
+        for code in [
+            "use std::fmt;\n\nreturn x;",
+            "# all of them here\nprintf(\"a\");",
+            "x = 1",
+            "select a, b\n  from t;",
+            "SELECT name FROM distributors ORDER BY code;",
+        ] {
             check(&format!("<pre>{code}</pre>"), &format!("```\n{code}\n```"));
         }
         check("<p>Call <code>f(x)</code>, not <code> g</code>.", "Call `f(x)`, not `g`.");
