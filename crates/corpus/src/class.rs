@@ -1,8 +1,8 @@
 //! What matching asks of a character, looked up once: letters, digits, marks, Han and kana, and whether NFKC lets it be.
 
-use crate::script::{is_han, is_kana};
+use crate::script::{is_han, is_kana, is_unspaced};
 use std::sync::LazyLock;
-use unicode_normalization::char::canonical_combining_class;
+use unicode_normalization::char::{canonical_combining_class, is_combining_mark};
 use unicode_normalization::{IsNormalized, is_nfkc_quick};
 
 /// A letter or digit of any script.
@@ -17,6 +17,8 @@ const CHANGES: u8 = 16;
 const MARK: u8 = 32;
 /// NFKC changes it neither by itself nor with what stands before it.
 const INERT: u8 = 64;
+/// A letter of a script without spaces, which counts for itself.
+const SINGLE: u8 = 128;
 
 /// Answers about one character.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +45,7 @@ impl Class {
             (CHANGES, changes),
             (MARK, is_mark(c)),
             (INERT, inert),
+            (SINGLE, is_han(c) || is_kana(c) || is_unspaced(c)),
         ];
         Self(flags.iter().map(|&(flag, holds)| if holds { flag } else { 0 }).sum())
     }
@@ -67,6 +70,16 @@ impl Class {
         self.0 & CJK != 0
     }
 
+    #[inline]
+    pub(crate) fn is_single(self) -> bool {
+        self.0 & SINGLE != 0
+    }
+
+    #[inline]
+    pub(crate) fn is_mark(self) -> bool {
+        self.0 & MARK != 0
+    }
+
     /// True for letters, digits and the marks on them: what is kept for matching.
     #[inline]
     pub(crate) fn is_kept(self) -> bool {
@@ -84,10 +97,9 @@ impl Class {
     }
 }
 
-/// Combining marks belong to the letter before them.
+/// Combining marks belong to the letter before them, but for those on symbols and those that choose a glyph.
 fn is_mark(c: char) -> bool {
-    matches!(c as u32, 0x0300..=0x036F | 0x0591..=0x05C7 | 0x0610..=0x061A | 0x064B..=0x065F | 0x0900..=0x0903 | 0x093A..=0x094F
-        | 0x0E31 | 0x0E34..=0x0E3A | 0x0E47..=0x0E4E)
+    is_combining_mark(c) && !matches!(c as u32, 0x180B..=0x180F | 0x20D0..=0x20FF | 0xFE00..=0xFE0F | 0xE_0100..=0xE_01EF)
 }
 
 /// One byte for each character of the first plane: 64 kB, made at the first use.
@@ -110,5 +122,11 @@ mod tests {
         let inert: String = "aé中カ\u{301}Ａ①ﬁ".chars().filter(|&c| Class::of(c).is_inert()).collect();
         assert_eq!(inert, "aé中カ");
         assert!(Class::of('\u{301}').is_kept() && !Class::of('。').is_kept());
+        for c in ['\u{94D}', '\u{9CD}', '\u{E48}', '\u{17D2}', '\u{64E}'] {
+            assert!(Class::of(c).is_mark() && !Class::of(c).is_single(), "{c:?}");
+        }
+        assert!(!Class::of('\u{FE0F}').is_mark());
+        let single: String = "中かกລမខअa가".chars().filter(|&c| Class::of(c).is_single()).collect();
+        assert_eq!(single, "中かกລမខ");
     }
 }

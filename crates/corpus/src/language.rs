@@ -27,6 +27,13 @@ impl Language {
     }
 }
 
+/// True if [`language`] can find `wanted` or a more specific form of it.
+#[must_use]
+pub fn is_told(wanted: &str) -> bool {
+    let others = ["zh-Hans", "zh-Hant", "und"];
+    CODES.iter().map(|&(_, two)| two).chain(others).any(|tag| matches_tag(tag, wanted))
+}
+
 /// True if `tag` is `wanted` or a more specific form of it: `zh-Hans` matches `zh`, `zh` does not match `zh-Hans`.
 #[must_use]
 pub fn matches_tag(tag: &str, wanted: &str) -> bool {
@@ -120,10 +127,15 @@ const ENGLISH: [&str; 33] = [
     "did", "were", "their", "they", "been", "would", "should", "about", "than", "there", "has", "into", "our", "can", "his",
 ];
 
+/// Words of a stretch: in English more than a fifth of all words are function words, so that few have none by chance.
+const STRETCH_WORDS: u32 = 24;
+
 /// How sure it is, 0 to 1, that a text is English by its function words alone, `None` where they are too few. The trigram model errs on lists of names and
 /// on short questions, about which it has little confidence; a text that it is sure of needs more function words to be English all the same.
 fn english(text: &str, confidence: f64) -> Option<f64> {
     let (mut words, mut hits, mut different) = (0_u32, 0_u32, 0_u64);
+    // Stretches with function words, and without any: where those are more, English is a part of the text.
+    let (mut with, mut without, mut before) = (0_u32, 0_u32, 0_u32);
     for word in text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty()).take(MAX_CHARS / 5) {
         words += 1;
         if (2..=6).contains(&word.len())
@@ -132,6 +144,14 @@ fn english(text: &str, confidence: f64) -> Option<f64> {
             hits += 1;
             different |= 1 << at;
         }
+        if words.is_multiple_of(STRETCH_WORDS) {
+            with += u32::from(hits >= before + 2);
+            without += u32::from(hits == before);
+            before = hits;
+        }
+    }
+    if without > with {
+        return None;
     }
     let share = f64::from(hits) / f64::from(words.max(1));
     let enough = match different.count_ones() {
@@ -297,6 +317,31 @@ mod tests {
         check("Wil je thee of koffie, of liever een glas water of wijn bij het eten van vanavond?", "nl");
         check("Collection: The North Face, veste imperméable pour homme, livraison gratuite en France et en Belgique.", "fr");
         check("Der Film The Who läuft heute Abend im Kino um die Ecke, und alle Freunde kommen mit.", "de");
+    }
+
+    #[test]
+    fn a_part_in_english_does_not_make_a_text_english() {
+        let english = "The Thames is the longest river in England and one of the best known in the world. It rises in the hills, passes Oxford and \
+            Reading, and reaches the sea to the east of London. People have lived on its banks for thousands of years, and the Romans built \
+            the first bridge where the city stands today.\n";
+        let german = "Der Rhein ist einer der längsten Flüsse in Europa und die wichtigste Wasserstraße des Kontinents. Er entspringt in den \
+            Schweizer Alpen, fließt durch den Bodensee und mündet nach mehr als zwölfhundert Kilometern in die Nordsee. Schon die Römer nutzten \
+            den Strom als Grenze und als Handelsweg, und viele der Städte gehen auf ihre Lager zurück.\n";
+        let polish = "Wisła jest najdłuższą rzeką w Polsce i jedną z najważniejszych dróg wodnych w tej części Europy. Jej źródła znajdują się na \
+            zachodnim stoku Baraniej Góry, a ujście leży nad Zatoką Gdańską. Przez wieki rzeka służyła do spławiania zboża, drewna i soli, które \
+            kupcy wywozili do Gdańska, a stamtąd dalej na zachód.\n";
+        for (text, tag) in [(german, "de"), (polish, "pl")] {
+            check(&(text.repeat(2) + english), tag);
+            check(&(text.repeat(3) + english), tag);
+            check(&(text.repeat(6) + &english.repeat(2)), tag);
+            check(&(english.repeat(3) + text), "en");
+        }
+    }
+
+    #[test]
+    fn tags_that_can_be_told() {
+        assert!(["en", "zh", "zh-Hant", "ja", "und", "th"].into_iter().all(is_told));
+        assert!(!["english", "EN", "zh-CN", "en-US", "xx", ""].into_iter().any(is_told));
     }
 
     #[test]

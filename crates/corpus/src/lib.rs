@@ -20,7 +20,7 @@ mod units;
 pub use decontaminate::{Decontamination, DecontaminationBuilder, Hit, HitKind};
 pub use error::Error;
 pub use hash::hash64;
-pub use language::{Language, language, matches_tag, short_code};
+pub use language::{Language, is_told, language, matches_tag, short_code};
 pub use lsh::BandIndex;
 pub use minhash::{MinHasher, char_shingles, shingles, similarity};
 pub use normalize::normalize;

@@ -1,5 +1,7 @@
 //! Which scripts a text is written in: the first evidence of its language.
 
+use unicode_normalization::char::is_combining_mark;
+
 /// True for Han characters: the unified ideographs, their extensions and compatibility forms, and 〇 and 々.
 #[must_use]
 #[inline]
@@ -13,6 +15,14 @@ pub fn is_han(c: char) -> bool {
 #[inline]
 pub fn is_kana(c: char) -> bool {
     matches!(c as u32, 0x3041..=0x3096 | 0x309D..=0x309F | 0x30A1..=0x30FA | 0x30FC..=0x30FF | 0x31F0..=0x31FF | 0xFF66..=0xFF9D)
+}
+
+/// True for the letters of scripts that put no spaces between words, other than Han and kana: Thai, Lao, Burmese and Khmer.
+#[must_use]
+pub(crate) fn is_unspaced(c: char) -> bool {
+    matches!(c as u32, 0x0E01..=0x0EDF | 0x1000..=0x109F | 0x1780..=0x17FF | 0xA9E0..=0xA9FF | 0xAA60..=0xAA7F)
+        && c.is_alphabetic()
+        && !is_combining_mark(c)
 }
 
 /// True for Korean syllables and letters.

@@ -1,4 +1,4 @@
-//! Sentence boundaries for English and Chinese, by rule.
+//! Sentence boundaries for English and Chinese, by rule, and at the marks that end a sentence in other scripts.
 
 use crate::script::{is_han, is_kana};
 use std::ops::Range;
@@ -6,7 +6,8 @@ use std::ops::Range;
 /// Byte ranges of the sentences of `text`, in order, without surrounding white space; a line break always ends one.
 ///
 /// English: `.`, `!`, `?` followed by white space and something that can begin a sentence, unless the point belongs to an
-/// abbreviation, an initial, a decimal or a list number. Chinese: `。！？；` and their like, wherever they stand.
+/// abbreviation, an initial, a decimal or a list number. Chinese: `。！？；` and their like, wherever they stand. So do the marks of Indian
+/// scripts (`।`), Arabic and Urdu (`؟`, `۔`), Armenian, Ethiopic, Burmese and Khmer.
 /// Closing quotes and brackets stay with their sentence, and a quotation of moderate length is not cut inside.
 /// Marks of Markdown before a line (`#`, `>`, `-`, `*`) belong to no sentence, and rows of tables hold none.
 ///
@@ -63,7 +64,7 @@ impl Line<'_> {
     /// The next place from `from` on where a terminator or an opening mark may stand: the others begin with other bytes.
     fn candidate(&self, from: usize) -> Option<usize> {
         let mut bytes = self.0.as_bytes()[from..].iter();
-        bytes.position(|byte| matches!(byte, b'.' | b'!' | b'?' | b'"' | 0xE2 | 0xE3 | 0xEF)).map(|at| from + at)
+        bytes.position(|byte| matches!(byte, b'.' | b'!' | b'?' | b'"' | 0xD6 | 0xD8 | 0xDB | 0xE0..=0xE3 | 0xEF)).map(|at| from + at)
     }
 }
 
@@ -155,7 +156,7 @@ fn is_terminator(c: char) -> bool {
 }
 
 fn is_cjk_terminator(c: char) -> bool {
-    matches!(c, '。' | '！' | '？' | '；' | '｡' | '⁇' | '⁈' | '⁉')
+    matches!(c, '。' | '！' | '？' | '；' | '｡' | '⁇' | '⁈' | '⁉' | '।' | '॥' | '؟' | '۔' | '։' | '።' | '။' | '។' | '៕')
 }
 
 fn is_closer(c: char) -> bool {
@@ -354,6 +355,17 @@ mod tests {
         check("高度为8848.86米。", &["高度为8848.86米。"]);
         check("你好!再见?好", &["你好!", "再见?", "好"]);
         check("什么？！真的。", &["什么？！", "真的。"]);
+    }
+
+    #[test]
+    fn marks_of_other_scripts() {
+        check("गंगा बड़ी है। यह पवित्र है॥ क्या यह सच है?", &["गंगा बड़ी है।", "यह पवित्र है॥", "क्या यह सच है?"]);
+        check("هل ستأتي؟ نعم.", &["هل ستأتي؟", "نعم."]);
+        check("یہ دریا ہے۔ وہ پہاڑ ہے۔", &["یہ دریا ہے۔", "وہ پہاڑ ہے۔"]);
+        check("Սա գետ է։ Նա մեծ է։", &["Սա գետ է։", "Նա մեծ է։"]);
+        check("ဒါက မြစ်ပါ။ ရှည်တယ်။", &["ဒါက မြစ်ပါ။", "ရှည်တယ်။"]);
+        check("នេះជាទន្លេ។ វាវែង។", &["នេះជាទន្លេ។", "វាវែង។"]);
+        check("ይህ ወንዝ ነው። ረጅም ነው።", &["ይህ ወንዝ ነው።", "ረጅም ነው።"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Units of text: words of alphabetic scripts, single characters of Han and kana.
+//! Units of text: words of alphabetic scripts, single characters of those that put no spaces between words.
 
 use crate::class::Class;
 use crate::hash::{combine, hash64};
@@ -10,7 +10,7 @@ pub enum UnitKind {
     Word,
     /// A run that starts with a digit and holds no letter, points and commas between digits included.
     Number,
-    /// One Han or kana character.
+    /// One character of a script without spaces: Han, kana, or a Thai, Lao, Burmese or Khmer letter with the marks on it.
     Cjk,
 }
 
@@ -107,8 +107,11 @@ impl<'a> Units<'a> {
             }
             let c = self.text[start..].chars().next()?;
             let class = Class::of(c);
-            if class.is_cjk() {
+            if class.is_single() {
                 self.at = start + c.len_utf8();
+                if !class.is_cjk() {
+                    self.at += self.marks(self.at);
+                }
                 return Some(Unit { text: &self.text[start..self.at], start, kind: UnitKind::Cjk });
             }
             if class.is_alphanumeric() {
@@ -116,6 +119,12 @@ impl<'a> Units<'a> {
             }
             self.at = start + c.len_utf8();
         }
+    }
+
+    /// Bytes of the marks that stand at byte `at`, and of the vowels of Thai and Lao that are a mark and a letter in one.
+    fn marks(&self, at: usize) -> usize {
+        let marks = self.text[at..].chars().take_while(|&c| Class::of(c).is_mark() || matches!(c, '\u{E33}' | '\u{EB3}'));
+        marks.map(char::len_utf8).sum()
     }
 
     /// The word or number that begins at byte `start`; `letters` is whether its first character is other than a digit.
@@ -143,10 +152,10 @@ impl<'a> Units<'a> {
             }
             let Some(c) = self.text[end..].chars().next() else { break };
             let class = Class::of(c);
-            if class.is_cjk() {
+            if class.is_single() {
                 break;
             }
-            if class.is_alphanumeric() || matches!(c as u32, 0x0300..=0x036F | 0x064B..=0x065F | 0x0E31..=0x0E4E) {
+            if class.is_kept() {
                 letters |= class.is_alphabetic();
             } else if !self.joins(end, c, letters) {
                 break;
@@ -160,7 +169,8 @@ impl<'a> Units<'a> {
 
     /// True if the mark `c` at byte `at` stands inside a word or number.
     fn joins(&self, at: usize, c: char, letters: bool) -> bool {
-        if !matches!(c, '\'' | '’' | '-' | '\u{2010}' | '\u{2011}' | '.' | ',') {
+        // The last two tell letters how to join: they stand inside words of Persian and of Indian languages.
+        if !matches!(c, '\'' | '’' | '-' | '\u{2010}' | '\u{2011}' | '.' | ',' | '\u{200C}' | '\u{200D}') {
             return false;
         }
         let Some(next) = self.text[at + c.len_utf8()..].chars().next() else {
@@ -170,7 +180,7 @@ impl<'a> Units<'a> {
             return !letters && next.is_ascii_digit();
         }
         let class = Class::of(next);
-        letters && class.is_alphabetic() && !class.is_cjk()
+        letters && class.is_alphabetic() && !class.is_single()
     }
 }
 
@@ -204,6 +214,26 @@ mod tests {
         assert_eq!(texts("カタkana서울"), ["カ", "タ", "kana서울"]);
         assert_eq!(texts("  …!  "), [""; 0]);
         assert_eq!(texts("3. End."), ["3", "End"]);
+    }
+
+    #[test]
+    fn marks_belong_to_their_letters() {
+        assert_eq!(texts("हिन्दी में, क्षेत्र।"), ["हिन्दी", "में", "क्षेत्र"]);
+        assert_eq!(texts("বাংলাদেশের স্বাধীনতা"), ["বাংলাদেশের", "স্বাধীনতা"]);
+        assert_eq!(texts("שָׁלוֹם مُحَمَّد می‌خواهم"), ["שָׁלוֹם", "مُحَمَّد", "می‌خواهم"]);
+        assert_eq!(texts("e\u{301}te\u{301} ❤\u{FE0F}"), ["e\u{301}te\u{301}"]);
+    }
+
+    #[test]
+    fn scripts_without_spaces_are_counted_by_letters() {
+        assert_eq!(texts("น้ำที่ GDP 5"), ["น้ำ", "ที่", "GDP", "5"]);
+        assert_eq!(texts("ປະເທດ"), ["ປ", "ະ", "ເ", "ທ", "ດ"]);
+        assert_eq!(texts("ကျေးဇူး"), ["ကျေး", "ဇူး"]);
+        assert_eq!(texts("ខ្មែរ"), ["ខ្", "មែ", "រ"]);
+        assert!(units("แม่น้ำ").all(|unit| unit.kind == UnitKind::Cjk));
+        // As in the normal form, but for a vowel that is two characters there.
+        let normal = crate::normalize("แม่น้ำ สาย");
+        assert_eq!(units(&normal).map(|unit| unit.text.to_owned()).collect::<String>(), normal.replace(' ', ""));
     }
 
     #[test]

@@ -48,7 +48,7 @@ fn dump(input: &Path, folder: &Path, name: &str, thinned: bool) -> Result<(), Bo
         let Item::Page(raw) = item? else { continue };
         let Content::Http(block) = &raw.content else { continue };
         let Ok(response) = Response::parse(block) else { continue };
-        let Ok(body) = response.decoded(64 << 20) else { continue };
+        let Ok(body) = response.decoded(64 << 20).map(|body| body.bytes) else { continue };
         let html = decode(&body, response.charset()).text;
         let mut dom = Dom::parse(&html, Limits { nodes: 1_000_000, depth: 4096 });
         maths::write_out(&mut dom);

@@ -122,7 +122,7 @@ fn score_set(folder: &Path, name: &str, folds: Option<&Folds>, show: &Show) -> R
         let Ok(response) = Response::parse(block) else {
             continue;
         };
-        let Ok(body) = response.decoded(64 << 20) else {
+        let Ok(body) = response.decoded(64 << 20).map(|body| body.bytes) else {
             continue;
         };
         let model = folds.map_or_else(|| Some(Model::built_in()), |folds| folds.model(&page.url)).ok_or("a page is in no fold")?;

@@ -261,6 +261,28 @@ impl Config {
         if self.language.enabled && self.languages.is_empty() {
             return problem("languages", "would refuse every page; name languages, or set language.enabled = false");
         }
+        self.validate_languages()?;
+        for (key, value, what) in [
+            ("language.min_score", self.language.min_score, "a score"),
+            ("language.model_min_score", self.language.model_min_score, "a probability"),
+            ("max_replaced_share", self.max_replaced_share, "a share"),
+            ("quality.min_score", self.quality.min_score, "a probability"),
+            ("dedup.verify_jaccard", self.dedup.verify_jaccard, "a similarity"),
+        ] {
+            if !(0.0..=1.0).contains(&value) {
+                return problem(key, &format!("is {value}; it is {what}, from 0 to 1"));
+            }
+        }
+        for (key, name) in [
+            ("text_column", &self.text_column),
+            ("html_column", &self.html_column),
+            ("url_column", &self.url_column),
+            ("date_column", &self.date_column),
+        ] {
+            if name.is_empty() {
+                return problem(key, "is empty; it is the name of a column");
+            }
+        }
         if self.max_page_bytes == 0 || self.chunk_bytes == 0 || self.max_nodes == 0 || self.max_depth == 0 {
             return problem("max_page_bytes", "max_page_bytes, chunk_bytes, max_nodes and max_depth must be positive");
         }
@@ -290,7 +312,96 @@ impl Config {
             };
             self.filter.resolve(&preset)?;
         }
-        Ok(())
+        self.validate_effects()
+    }
+
+    fn validate_languages(&self) -> Result<(), ConfigProblem> {
+        let alphanumeric = |part: &str, lengths: std::ops::RangeInclusive<usize>| {
+            lengths.contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        };
+        // A model of the user's may tell any language.
+        let possible = |tag: &str| match (&self.language.model, tag.split_once('-')) {
+            (None, _) => corpus::is_told(tag),
+            (Some(_), None) => alphanumeric(tag, 2..=3),
+            (Some(_), Some((language, rest))) => alphanumeric(language, 2..=3) && rest.split('-').all(|part| alphanumeric(part, 2..=8)),
+        };
+        match self.languages.iter().find(|tag| !possible(tag)) {
+            None => Ok(()),
+            Some(tag) => {
+                let what = if self.language.model.is_some() { "no language tag" } else { "no tag of a language that can be told" };
+                Err(ConfigProblem::new("languages", format!("holds `{tag}`, which is {what}; tags are such as en, zh, zh-Hans, ko or und")))
+            }
+        }
+    }
+
+    /// Settings that another setting makes void.
+    fn validate_effects(&self) -> Result<(), ConfigProblem> {
+        let default = Self::built_in();
+        let (dedup, was) = (&self.dedup, &default.dedup);
+        let no_rules = Rules::default();
+        let shape = [dedup.bands, dedup.rows, dedup.shingle_words, dedup.shingle_chars];
+        let near = dedup.enabled && dedup.near;
+        let removes = dedup.remove_lines || dedup.remove_spans;
+        let no_near = "has no effect where near duplicates are not looked for (dedup.enabled, dedup.near)";
+        let no_filter = "has no effect with filter.enabled = false";
+        let no_tasks = "has no effect without decontaminate.tasks";
+        let (asked, wanted) = (&self.decontaminate, &default.decontaminate);
+        let void = [
+            ("filter.words", self.filter.words != no_rules && !self.filter.enabled, no_filter),
+            ("filter.han", self.filter.han != no_rules && !self.filter.enabled, no_filter),
+            ("filter.preset", self.filter.preset != default.filter.preset && !self.filter.enabled, no_filter),
+            ("max_replaced_share", self.max_replaced_share != default.max_replaced_share && !self.filter.enabled, no_filter),
+            (
+                "language.min_score",
+                self.language.min_score != default.language.min_score && !self.language.enabled,
+                "has no effect with language.enabled = false",
+            ),
+            (
+                "language.model_min_score",
+                self.language.model_min_score != default.language.model_min_score && self.language.model.is_none(),
+                "has no effect without language.model",
+            ),
+            (
+                "quality",
+                (self.quality.min_score != default.quality.min_score || self.quality.label != default.quality.label)
+                    && self.quality.model.is_none(),
+                "min_score and label have no effect without quality.model",
+            ),
+            ("dedup.bands", shape[0].is_some() && !near, no_near),
+            ("dedup.rows", shape[1].is_some() && !near, no_near),
+            ("dedup.shingle_words", shape[2].is_some() && !near, no_near),
+            ("dedup.shingle_chars", shape[3].is_some() && !near, no_near),
+            ("dedup.preset", dedup.preset != was.preset && !near, no_near),
+            ("dedup.verify_jaccard", dedup.verify_jaccard > 0.0 && !near, no_near),
+            (
+                "dedup.span_words",
+                (dedup.span_words, dedup.span_chars) != (was.span_words, was.span_chars) && !dedup.remove_spans,
+                "span_words and span_chars have no effect with remove_spans = false",
+            ),
+            (
+                "dedup.min_remaining_chars",
+                dedup.min_remaining_chars != was.min_remaining_chars && !removes,
+                "has no effect without remove_lines or remove_spans",
+            ),
+            ("decontaminate.words", asked.words != wanted.words && asked.tasks.is_empty(), no_tasks),
+            ("decontaminate.chars", asked.chars != wanted.chars && asked.tasks.is_empty(), no_tasks),
+            ("decontaminate.on_hit", asked.on_hit != wanted.on_hit && asked.tasks.is_empty(), no_tasks),
+            (
+                "url.min_soft_words",
+                self.url.min_soft_words != default.url.min_soft_words && self.url.soft_words.is_empty(),
+                "has no effect without url.soft_words",
+            ),
+        ];
+        void.into_iter().find(|(_, void, _)| *void).map_or(Ok(()), |(key, _, message)| Err(ConfigProblem::new(key, message)))
+    }
+
+    /// The defaults, without inputs.
+    fn built_in() -> Self {
+        let mut table: toml::Table = toml::from_str(include_str!("default.toml")).unwrap_or_default();
+        let mut stage = table.remove("stage").and_then(|mut stages| stages.as_table_mut()?.remove("crawl-clean")).unwrap_or(false.into());
+        stage.as_table_mut().map(|keys| keys.insert("inputs".into(), toml::Value::Array(Vec::new())));
+        #[expect(clippy::expect_used, reason = "a constant file that a test reads")]
+        stage.try_into().expect("the defaults parse")
     }
 
     fn validate_dedup(&self) -> Result<(), ConfigProblem> {
@@ -299,12 +410,6 @@ impl Config {
         let shape = dedup.shape();
         if shape.bands == 0 || shape.rows == 0 || shape.chars == 0 {
             return problem("dedup", "bands, rows and shingle_chars must be positive");
-        }
-        if !(0.0..=1.0).contains(&dedup.verify_jaccard) {
-            return problem("dedup.verify_jaccard", "is a similarity, from 0 to 1");
-        }
-        if dedup.verify_jaccard > 0.0 && !dedup.near {
-            return problem("dedup.verify_jaccard", "has no effect with near = false");
         }
         if dedup.span_words < 8 || dedup.span_chars < 8 {
             return problem("dedup.span_words", "span_words and span_chars must be 8 or more: shorter runs are common language");
@@ -322,10 +427,7 @@ pub(crate) mod tests {
 
     /// The defaults, with an input so that they validate.
     pub(crate) fn defaults() -> Config {
-        let mut table: toml::Table = toml::from_str(include_str!("default.toml")).unwrap();
-        let mut stage = table.remove("stage").unwrap().as_table_mut().unwrap().remove("crawl-clean").unwrap();
-        stage.as_table_mut().unwrap().insert("inputs".into(), toml::Value::Array(vec!["in".into()]));
-        stage.try_into().unwrap()
+        Config { inputs: vec!["in".into()], ..Config::built_in() }
     }
 
     #[test]
@@ -363,6 +465,60 @@ pub(crate) mod tests {
         assert_eq!(key(|c| c.filter.han.min_units = Some(usize::MAX)), "filter.han");
         assert_eq!(key(|c| c.filter.words.top_ngrams = Some(vec![(0, 0.5)])), "filter.words");
         assert_eq!(key(|c| c.filter.preset = "gophers".into()), "filter.preset");
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_with_key_value_and_range() {
+        let message = |change: fn(&mut Config)| {
+            let mut config = defaults();
+            change(&mut config);
+            let problem = config.validate().unwrap_err();
+            format!("{}: {}", problem.key, problem.message)
+        };
+        assert_eq!(message(|c| c.language.min_score = 5.0), "language.min_score: is 5; it is a score, from 0 to 1");
+        assert_eq!(message(|c| c.max_replaced_share = -1.0), "max_replaced_share: is -1; it is a share, from 0 to 1");
+        assert!(message(|c| c.quality.min_score = f64::NAN).starts_with("quality.min_score: is NaN"));
+        assert!(message(|c| c.language.model_min_score = 1.1).starts_with("language.model_min_score: is 1.1"));
+        assert!(message(|c| c.dedup.verify_jaccard = -0.1).starts_with("dedup.verify_jaccard: is -0.1"));
+        for tag in ["english", "EN", "zh-CN", ""] {
+            let mut config = defaults();
+            config.languages = vec!["zh".into(), tag.into()];
+            let problem = config.validate().unwrap_err();
+            assert!(problem.key == "languages" && problem.message.contains(&format!("`{tag}`")), "{problem:?}");
+        }
+        assert_eq!(
+            message(|c| (c.language.model, c.languages) = (Some("m.bin".into()), vec!["english".into()])).split(':').next(),
+            Some("languages")
+        );
+        let mut config = defaults();
+        (config.language.model, config.languages) = (Some("m.bin".into()), vec!["gsw".into(), "en".into(), "zh-CN".into()]);
+        config.validate().unwrap();
+        assert!(message(|c| c.filter.words.max_short_lines = Some(-1.0)).starts_with("filter.words: "));
+        assert!(message(|c| c.url_column.clear()).starts_with("url_column: "));
+    }
+
+    #[test]
+    fn settings_without_effect_are_refused() {
+        let key = |change: fn(&mut Config)| {
+            let mut config = defaults();
+            change(&mut config);
+            config.validate().unwrap_err().key
+        };
+        assert_eq!(key(|c| (c.dedup.near, c.dedup.bands) = (false, Some(3))), "dedup.bands");
+        assert_eq!(key(|c| (c.dedup.enabled, c.dedup.preset) = (false, Preset::Curator)), "dedup.preset");
+        assert_eq!(key(|c| c.dedup.span_words = 40), "dedup.span_words");
+        assert_eq!(key(|c| c.dedup.min_remaining_chars = 40), "dedup.min_remaining_chars");
+        assert_eq!(key(|c| (c.filter.enabled, c.filter.words.min_units) = (false, Some(9))), "filter.words");
+        assert_eq!(key(|c| (c.filter.enabled, c.filter.preset) = (false, "c4".into())), "filter.preset");
+        assert_eq!(key(|c| c.quality.min_score = 0.9), "quality");
+        assert_eq!(key(|c| c.language.model_min_score = 0.9), "language.model_min_score");
+        assert_eq!(key(|c| (c.language.enabled, c.language.min_score) = (false, 0.9)), "language.min_score");
+        assert_eq!(key(|c| c.decontaminate.on_hit = OnHit::Drop), "decontaminate.on_hit");
+        assert_eq!(key(|c| c.url.min_soft_words = 3), "url.min_soft_words");
+        let mut config = defaults();
+        (config.dedup.remove_spans, config.dedup.span_words, config.dedup.min_remaining_chars) = (true, 40, 10);
+        (config.dedup.bands, config.filter.words.min_units) = (Some(3), Some(9));
+        config.validate().unwrap();
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Questions of evaluation tasks in crawled text: found, counted, taken out.
 
 use crate::config::{Config, OnHit};
-use crate::dedup::spans::cut;
+use crate::dedup::spans::{cut, joined};
 use crate::error::Error;
 use corpus::{Decontamination, DecontaminationBuilder, Hit, sentences};
 use handoff::{Digest, DigestBuilder};
@@ -86,7 +86,12 @@ impl Questions {
 
 /// The text without the sentences that ranges reach into.
 fn without(text: &str, ranges: Vec<Range<usize>>) -> String {
-    let holds = |sentence: &Range<usize>| ranges.iter().any(|range| range.start < sentence.end && sentence.start < range.end);
+    let ranges = joined(ranges);
+    let mut next = 0;
+    let holds = |sentence: &Range<usize>| {
+        next += ranges[next..].iter().take_while(|range| range.end <= sentence.start).count();
+        ranges.get(next).is_some_and(|range| range.start < sentence.end)
+    };
     cut(text, sentences(text).into_iter().filter(holds).collect())
 }
 
@@ -117,6 +122,20 @@ mod tests {
         assert_eq!(finding.tasks.into_iter().collect::<Vec<_>>(), ["qa", "t"]);
         assert_eq!(finding.verdict, Verdict::Replace("Lima lies in Peru.  It is Lima.\n珠穆朗玛峰。".into()));
         assert_eq!(questions.check("what is the capital of peru").unwrap().verdict, Verdict::Drop("qa/1".into()));
+    }
+
+    #[test]
+    fn many_questions_take_linear_time() {
+        let time = |n: usize| {
+            let text = "What is the capital of Peru? ".repeat(n);
+            let range = |i: usize| 29 * i + 5..29 * i + 20;
+            let started = std::time::Instant::now();
+            assert_eq!(without(&(text + "It is Lima."), (0..n).map(range).collect()), "It is Lima.");
+            started.elapsed()
+        };
+        time(1000);
+        let (few, many) = (time(3000), time(30_000));
+        assert!(many < few * 40 + std::time::Duration::from_millis(50), "{few:?}, {many:?}");
     }
 
     #[test]

@@ -159,6 +159,26 @@ impl Dom {
         if child == NONE { self.after(id, top) } else { child }
     }
 
+    /// All text below a node, as it stands, if there are at most so many bytes and nodes of it: elements that hold each other are not each
+    /// read to the end.
+    #[must_use]
+    pub fn text_within(&self, top: NodeId, most_bytes: usize, most_nodes: usize) -> Option<String> {
+        let mut out = String::new();
+        let mut at = top;
+        for _ in 0..most_nodes {
+            let text = self.own_text(at).unwrap_or_default();
+            if out.len() + text.len() > most_bytes {
+                return None;
+            }
+            out.push_str(text);
+            at = self.following(at, top);
+            if at == NONE {
+                return Some(out);
+            }
+        }
+        None
+    }
+
     /// All text below a node, as it stands.
     #[must_use]
     pub fn text(&self, top: NodeId) -> String {

@@ -24,13 +24,13 @@ use std::sync::Arc;
 /// Name of the side folder.
 pub const FOLDER: &str = "extracted";
 /// Raised when the same page and settings give another text, language or refusal than before.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// An item of the input as far as extraction decides on it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Stored {
     /// A page with its text.
-    Page(Reached),
+    Page(Box<Reached>),
     /// What was refused before there was a text.
     Refused {
         /// Address, empty if unknown.
@@ -97,6 +97,8 @@ pub fn serves(path: &Path, source: &str, input: Digest, settings: Digest) -> boo
 /// | `kind` | utf8 | `page`, `refused`, or `other` for a record that is no page |
 /// | `url`, `source_offset` | utf8?, int64? | of the item |
 /// | `text`, `title`, `date`, `payload_digest`, `charset`, `charset_source`, `author` | utf8? | as in `documents`, before any filter |
+/// | `crawl_date` | utf8? | the date of the record, which is that of the crawl |
+/// | `truncated` | utf8? | why there is only the beginning of the page: what its record states, or `coding` where the body ends before its coding does |
 /// | `questions` | list\<struct\<question, answer\>\>? | as in `documents` |
 /// | `replaced_chars` | int64? | characters that could not be decoded |
 /// | `cut` | bool? | the page exceeded the caps on nodes or depth |
@@ -117,12 +119,15 @@ pub fn schema() -> TableSchema {
         field("threshold", DataType::Float64),
         field("questions", DataType::List(list_item(DataType::Struct(question_fields())))),
     ]);
-    TableSchema { name: "extracted", version: 1, arrow: Arc::new(Schema::new(fields)) }
+    TableSchema { name: "extracted", version: 2, arrow: Arc::new(Schema::new(fields)) }
 }
 
 /// The columns of text, in order.
-const TEXTS: [&str; 11] =
-    ["url", "text", "title", "date", "payload_digest", "charset", "charset_source", "language", "reason", "detail", "author"];
+#[rustfmt::skip]
+const TEXTS: [&str; 13] = [
+    "url", "text", "title", "date", "payload_digest", "charset", "charset_source", "language", "reason", "detail", "author", "crawl_date",
+    "truncated",
+];
 
 /// Items as a batch of [`schema`].
 ///
@@ -155,6 +160,8 @@ pub fn batch(rows: &[Stored]) -> Result<RecordBatch, Error> {
         Arc::new(refusals().map(|refusal| refusal.map(|r| r.reason.as_str())).collect::<StringArray>()),
         Arc::new(refusals().map(|refusal| refusal.and_then(|r| r.detail.as_deref())).collect::<StringArray>()),
         text(|page| page.author.as_deref()),
+        text(|page| page.crawl_date.as_deref()),
+        text(|page| page.truncated.as_deref()),
         Arc::new(rows.iter().map(|row| row.place().map(|(_, offset)| offset)).collect::<Int64Array>()),
         Arc::new(pages().map(|page| page.map(|page| page.replaced_chars as i64)).collect::<Int64Array>()),
         Arc::new(pages().map(|page| page.map(|page| page.cut)).collect::<BooleanArray>()),
@@ -204,6 +211,8 @@ fn items(batch: &RecordBatch) -> Result<Vec<Item>, Error> {
                 author: text(10, row),
                 questions: questions.map(|lists| pairs(lists, row)).unwrap_or_default(),
                 date: text(3, row),
+                crawl_date: text(11, row),
+                truncated: text(12, row),
                 payload_digest: text(4, row),
                 charset: text(5, row).map(Cow::Owned),
                 charset_source: text(6, row).map(Cow::Owned),
@@ -245,6 +254,8 @@ mod tests {
             url: "http://a.example/".into(),
             offset: 7,
             date: None,
+            crawl_date: Some("2024".into()),
+            truncated: Some("length".into()),
             payload_digest: Some("sha1:X".into()),
             title: Some("山".into()),
             author: Some("王".into()),
@@ -258,8 +269,11 @@ mod tests {
             language_score: 0.75,
         };
         let rejection = Rejection::measured(Reason::TooLarge, 2.0, 1.0).with_detail("x");
-        let rows =
-            [Stored::Other, Stored::Page(page.clone()), Stored::Refused { url: "u".into(), offset: 9, rejection: rejection.clone() }];
+        let rows = [
+            Stored::Other,
+            Stored::Page(Box::new(page.clone())),
+            Stored::Refused { url: "u".into(), offset: 9, rejection: rejection.clone() },
+        ];
         let back = items(&batch(&rows).unwrap()).unwrap();
         assert_eq!(back, [Item::Other, Item::Reached(Box::new(page)), Item::Bad { url: "u".into(), offset: 9, rejection }]);
     }

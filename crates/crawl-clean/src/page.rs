@@ -1,7 +1,7 @@
 //! One page from raw bytes to a document or a refusal: a pure function, run for many pages at once.
 
 use crate::assets::Assets;
-use crate::charset::{CharsetSource, decode};
+use crate::charset::{CharsetSource, decode, wide};
 use crate::config::Config;
 use crate::decontaminate::{Finding, Verdict};
 use crate::dedup::Signature;
@@ -10,7 +10,7 @@ use crate::extract::{Extracted, Question, extract};
 use crate::extracted::Stored;
 use crate::filter::lines::Removed;
 use crate::filter::{self, Judgement, Scores, Scratch, pii};
-use crate::input::http::Response;
+use crate::input::http::{Body, Response};
 use crate::input::{Content, Item, RawPage};
 use crate::model::language_tag;
 use crate::reason::{Reason, Rejection};
@@ -18,6 +18,7 @@ use corpus::MinHasher;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 /// A page with its text, before anything judges it: what extraction alone decides.
@@ -29,6 +30,10 @@ pub struct Reached {
     pub offset: i64,
     /// Date of the page or of its record.
     pub date: Option<String>,
+    /// Date of the record.
+    pub crawl_date: Option<String>,
+    /// Why there is only the beginning of the page: what its record states, or [`CODING_ENDS`].
+    pub truncated: Option<String>,
     /// Digest of the payload as the record states it.
     pub payload_digest: Option<String>,
     /// Title of the page.
@@ -53,6 +58,9 @@ pub struct Reached {
     pub language_score: f32,
 }
 
+/// Value of [`Reached::truncated`] where a body ends before its coding does.
+pub const CODING_ENDS: &str = "coding";
+
 /// A document as it goes into the `documents` table, with what deduplication needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
@@ -74,9 +82,10 @@ pub struct Document {
 
 impl Document {
     /// What is counted of a document that is kept.
-    pub(crate) fn counts_if_kept(&self) -> [(&'static str, u64); 9] {
+    pub(crate) fn counts_if_kept(&self) -> [(&'static str, u64); 10] {
         [
             ("kept", 1),
+            ("kept.truncated", u64::from(self.page.truncated.is_some())),
             ("kept.text_bytes", self.page.text.len() as u64),
             ("pii.emails", self.pii.emails),
             ("pii.phones", self.pii.phones),
@@ -203,6 +212,19 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
+/// Does the work of one page; a panic in it costs that page and no other.
+fn guard<T>(url: &str, offset: i64, work: impl FnOnce() -> Result<T, Outcome>) -> Result<T, Outcome> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        // What it was writing to is in no known state.
+        SCRATCH.take();
+        let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        let message = text.unwrap_or("no message");
+        tracing::warn!(url, offset, message, "a page made the program panic and was refused: this is a mistake of ours, please report it");
+        let rejection = Rejection::new(Reason::Panicked).with_detail(message);
+        Err(Outcome::Refused(Box::new(Refused::early(url.to_owned(), offset, rejection))))
+    })
+}
+
 impl<'a> Cleaner<'a> {
     /// A cleaner for a configuration.
     #[must_use]
@@ -216,16 +238,17 @@ impl<'a> Cleaner<'a> {
     #[must_use]
     pub fn clean(&self, item: Item, source: &str, store: bool) -> Cleaned {
         let mut spent = Spent::default();
-        let reached = self.reach(item, &mut spent);
+        let (url, offset) = item.place();
+        let reached = guard(&url, offset, || self.reach(item, &mut spent));
         let stored = store.then(|| match &reached {
-            Ok(page) => Stored::Page(page.clone()),
+            Ok(page) => Stored::Page(Box::new(page.clone())),
             Err(Outcome::Refused(refused)) => {
                 Stored::Refused { url: refused.url.clone(), offset: refused.offset, rejection: refused.rejection.clone() }
             }
             Err(_) => Stored::Other,
         });
         let outcome = match reached {
-            Ok(page) => self.judge(page, source, &mut spent),
+            Ok(page) => guard(&url, offset, || Ok(self.judge(page, source, &mut spent))).unwrap_or_else(|refused| refused),
             Err(outcome) => outcome,
         };
         Cleaned { outcome, spent, stored }
@@ -242,18 +265,20 @@ impl<'a> Cleaner<'a> {
             Item::Other => return Err(Outcome::Other),
             Item::Bad { url, offset, rejection } => return Err(Outcome::Refused(Box::new(Refused::early(url, offset, rejection)))),
         };
-        let RawPage { url, offset, date, payload_digest, content } = page;
+        let RawPage { url, offset, date, payload_digest, truncated, content } = page;
         // Before anything of the body is decoded.
         if let Err(rejection) = self.assets.urls().check(&url) {
             return Err(Outcome::Refused(Box::new(Refused::early(url, offset, rejection))));
         }
         match timed(&mut spent.extract, || self.read(content)) {
-            Ok(Read { extracted, charset, charset_source, replaced_chars }) => {
+            Ok(Read { extracted, charset, charset_source, replaced_chars, cut_short }) => {
                 let language = timed(&mut spent.language, || corpus::language(&extracted.text));
                 Ok(Reached {
                     url,
                     offset,
-                    date: extracted.date.or(date),
+                    date: extracted.date.or_else(|| date.clone()),
+                    crawl_date: date,
+                    truncated: truncated.or_else(|| cut_short.then(|| CODING_ENDS.to_owned())),
                     payload_digest,
                     title: extracted.title,
                     author: extracted.author,
@@ -431,20 +456,24 @@ impl<'a> Cleaner<'a> {
             Content::Http(block) => {
                 let response = Response::parse(&block)?;
                 response.check()?;
-                let body = response.decoded(self.config.max_page_bytes)?;
+                let Body { bytes: body, truncated } = response.decoded(self.config.max_page_bytes)?;
                 let kind = response.media_type();
-                if body[..body.len().min(512)].contains(&0) && !is_wide(&body) {
+                let wide = wide(&body, response.charset()).is_some();
+                if body[..body.len().min(512)].contains(&0) && !wide {
                     return Err(Rejection::new(Reason::ContentType).with_detail("binary data"));
                 }
-                if kind.as_deref() == Some("text/plain") {
-                    let decoded = decode(&body, response.charset());
-                    let text = tidy(&decoded.text);
-                    return Ok(Read::decoded(Extracted { text, ..Extracted::default() }, &decoded));
-                }
-                if kind.is_none() && !body.trim_ascii_start().starts_with(b"<") && !is_wide(&body) {
+                let marked = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&body);
+                if kind.is_none() && !marked.trim_ascii_start().starts_with(b"<") && !wide {
                     return Err(Rejection::new(Reason::ContentType).with_detail("no content type, and not HTML by its look"));
                 }
-                Ok(self.html(&body, response.charset()))
+                let read = if kind.as_deref() == Some("text/plain") {
+                    let decoded = decode(&body, response.charset());
+                    let text = tidy(&decoded.text);
+                    Read::decoded(Extracted { text, ..Extracted::default() }, &decoded)
+                } else {
+                    self.html(&body, response.charset())
+                };
+                Ok(Read { cut_short: truncated, ..read })
             }
         }
     }
@@ -459,38 +488,45 @@ impl<'a> Cleaner<'a> {
     }
 }
 
-/// True for UTF-16 with a byte order mark, whose text is full of zero bytes.
-fn is_wide(body: &[u8]) -> bool {
-    body.starts_with(&[0xFF, 0xFE]) || body.starts_with(&[0xFE, 0xFF])
-}
-
 struct Read {
     extracted: Extracted,
     charset: Option<&'static str>,
     charset_source: Option<&'static str>,
     replaced_chars: usize,
+    /// The body ends before its coding does.
+    cut_short: bool,
 }
 
 impl Read {
     fn given(extracted: Extracted) -> Self {
-        Self { extracted, charset: None, charset_source: Some(CharsetSource::Given.as_str()), replaced_chars: 0 }
+        Self { extracted, charset: None, charset_source: Some(CharsetSource::Given.as_str()), replaced_chars: 0, cut_short: false }
     }
 
     fn decoded(extracted: Extracted, decoded: &crate::charset::Decoded) -> Self {
         // Only what reached the text counts: a page may be broken where nobody reads it.
         let replaced_chars = extracted.text.matches('\u{FFFD}').count();
-        Self { extracted, charset: Some(decoded.charset), charset_source: Some(decoded.source.as_str()), replaced_chars }
+        Self { extracted, charset: Some(decoded.charset), charset_source: Some(decoded.source.as_str()), replaced_chars, cut_short: false }
     }
 }
 
-/// Text as given, with trimmed lines and without empty ones.
+/// Text as given, with its indentation and its paragraphs: lines are trimmed at their ends, and at most one blank one stands between two.
 fn tidy(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        if !out.is_empty() {
-            out.push('\n');
+    let mut blank = false;
+    for line in text.lines().map(str::trim_end) {
+        // Wide spaces before a paragraph are an ornament, not its structure.
+        let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
+        let rest = line[indent..].trim_start();
+        if rest.is_empty() {
+            blank = !out.is_empty();
+            continue;
         }
-        out.push_str(line);
+        if !out.is_empty() {
+            out.push_str(if blank { "\n\n" } else { "\n" });
+        }
+        blank = false;
+        out.push_str(&line[..indent]);
+        out.push_str(rest);
     }
     out
 }
@@ -501,7 +537,7 @@ mod tests {
     use crate::config::tests::defaults;
 
     fn clean(config: &Config, content: Content) -> Outcome {
-        let page = RawPage { url: "http://a.example/".into(), offset: 7, date: None, payload_digest: None, content };
+        let page = RawPage { url: "http://a.example/".into(), offset: 7, date: None, payload_digest: None, truncated: None, content };
         let assets = Assets::load(std::path::Path::new("."), config).unwrap();
         Cleaner::new(config, &assets).clean(Item::Page(page), "a.warc", false).outcome
     }
@@ -531,13 +567,83 @@ mod tests {
     }
 
     #[test]
+    fn given_text_keeps_its_structure() {
+        let code = "# Title\n\ndef f(x):\n    if x:\n\t\treturn 1";
+        assert_eq!(tidy(&format!("\n \n{}\n\n", code.replace("\n\n", " \r\n\n \n\n"))), code);
+        assert_eq!(tidy("　　第一段。\n　　第二段。　\n"), "第一段。\n第二段。");
+        assert_eq!(tidy(" \n\t\n"), "");
+        // So that repeated paragraphs are found.
+        let mut config = defaults();
+        (config.filter.preset, config.language.enabled) = ("gopher".into(), false);
+        let Outcome::Refused(refused) = clean(&config, Content::Text("One paragraph.\n\nIts end.\n\nOne paragraph.".into())) else {
+            panic!("it is too short")
+        };
+        assert!(refused.scores.unwrap().duplicate_paragraphs.unwrap() > 0.3);
+    }
+
+    #[test]
+    fn bodies_with_a_mark_or_in_utf_16_are_read() {
+        let mut config = defaults();
+        (config.filter.enabled, config.language.enabled, config.dedup.enabled) = (false, false, false);
+        let text = |head: &str, body: &[u8]| {
+            let block = [format!("HTTP/1.1 200 OK{head}\r\n\r\n").as_bytes(), body].concat();
+            match clean(&config, Content::Http(block)) {
+                Outcome::Document(document) => (document.page.text, document.page.charset_source),
+                other => panic!("{other:?}"),
+            }
+        };
+        let page = "<html><body><p>The river is long, and 山 is a mountain.</p></body></html>";
+        let wide: Vec<u8> = page.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let want = "The river is long, and 山 is a mountain.";
+        assert_eq!(text("", &[b"\xEF\xBB\xBF", page.as_bytes()].concat()), (want.into(), Some("bom".into())));
+        assert_eq!(text("\r\nContent-Type: text/html; charset=utf-16le", &wide), (want.into(), Some("http".into())));
+        assert_eq!(text("\r\nContent-Type: text/html", &wide), (want.into(), Some("detector".into())));
+    }
+
+    #[test]
+    fn what_ends_early_says_so_and_the_crawl_is_dated() {
+        let mut config = defaults();
+        (config.filter.enabled, config.language.enabled, config.dedup.enabled) = (false, false, false);
+        let assets = Assets::load(std::path::Path::new("."), &config).unwrap();
+        let cleaner = Cleaner::new(&config, &assets);
+        let body = "<html><head><meta name=date content=2001-02-03></head><body><p>The river is long.</p></body></html>";
+        let reach = |truncated: Option<&str>, head: &str| {
+            let content = Content::Http(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}").into_bytes());
+            let (date, truncated) = (Some("2024-01-02T03:04:05Z".to_owned()), truncated.map(str::to_owned));
+            let page = RawPage { url: String::new(), offset: 0, date, payload_digest: None, truncated, content };
+            cleaner.reach(Item::Page(page), &mut Spent::default()).unwrap()
+        };
+        let whole = reach(None, "Content-Type: text/html");
+        assert_eq!((whole.date.as_deref(), whole.crawl_date.as_deref()), (Some("2001-02-03"), Some("2024-01-02T03:04:05Z")));
+        assert_eq!(whole.truncated, None);
+        assert_eq!(reach(Some("length"), "X: y").truncated.as_deref(), Some("length"));
+        let chunked = Content::Http(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n<p>The river".to_vec());
+        let Outcome::Document(document) = clean(&config, chunked) else { panic!("a document") };
+        assert_eq!(document.page.truncated.as_deref(), Some(CODING_ENDS));
+        assert!(document.counts_if_kept().contains(&("kept.truncated", 1)));
+    }
+
+    #[test]
+    fn a_panic_costs_its_page_alone() {
+        let refusal = |result: Result<(), Outcome>| match result {
+            Err(Outcome::Refused(refused)) => (refused.url, refused.offset, refused.rejection.reason, refused.rejection.detail),
+            other => panic!("{other:?}"),
+        };
+        let number = "x".len();
+        let got = refusal(guard("http://a.example/", 7, || SCRATCH.with_borrow_mut(|_| panic!("at {number}"))));
+        assert_eq!(got, ("http://a.example/".to_owned(), 7, Reason::Panicked, Some("at 1".to_owned())));
+        // The memory of the filters is there for the next page.
+        assert!(guard("", 0, || SCRATCH.with_borrow_mut(|_| Ok(()))).is_ok());
+    }
+
+    #[test]
     fn everything_comes_out_with_all_switches_off() {
         let mut config = defaults();
         (config.filter.enabled, config.language.enabled, config.dedup.enabled) = (false, false, false);
         for content in [Content::Text(" a \n\n b ".into()), Content::Html(b"<p>x".to_vec()), http("200 OK", "<html></html>")] {
             assert!(matches!(clean(&config, content), Outcome::Document(_)));
         }
-        let Outcome::Document(document) = clean(&config, Content::Text(" a \n\n b ".into())) else { panic!("a document") };
-        assert_eq!((document.page.text.as_str(), document.page.offset, document.signature), ("a\nb", 7, None));
+        let Outcome::Document(document) = clean(&config, Content::Text("a \n\n\n  b ".into())) else { panic!("a document") };
+        assert_eq!((document.page.text.as_str(), document.page.offset, document.signature), ("a\n\n  b", 7, None));
     }
 }

@@ -59,12 +59,16 @@ reasons! {
     HttpStatus => "http_status",
     /// The payload is not HTML or plain text.
     ContentType => "content_type",
+    /// The crawler found the payload to be no text.
+    PayloadType => "payload_type",
     /// The HTTP body does not decode as its headers say.
     BodyBroken => "body_broken",
     /// Too many characters could not be decoded.
     Charset => "charset",
     /// The page exceeds the caps on nodes or depth.
     HtmlLimits => "html_limits",
+    /// The page made the program panic: a mistake of ours.
+    Panicked => "panicked",
     /// Nothing was left of the page.
     Empty => "empty",
     /// Not one of the languages to keep, or not surely enough.
@@ -170,7 +174,7 @@ impl Reason {
             Self::Language => Step::Language,
             Self::Contaminated => Step::Decontaminate,
             Self::DuplicateExact | Self::DuplicateNear | Self::DuplicateUrl | Self::DuplicateText => Step::Duplicates,
-            early if early <= Self::ContentType => Step::Read,
+            early if early <= Self::PayloadType => Step::Read,
             early if early <= Self::Empty => Step::Extract,
             _ => Step::Filter,
         }
@@ -234,7 +238,7 @@ mod tests {
         }
         assert_eq!(Reason::parse("no_reason"), None);
         let steps =
-            [Reason::UrlWords, Reason::HttpStatus, Reason::Charset, Reason::Empty, Reason::Language, Reason::TooShort, Reason::Quality];
+            [Reason::UrlWords, Reason::PayloadType, Reason::Charset, Reason::Empty, Reason::Language, Reason::TooShort, Reason::Quality];
         assert_eq!(steps.map(|r| r.step().as_str()), ["read", "read", "extract", "extract", "language", "filter", "filter"]);
         assert_eq!([Reason::DuplicateNear, Reason::DuplicateText].map(Reason::step), [Step::Duplicates; 2]);
         assert_eq!(Reason::Contaminated.step(), Step::Decontaminate);

@@ -332,7 +332,7 @@ impl<'a> Work<'a> {
             rows: summary.rows,
             bytes_out: summary.bytes,
             rejected: summary.rejected,
-            notes: notes(&summary.counts),
+            notes: notes(&summary.counts, &self.inputs.passed_over),
             look: vec![ctx.stage_dir.data().display().to_string(), ctx.stage_dir.rejected().display().to_string()],
             watch: self.inputs.watch,
             text: None,
@@ -341,7 +341,7 @@ impl<'a> Work<'a> {
 }
 
 /// The funnel in a few lines.
-fn notes(counts: &BTreeMap<String, u64>) -> Vec<String> {
+fn notes(counts: &BTreeMap<String, u64>, passed_over: &[String]) -> Vec<String> {
     let get = |name: &str| counts.get(name).copied().unwrap_or(0);
     let mut out = vec![format!("{} pages, {} kept, {} rejected", get("pages"), get("kept"), get("rejected"))];
     let mut reasons: Vec<(&str, u64)> = counts.iter().filter_map(|(name, &n)| Some((name.strip_prefix("rejected.")?, n))).collect();
@@ -364,5 +364,26 @@ fn notes(counts: &BTreeMap<String, u64>) -> Vec<String> {
     if !replaced.is_empty() {
         out.push(format!("replaced {}", replaced.join(", ")));
     }
+    if get("kept.truncated") > 0 {
+        out.push(format!("kept the beginning of {} pages that the inputs hold no more of", get("kept.truncated")));
+    }
+    if let Some(example) = passed_over.first() {
+        out.push(format!("passed over {} files in the inputs that are of no kind to read, such as `{example}`", passed_over.len()));
+    }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_passed_over_is_said() {
+        let none = notes(&BTreeMap::new(), &[]);
+        assert_eq!(none.len(), 1);
+        let counts = BTreeMap::from([("kept.truncated".to_owned(), 2)]);
+        let told = notes(&counts, &["sub/notes.md".into(), "x.pdf".into()]);
+        assert_eq!(told[1], "kept the beginning of 2 pages that the inputs hold no more of");
+        assert_eq!(told[2], "passed over 2 files in the inputs that are of no kind to read, such as `sub/notes.md`");
+    }
 }

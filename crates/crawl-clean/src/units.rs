@@ -26,7 +26,7 @@ pub struct Job {
 }
 
 /// Raised when the same input and configuration give other output than before.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 
 /// An input file.
 #[derive(Debug, Clone)]
@@ -46,6 +46,8 @@ pub struct Inputs {
     pub watch: Vec<PathBuf>,
     /// Files that cannot be read at all.
     pub unreadable: Vec<String>,
+    /// Files in the folders that are of no kind to read.
+    pub passed_over: Vec<String>,
 }
 
 /// Finds all inputs and digests them.
@@ -54,7 +56,7 @@ pub struct Inputs {
 /// If an entry of `inputs` names nothing, or two files have one name.
 pub fn find(ctx: &StageContext, config: &Config) -> Result<Inputs, Error> {
     let mut cache = DigestCache::open(&ctx.run);
-    let mut inputs = Inputs { units: BTreeMap::new(), watch: Vec::new(), unreadable: Vec::new() };
+    let mut inputs = Inputs { units: BTreeMap::new(), watch: Vec::new(), unreadable: Vec::new(), passed_over: Vec::new() };
     for entry in &config.inputs {
         let path = match ctx.resolve(entry) {
             InputRef::Path(path) => path,
@@ -63,7 +65,9 @@ pub fn find(ctx: &StageContext, config: &Config) -> Result<Inputs, Error> {
         };
         let folder = if path.exists() { path.clone() } else { path.parent().map(PathBuf::from).unwrap_or_default() };
         inputs.watch.push(folder);
-        for found in discover::find(&path)? {
+        let discover::Listing { files, passed_over } = discover::find(&path)?;
+        inputs.passed_over.extend(passed_over);
+        for found in files {
             let digest = match cache.digest(&found.path) {
                 Ok(digest) => digest,
                 Err(error) => {

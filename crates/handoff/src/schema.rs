@@ -10,10 +10,10 @@
 //! | | language | utf8 | `en`, `zh-Hans`, `zh-Hant`, `ja`, …, `und` |
 //! | | source | utf8 | name of the input file |
 //! | | title | utf8? | the page's title |
-//! | | date | utf8? | the date the page or its record states |
-//! | | source_offset | int64? | offset of the record in the input file, bytes |
+//! | | date | utf8? | the date the page states, or else that of its record |
+//! | | source_offset | int64? | bytes before the record in the input file, or before the compressed member that it is in; of JSON lines, bytes before the line, decompressed; of Parquet, rows before it |
 //! | | charset | utf8? | encoding the bytes were decoded with |
-//! | | charset_source | utf8? | who decided: `bom`, `http`, `meta`, `detector`, `default` |
+//! | | charset_source | utf8? | who decided: `bom`, `http`, `meta`, `detector`, `detector_overruled` (the detector, against a declaration), `given` (it was text before) |
 //! | | replaced_chars | int64 | characters that could not be decoded |
 //! | | language_score | float32 | confidence of the language, 0 to 1 |
 //! | | num_chars | int64 | Unicode characters of `text` |
@@ -28,7 +28,7 @@
 //! | | detail | utf8? | free text: the parser's message, the keeper's id |
 //! | | text | utf8? | what was refused |
 //! | | source | utf8 | name of the input |
-//! | | source_offset | int64? | offset or row in the input |
+//! | | source_offset | int64? | as in documents |
 //! | | duplicate_of | utf8? | of a duplicate: id of the earliest document that it repeats, which may be a duplicate itself |
 //! | | failed_rules | list\<utf8\>? | the reasons of all rules that it broke, the first one first |
 //! | | scores | struct? | as in documents |

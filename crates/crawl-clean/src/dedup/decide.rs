@@ -22,6 +22,8 @@ pub enum Decision {
         lines: Vec<usize>,
         /// First units of runs.
         spans: Vec<usize>,
+        /// First units of sentences.
+        sentences: Vec<usize>,
     },
 }
 
@@ -69,7 +71,7 @@ impl<'a> Judge<'a> {
             return Ok(Decision::Drop(rejection));
         }
         let numbers = |wanted: Kind| of(wanted).map(|edge| number(edge.tag)).collect();
-        Ok(Decision::Keep { lines: numbers(Kind::Line), spans: numbers(Kind::Span) })
+        Ok(Decision::Keep { lines: numbers(Kind::Line), spans: numbers(Kind::Span), sentences: numbers(Kind::Sentence) })
     }
 
     /// The earliest of the documents that first held a band, if it is similar enough.
@@ -176,10 +178,10 @@ mod tests {
 
     #[test]
     fn short_texts_equal_only_their_like() {
-        let texts = ["one two", "one three", "巴黎", "北京", "", "?!"];
+        let texts = ["one two", "one three", "巴黎", "北京", "☀☀ →", "?!", "♥♥", "?!", " ☀☀\n→ "];
         let documents: Vec<(&str, &str)> = texts.iter().map(|text| ("", *text)).collect();
         let got: Vec<bool> = decide(0.0, &documents).iter().map(Option::is_some).collect();
-        assert_eq!(got, [false, false, false, false, false, true]);
+        assert_eq!(got, [false, false, false, false, false, false, false, true, true]);
     }
 
     #[test]

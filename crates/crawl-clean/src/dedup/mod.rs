@@ -36,6 +36,8 @@ pub enum Kind {
     Line = 3,
     /// A long run; the number is that of its first unit.
     Span = 4,
+    /// A sentence, where long runs are looked for; the number is that of its first unit.
+    Sentence = 5,
 }
 
 /// Bits of a tag for the number; the kind stands above them.
@@ -66,7 +68,7 @@ impl Key {
 /// Kind of a tag.
 #[must_use]
 pub fn kind(tag: u32) -> Option<Kind> {
-    [Kind::Exact, Kind::Url, Kind::Band, Kind::Line, Kind::Span].get((tag >> NUMBER_BITS) as usize).copied()
+    [Kind::Exact, Kind::Url, Kind::Band, Kind::Line, Kind::Span, Kind::Sentence].get((tag >> NUMBER_BITS) as usize).copied()
 }
 
 /// Number of a tag.
@@ -94,6 +96,8 @@ pub struct Signature {
     pub lines: Vec<(u32, u64)>,
     /// Hashes of long runs with the number of their first unit, if repeated runs are removed.
     pub spans: Vec<(u32, u64)>,
+    /// The same of sentences.
+    pub sentences: Vec<(u32, u64)>,
 }
 
 impl Signature {
@@ -101,7 +105,9 @@ impl Signature {
     #[must_use]
     pub fn of(text: &str, address: &str, hasher: &MinHasher, config: &DedupConfig) -> Self {
         let normalised = normalize(text);
-        let exact = *Digest::of_bytes(normalised.as_bytes()).as_bytes();
+        // Of a text without letters and digits nothing is left: it is known by its marks.
+        let marks = if normalised.is_empty() { text.split_whitespace().collect::<Vec<_>>().join(" ") } else { String::new() };
+        let exact = *Digest::of_bytes(if normalised.is_empty() { marks.as_bytes() } else { normalised.as_bytes() }).as_bytes();
         let mut signature = Self { exact, ..Self::default() };
         if config.near {
             let shape = config.shape();
@@ -121,7 +127,12 @@ impl Signature {
             signature.lines = spans::lines(text).map(|(number, _, hash)| (number, hash)).collect();
         }
         if config.remove_spans {
-            signature.spans = spans::Units::of(text, config).anchors();
+            let units = spans::Units::of(text, config);
+            signature.spans = units.anchors();
+            // Sentences count at the edges of runs alone.
+            if !signature.spans.is_empty() {
+                signature.sentences = units.sentences(text).into_iter().map(|found| (found.units.start as u32, found.hash)).collect();
+            }
         }
         signature
     }
@@ -134,7 +145,8 @@ impl Signature {
         let bands = self.bands.iter().enumerate().map(move |(band, &hash)| Key::new(Kind::Band, band, hash, row));
         let lines = self.lines.iter().map(move |&(number, hash)| Key::new(Kind::Line, number as usize, hash, row));
         let spans = self.spans.iter().map(move |&(number, hash)| Key::new(Kind::Span, number as usize, hash, row));
-        std::iter::once(exact).chain(url).chain(bands).chain(lines).chain(spans)
+        let sentences = self.sentences.iter().map(move |&(number, hash)| Key::new(Kind::Sentence, number as usize, hash, row));
+        std::iter::once(exact).chain(url).chain(bands).chain(lines).chain(spans).chain(sentences)
     }
 }
 

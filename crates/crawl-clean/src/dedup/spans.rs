@@ -2,7 +2,8 @@
 //!
 //! Of the runs of a document only some are keys: of every [`WINDOW`] consecutive ones the one with the least hash (winnowing, Schleimer,
 //! Wilkerson and Aiken 2003). Two documents with a common stretch of a run's length and [`WINDOW`] - 1 units more always meet in one;
-//! nothing shorter than a run is ever found.
+//! nothing shorter than a run is ever found. Sentences are keys too: a common stretch goes on for up to [`WINDOW`] - 1 units on either
+//! side of what its runs cover, and to the end of the sentences there that are common themselves.
 
 use crate::config::DedupConfig;
 use corpus::{UnitKind, hash64, normalize, sentences, units};
@@ -82,21 +83,52 @@ impl Units {
         anchors
     }
 
-    /// Places of the text that runs beginning at units `firsts` cover, joined where they touch.
-    fn covered(&self, firsts: &[usize]) -> Vec<Range<usize>> {
-        let mut covered: Vec<Range<usize>> = Vec::new();
-        let mut last_unit = 0;
-        for &first in firsts {
-            let Some(units) = self.places.get(first..first + self.run) else { continue };
-            let (Some(start), Some(end)) = (units.first(), units.last()) else { continue };
-            match covered.last_mut() {
-                Some(open) if first <= last_unit + 1 => open.end = end.end,
-                _ => covered.push(start.start..end.end),
-            }
-            last_unit = first + self.run - 1;
-        }
-        covered
+    /// The sentences that have a unit: the number of the first one, their place, and the hash of their units.
+    #[must_use]
+    pub fn sentences(&self, text: &str) -> Vec<Sentence> {
+        let mut at = 0;
+        let sentence = |place: Range<usize>| {
+            at += self.places[at..].iter().take_while(|unit| unit.start < place.start).count();
+            let count = self.places[at..].iter().take_while(|unit| unit.start < place.end).count();
+            let units = at..at + count;
+            let state = self.hashes[units.clone()].iter().fold(0_u64, |state, hash| state.wrapping_mul(ROLL).wrapping_add(*hash));
+            (count > 0).then(|| Sentence { place, hash: hash64(&state.to_le_bytes(), count as u64 + SENTENCE), units })
+        };
+        sentences(text).into_iter().filter_map(sentence).collect()
     }
+
+    /// The units that runs beginning at units `firsts`, which are in order, cover, joined where they touch.
+    fn covered(&self, firsts: &[usize]) -> Vec<Range<usize>> {
+        joined(firsts.iter().map(|&first| first..first + self.run).filter(|run| run.end <= self.places.len()).collect())
+    }
+}
+
+/// Set apart from the hashes of runs.
+const SENTENCE: u64 = 1 << 32;
+
+/// A sentence of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sentence {
+    /// Where it stands, in bytes.
+    pub place: Range<usize>,
+    /// Hash of its units.
+    pub hash: u64,
+    /// Its units, by number.
+    pub units: Range<usize>,
+}
+
+/// Ranges in order, joined where they touch or overlap.
+#[must_use]
+pub fn joined(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.sort_by_key(|range| range.start);
+    let mut out: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match out.last_mut() {
+            Some(open) if range.start <= open.end => open.end = open.end.max(range.end),
+            _ => out.push(range),
+        }
+    }
+    out
 }
 
 /// What was taken out of a text.
@@ -112,10 +144,10 @@ pub struct Removed {
     pub chars: u64,
 }
 
-/// Takes the lines with these numbers out of a text, and the sentences that lie wholly in runs that begin at units `spans` (both in
-/// order). Nothing is taken out of the middle of a sentence.
+/// Takes the lines with these numbers out of a text, and of the runs that begin at units `spans` the whole sentences, with those at their
+/// edges that are among the common ones, which begin at units `common` (all in order). Nothing is taken out of the middle of a sentence.
 #[must_use]
-pub fn remove(text: &str, line_numbers: &[usize], spans: &[usize], config: &DedupConfig) -> Removed {
+pub fn remove(text: &str, line_numbers: &[usize], spans: &[usize], common: &[usize], config: &DedupConfig) -> Removed {
     let mut removed = Removed::default();
     let mut gone: Vec<Range<usize>> = Vec::new();
     for (number, range, _) in lines(text) {
@@ -124,40 +156,59 @@ pub fn remove(text: &str, line_numbers: &[usize], spans: &[usize], config: &Dedu
             removed.lines += 1;
         }
     }
-    let covered = if spans.is_empty() { Vec::new() } else { Units::of(text, config).covered(spans) };
-    for stretch in covered {
-        // A sentence's closing marks are no unit: its last letter or digit decides.
-        let letters_end = |range: &Range<usize>| range.start + text[range.clone()].trim_end_matches(|c: char| !c.is_alphanumeric()).len();
-        let whole = sentences(text).into_iter().filter(|range| {
-            let begin = range.start + text[range.clone()].find(char::is_alphanumeric).unwrap_or(0);
-            begin >= stretch.start && letters_end(range) <= stretch.end && letters_end(range) > begin
-        });
-        let whole: Vec<Range<usize>> = whole.collect();
-        removed.spans += u64::from(!whole.is_empty());
-        gone.extend(whole);
+    if !spans.is_empty() {
+        let units = Units::of(text, config);
+        let sentences = units.sentences(text);
+        let mut at = 0;
+        for stretch in units.covered(spans) {
+            // How far a common stretch may go on where no run of it is a key.
+            let reach = stretch.start.saturating_sub(WINDOW - 1)..stretch.end + WINDOW - 1;
+            at += sentences[at..].iter().take_while(|sentence| sentence.units.end <= reach.start).count();
+            let near = sentences[at..].iter().take_while(|sentence| sentence.units.start < reach.end);
+            let whole = |units: &Range<usize>| stretch.start <= units.start && units.end <= stretch.end;
+            let goes = near.filter(|sentence| whole(&sentence.units) || common.binary_search(&sentence.units.start).is_ok());
+            let before = gone.len();
+            gone.extend(goes.map(|sentence| sentence.place.clone()));
+            removed.spans += u64::from(gone.len() > before);
+        }
     }
     removed.text = cut(text, gone);
     removed.chars = text.chars().count().saturating_sub(removed.text.chars().count()) as u64;
     removed
 }
 
-/// The text without these places; lines that have nothing left go too.
+/// The text without these places. Lines that have nothing left go too; the others keep their indentation, and paragraphs stay apart.
 #[must_use]
-pub fn cut(text: &str, mut gone: Vec<Range<usize>>) -> String {
-    gone.sort_by_key(|range| range.start);
-    let mut at = 0;
-    let mut left = String::with_capacity(text.len());
-    for range in gone {
-        left.push_str(&text[at.min(range.start)..range.start]);
-        at = at.max(range.end);
-    }
-    left.push_str(&text[at..]);
-    let mut out = String::with_capacity(left.len());
-    for line in left.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        if !out.is_empty() {
-            out.push('\n');
+pub fn cut(text: &str, gone: Vec<Range<usize>>) -> String {
+    let gone = joined(gone);
+    let mut out = String::with_capacity(text.len());
+    let (mut next, mut start, mut blank) = (0, 0, false);
+    let mut left = String::new();
+    for line in text.split_inclusive('\n') {
+        let end = start + line.len();
+        left.clear();
+        let mut at = start;
+        while let Some(range) = gone.get(next).filter(|range| range.start < end) {
+            left.push_str(&text[at..range.start.max(at)]);
+            at = at.max(range.end.min(end));
+            if range.end > end {
+                break;
+            }
+            next += 1;
         }
-        out.push_str(line);
+        left.push_str(&text[at..end]);
+        let touched = left.len() < line.len();
+        start = end;
+        let kept = if touched { left.trim() } else { line.trim_end() };
+        if kept.is_empty() {
+            blank |= !touched;
+            continue;
+        }
+        if !out.is_empty() {
+            out.push_str(if blank { "\n\n" } else { "\n" });
+        }
+        blank = false;
+        out.push_str(kept);
     }
     out
 }
@@ -192,20 +243,77 @@ mod tests {
         let config = DedupConfig { span_words: 6, ..defaults().dedup };
         let text = "Keep this one here. The quick brown fox jumps over it. A lazy dog sleeps.\nLast words are kept too.";
         // Units 2 to 7 and 8 to 13: "one here The quick brown fox", "jumps over it A lazy dog".
-        let got = remove(text, &[], &[2, 8], &config);
+        let got = remove(text, &[], &[2, 8], &[], &config);
         assert_eq!(got.text, "Keep this one here.  A lazy dog sleeps.\nLast words are kept too.");
         assert_eq!((got.spans, got.lines), (1, 0));
-        assert_eq!(remove(text, &[], &[2], &config).spans, 0);
-        assert_eq!(remove(text, &[0], &[], &config).text, "Last words are kept too.");
+        assert_eq!(remove(text, &[], &[2], &[], &config).spans, 0);
+        assert_eq!(remove(text, &[0], &[], &[], &config).text, "Last words are kept too.");
     }
 
     #[test]
     fn chinese_is_cut_at_its_marks() {
         let config = DedupConfig { span_chars: 8, ..defaults().dedup };
         let text = "前言不变。山是珠穆朗玛峰，很高！结尾不变。";
-        let got = remove(text, &[], &[2, 4, 8], &config);
+        let got = remove(text, &[], &[2, 4, 8], &[], &config);
         assert_eq!(got.text, "前言不变。结尾不变。");
         assert_eq!(got.chars, 11);
+    }
+
+    #[test]
+    fn a_common_stretch_goes_whole() {
+        let config = defaults().dedup;
+        let sentence = |seed: u64, n: usize| {
+            let text = words(seed, n).replace(". W", " w");
+            format!("S{}.", text.trim())
+        };
+        for (per, number) in [(20, 4), (15, 6), (25, 10), (62, 1), (80, 1), (7, 20)] {
+            for seed in 0..10 {
+                let common: Vec<String> = (0..number).map(|i| sentence(1000 * seed + i, per)).collect();
+                let of = |own: u64| format!("{} {} {}", sentence(own, 30), common.join(" "), sentence(own + 1, 30));
+                let (one, two) = (of(900_000 + seed), of(910_000 + seed));
+                let known = Units::of(&one, &config);
+                let hashes: HashSet<u64> = known.anchors().into_iter().map(|(_, hash)| hash).collect();
+                let sentences: HashSet<u64> = known.sentences(&one).into_iter().map(|sentence| sentence.hash).collect();
+                let units = Units::of(&two, &config);
+                let spans: Vec<usize> =
+                    units.anchors().into_iter().filter(|(_, hash)| hashes.contains(hash)).map(|(first, _)| first as usize).collect();
+                let same: Vec<usize> =
+                    units.sentences(&two).into_iter().filter(|s| sentences.contains(&s.hash)).map(|s| s.units.start).collect();
+                assert_eq!(same.len(), number as usize);
+                let got = remove(&two, &[], &spans, &same, &config);
+                let want = format!("{}  {}", sentence(910_000 + seed, 30), sentence(910_001 + seed, 30));
+                assert_eq!(got.text.split_whitespace().collect::<Vec<_>>(), want.split_whitespace().collect::<Vec<_>>(), "{per} {number}");
+                // A sentence that is common but stands far from any stretch stays.
+                let alone = format!("{two} {} {}", sentence(920_000, 40), common[0]);
+                let last = Units::of(&alone, &config).sentences(&alone).last().unwrap().units.start;
+                let got = remove(&alone, &[], &spans, &[same.as_slice(), &[last]].concat(), &config);
+                assert!(got.text.ends_with(&common[0]), "{per} {number}");
+            }
+        }
+    }
+
+    #[test]
+    fn many_stretches_take_linear_time() {
+        let config = DedupConfig { span_words: 8, ..defaults().dedup };
+        let time = |n: usize| {
+            let text = "One two three four five six seven eight. Nine ten, and so on it goes. ".repeat(n);
+            let spans: Vec<usize> = (0..n).map(|i| 15 * i).collect();
+            let started = std::time::Instant::now();
+            assert_eq!(remove(&text, &[], &spans, &[], &config).spans, n as u64);
+            started.elapsed()
+        };
+        time(300);
+        let (few, many) = (time(1000), time(10_000));
+        assert!(many < few * 40 + std::time::Duration::from_millis(50), "{few:?}, {many:?}");
+    }
+
+    #[test]
+    fn what_is_left_keeps_its_structure() {
+        let text = "One.\n\n  Two. Three.\n\tfour\n\nFive.\n\n\nSix.";
+        let at = |part: &str| text.find(part).map(|at| at..at + part.len()).unwrap();
+        assert_eq!(cut(text, vec![]), "One.\n\n  Two. Three.\n\tfour\n\nFive.\n\nSix.");
+        assert_eq!(cut(text, vec![at("Five."), at("Three."), at("One.")]), "Two.\n\tfour\n\nSix.");
+        assert_eq!(cut(text, vec![at("Two. Three.\n\tfour\n\nFi"), at("Three. ".trim())]), "One.\n\nve.\n\nSix.");
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub const FOLDER: &str = "signatures";
 /// | `sketch` | list\<uint32\> | `verify_jaccard` | least distinct shingle hashes |
 /// | `line_numbers`, `line_keys` | list\<uint32\>, list\<uint64\> | `remove_lines` | its lines |
 /// | `span_numbers`, `span_keys` | list\<uint32\>, list\<uint64\> | `remove_spans` | its long runs, by their first unit |
+/// | `sentence_numbers`, `sentence_keys` | list\<uint32\>, list\<uint64\> | `remove_spans` | the sentences of a text with such runs, by their first unit |
 #[must_use]
 pub fn signature_schema(config: &DedupConfig) -> TableSchema {
     let list = |name: &str, item: DataType| Field::new(name, DataType::List(list_item(item)), false);
@@ -39,13 +40,13 @@ pub fn signature_schema(config: &DedupConfig) -> TableSchema {
     if config.verify_jaccard > 0.0 {
         fields.push(list("sketch", DataType::UInt32));
     }
-    for (name, wanted) in [("line", config.remove_lines), ("span", config.remove_spans)] {
+    for (name, wanted) in [("line", config.remove_lines), ("span", config.remove_spans), ("sentence", config.remove_spans)] {
         if wanted {
             fields.push(list(&format!("{name}_numbers"), DataType::UInt32));
             fields.push(list(&format!("{name}_keys"), DataType::UInt64));
         }
     }
-    TableSchema { name: "signatures", version: 1, arrow: Arc::new(Schema::new(fields)) }
+    TableSchema { name: "signatures", version: 2, arrow: Arc::new(Schema::new(fields)) }
 }
 
 fn lists<T: ArrowPrimitiveType>(rows: &[(String, Signature)], get: impl Fn(&Signature, &mut Vec<T::Native>)) -> ArrayRef {
@@ -81,8 +82,11 @@ pub fn batch(rows: &[(String, Signature)], config: &DedupConfig) -> Result<Recor
         columns.push(lists::<UInt32Type>(rows, |signature, out| out.extend(&signature.sketch)));
     }
     type Numbered = fn(&Signature) -> &[(u32, u64)];
-    let kinds: [(bool, Numbered); 2] =
-        [(config.remove_lines, |signature| &signature.lines), (config.remove_spans, |signature| &signature.spans)];
+    let kinds: [(bool, Numbered); 3] = [
+        (config.remove_lines, |signature| &signature.lines),
+        (config.remove_spans, |signature| &signature.spans),
+        (config.remove_spans, |signature| &signature.sentences),
+    ];
     for (_, get) in kinds.iter().filter(|(wanted, _)| *wanted) {
         columns.push(lists::<UInt32Type>(rows, |signature, out| out.extend(get(signature).iter().map(|(number, _)| number))));
         columns.push(lists::<UInt64Type>(rows, |signature, out| out.extend(get(signature).iter().map(|(_, hash)| hash))));
@@ -121,6 +125,7 @@ pub fn read(
                 sketch: short("sketch", i),
                 lines: numbered("line"),
                 spans: numbered("span"),
+                sentences: numbered("sentence"),
                 ..Signature::default()
             };
             signature.exact.copy_from_slice(digests.value(i));
@@ -154,10 +159,11 @@ mod tests {
             sketch: vec![4, 5],
             lines: vec![(0, 6)],
             spans: vec![(9, 8), (11, 2)],
+            sentences: vec![(3, 1)],
         };
         let bare = Signature { exact: [8; 16], ..Signature::default() };
         let every = DedupConfig { urls: true, verify_jaccard: 0.5, remove_lines: true, remove_spans: true, ..defaults().dedup };
-        let plain = Signature { url: None, sketch: vec![], lines: vec![], spans: vec![], ..full.clone() };
+        let plain = Signature { url: None, sketch: vec![], lines: vec![], spans: vec![], sentences: vec![], ..full.clone() };
         for (config, want) in [(every, full.clone()), (defaults().dedup, plain)] {
             let rows = vec![("a".to_owned(), full.clone()), ("b".to_owned(), bare.clone())];
             let mut writer = ShardWriter::create(&path, &signature_schema(&config), &ShardMeta::default()).unwrap();

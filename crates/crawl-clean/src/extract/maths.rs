@@ -9,6 +9,9 @@ use html5ever::tendril::StrTendril;
 
 /// Longest formula that is taken, in bytes.
 const LONGEST: usize = 10_000;
+/// What an annotation may hold at most, so that those within others are not each read to the end: white space is no part of a formula.
+const ANNOTATION_BYTES: usize = 4 * LONGEST;
+const ANNOTATION_NODES: usize = 1000;
 
 /// Puts the TeX of formulas where they stand, between dollar signs.
 pub fn write_out(dom: &mut Dom) {
@@ -50,7 +53,7 @@ fn annotation(dom: &Dom, top: NodeId, fuel: &mut usize) -> Option<String> {
         if dom.tag(at) == Tag::Annotation
             && dom.attribute(at, "encoding").is_some_and(|kind| kind.eq_ignore_ascii_case("application/x-tex"))
         {
-            let tex = clean(&dom.text(at));
+            let tex = clean(&dom.text_within(at, ANNOTATION_BYTES, ANNOTATION_NODES)?);
             return (!tex.is_empty() && tex.len() <= LONGEST).then_some(tex);
         }
         at = dom.following(at, top);
@@ -82,4 +85,24 @@ fn replace(dom: &mut Dom, id: NodeId, tag: Tag, text: String) {
     let child = &mut dom.nodes[child as usize];
     (child.first_child, child.last_child, child.next, child.tag) = (NONE, NONE, NONE, Tag::None);
     child.data = Data::Text(StrTendril::from_slice(&text));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dom::Limits;
+
+    #[test]
+    fn annotations_within_annotations_take_linear_time() {
+        let time = |depth: usize| {
+            let start = "<math><semantics><annotation encoding='application/x-tex'>".repeat(depth);
+            let mut dom = Dom::parse(&(start + &"many words ".repeat(100_000)), Limits { nodes: 999_999, depth: 999 });
+            let started = std::time::Instant::now();
+            write_out(&mut dom);
+            started.elapsed()
+        };
+        time(1);
+        let (one, many) = (time(1), time(150));
+        assert!(many < one * 10 + std::time::Duration::from_millis(30), "{one:?}, {many:?}");
+    }
 }

@@ -78,7 +78,7 @@ pub fn read(dom: &Dom) -> About {
             }
             Tag::A | Tag::Span if about.author.is_none() => {
                 let named = dom.attribute(at, "rel") == Some("author") || dom.attribute(at, "itemprop") == Some("author");
-                about.author = if named { person(&dom.text(at)) } else { None };
+                about.author = if named { dom.text_within(at, NAME_TEXT_BYTES, NAME_NODES).and_then(|text| person(&text)) } else { None };
             }
             _ => {}
         }
@@ -89,9 +89,15 @@ pub fn read(dom: &Dom) -> About {
     about
 }
 
+/// Longest name.
+const NAME_BYTES: usize = 200;
+/// Text and nodes of an element that may be a name: elements that hold each other are not each read to the end.
+const NAME_TEXT_BYTES: usize = 2000;
+const NAME_NODES: usize = 200;
+
 /// A name, and no address of a profile or essay about the author.
 fn person(text: &str) -> Option<String> {
-    clean(text).filter(|name| name.len() <= 200 && !name.contains("://"))
+    clean(text).filter(|name| name.len() <= NAME_BYTES && !name.contains("://"))
 }
 
 /// The JSON-LD of a page, as it stands.
@@ -213,6 +219,21 @@ mod tests {
             (r#"<script type=application/ld+json>{"author":</script><p>x"#, None),
         ] {
             assert_eq!(read(&Dom::parse(html, Limits { nodes: 999, depth: 99 })).author.as_deref(), want, "{html}");
+        }
+    }
+
+    #[test]
+    fn authors_within_authors_take_linear_time() {
+        let read_in = |depth: usize, html: &str| {
+            let dom = Dom::parse(&("<span itemprop=author>".repeat(depth) + html), Limits { nodes: 9_999_999, depth: 999 });
+            let started = std::time::Instant::now();
+            assert_eq!(read(&dom).author, None);
+            started.elapsed()
+        };
+        for html in [&"many words ".repeat(100_000), &"<i></i>".repeat(100_000)] {
+            read_in(1, html);
+            let (one, many) = (read_in(1, html), read_in(400, html));
+            assert!(many < one * 10 + std::time::Duration::from_millis(30), "{one:?}, {many:?}");
         }
     }
 

@@ -106,7 +106,7 @@ impl Writer<'_> {
     fn is_code(&self, block: &Block) -> bool {
         let child = self.dom.nodes[block.node as usize].first_child;
         self.dom.tag(block.node) == Tag::Pre && (language(self.dom, block.node).is_some() || has_code(self.dom, child))
-            || self.blocks.text(block).contains(['{', '}', ';', '='])
+            || reads_as_code(self.blocks.text(block))
     }
 
     fn fenced(&mut self, block: &Block, prefix: &str) {
@@ -208,6 +208,39 @@ impl Writer<'_> {
     }
 }
 
+/// Words from which a line is a sentence's.
+const SENTENCE_WORDS: usize = 4;
+
+/// True for text with the marks of code. Verse has semicolons too: they count where fewer lines are of words alone than have one and are not.
+fn reads_as_code(text: &str) -> bool {
+    if text.contains(['{', '}', '=']) {
+        return true;
+    }
+    if !text.contains(';') {
+        return false;
+    }
+    let is_word = |word: &str| {
+        let word = word.trim_matches(|c: char| {
+            matches!(c, ',' | ';' | ':' | '.' | '!' | '?' | '(' | ')' | '"' | '\'' | '’' | '‘' | '“' | '”' | '«' | '»')
+        });
+        !word.contains("::")
+            && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '\'' | '’' | '-' | '—' | '–' | '\u{300}'..='\u{36F}'))
+    };
+    // SELECT name FROM t: keywords stand out in capitals.
+    let is_keyword = |word: &&str| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase());
+    let (mut prose, mut code) = (0, 0);
+    for line in text.lines() {
+        let words = || line.split_whitespace();
+        let keywords = words().filter(is_keyword).count() > 1 && line.contains(char::is_lowercase);
+        if words().count() >= SENTENCE_WORDS && words().all(is_word) && !keywords {
+            prose += 1;
+        } else {
+            code += usize::from(line.contains(';'));
+        }
+    }
+    code > 0 && code >= prose
+}
+
 fn has_code(dom: &Dom, id: NodeId) -> bool {
     id != NONE && dom.tag(id) == Tag::Code
 }
@@ -265,6 +298,19 @@ mod tests {
         check("<pre class='x language-rust'>fn f() {\n\n  ``` 1\n}\n</pre>", "````rust\nfn f() {\n\n  ``` 1\n}\n````");
         check("<pre><code class=lang-sh>ls</code></pre>", "```sh\nls\n```");
         check("<pre>Roses are red,\n  violets</pre>", "Roses are red,\n  violets");
+        let verse = "Shall I compare thee to a summer day;\nThou art more lovely and more temperate:\n  Rough winds;\nAnd summer lease hath all too short a date;";
+        check(&format!("<pre>{verse}</pre>"), verse);
+        let greek = "Τι είναι η πατρίδα μας;\nΜην είναι οι κάμποι;";
+        check(&format!("<pre>{greek}</pre>"), greek);
+        for code in [
+            "use std::fmt;\n\nreturn x;",
+            "# all of them here\nprintf(\"a\");",
+            "x = 1",
+            "select a, b\n  from t;",
+            "SELECT name FROM distributors ORDER BY code;",
+        ] {
+            check(&format!("<pre>{code}</pre>"), &format!("```\n{code}\n```"));
+        }
         check("<p>Call <code>f(x)</code>, not <code> g</code>.", "Call `f(x)`, not `g`.");
         check("<p><code>a`b</code> <code></code>c", "a`b c");
     }

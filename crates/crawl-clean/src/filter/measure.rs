@@ -430,7 +430,10 @@ impl Paragraphs {
 /// True if a line ends with a mark that ends sentences, in Western or Chinese print, closing quotes included.
 #[must_use]
 pub fn ends_sentence(line: &str) -> bool {
-    line.ends_with(['.', '!', '?', '"', '\'', '”', '’', '。', '！', '？', '；', '…', '」', '』', '）', '｡', '»', '։', '؟', '।'])
+    line.ends_with([
+        '.', '!', '?', '"', '\'', '”', '’', '。', '！', '？', '；', '…', '」', '』', '）', '｡', '»', '։', '؟', '।', '॥', '۔', '။', '។',
+        '៕', '።',
+    ])
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ pub enum Place {
 pub enum Class {
     /// Written in words.
     Words,
-    /// Chinese and Japanese: counted in characters.
+    /// Chinese, Japanese, and other languages without spaces between words: counted in characters.
     Han,
 }
 
@@ -286,6 +286,38 @@ impl Preset {
 }
 
 impl Rules {
+    /// The numbers that are set, with their names.
+    fn limits(&self) -> Vec<(&'static str, f64)> {
+        let most = [
+            ("min_mean_length", self.min_mean_length),
+            ("max_mean_length", self.max_mean_length),
+            ("max_symbol_share", self.max_symbol_share),
+            ("max_bullet_lines", self.max_bullet_lines),
+            ("max_ellipsis_lines", self.max_ellipsis_lines),
+            ("max_duplicate_lines", self.max_duplicate_lines),
+            ("max_duplicate_line_chars", self.max_duplicate_line_chars),
+            ("max_duplicate_paragraphs", self.max_duplicate_paragraphs),
+            ("max_duplicate_paragraph_chars", self.max_duplicate_paragraph_chars),
+            ("max_short_lines", self.max_short_lines),
+            ("max_newlines_per_unit", self.max_newlines_per_unit),
+            ("max_line_uppercase", self.max_line_uppercase),
+            ("max_line_digits", self.max_line_digits),
+            ("max_removed_words", self.max_removed_words),
+        ];
+        let set = most.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        set.chain(self.least_shares()).collect()
+    }
+
+    /// Those that are the least share of something.
+    fn least_shares(&self) -> Vec<(&'static str, f64)> {
+        let least = [
+            ("min_alphabetic", self.min_alphabetic),
+            ("min_line_punctuation", self.min_line_punctuation),
+            ("min_model_score", self.min_model_score),
+        ];
+        least.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
     /// Checks what one key alone cannot tell.
     ///
     /// # Errors
@@ -296,6 +328,12 @@ impl Rules {
         }
         if self.min_mean_length.unwrap_or(0.0) > self.max_mean_length.unwrap_or(f64::INFINITY) {
             return Err("min_mean_length is greater than max_mean_length".into());
+        }
+        if let Some((name, value)) = self.limits().into_iter().find(|(_, value)| !(*value >= 0.0 && value.is_finite())) {
+            return Err(format!("{name} = {value} is no limit; limits are 0 or more"));
+        }
+        if let Some((name, value)) = self.least_shares().into_iter().find(|(_, value)| *value > 1.0) {
+            return Err(format!("{name} = {value} would refuse every text; it is a share, from 0 to 1"));
         }
         let ngrams = self.top_ngrams.iter().chain(&self.duplicate_ngrams).flatten();
         if ngrams.into_iter().any(|&(n, share)| n == 0 || !(0.0..=1.0).contains(&share)) {
@@ -329,6 +367,7 @@ mod tests {
         let preset = Preset::built_in("default").unwrap();
         let name = |tag: &str, text: &str| preset.profiles[preset.select(tag, text)].name.clone();
         assert_eq!([name("en", ""), name("zh-Hant", ""), name("ja", ""), name("fr", "")], ["english", "han", "han", "words"]);
+        assert_eq!([name("ko", ""), name("th", ""), name("my", ""), name("hi", "")], ["korean", "unspaced", "unspaced", "words"]);
         assert_eq!([name("und", "北京 1"), name("und", "x y")], ["han", "words"]);
         let two = Preset::built_in("fineweb2").unwrap();
         let named: Vec<&str> =
@@ -345,6 +384,9 @@ mod tests {
             (profile("[profile.rules]\nmin_unit = 3"), "min_unit"),
             (profile("[profile.rules]\nmin_units = 3\nmax_units = 2"), "min_units is greater"),
             (profile("[profile.rules]\ntop_ngrams = [[0, 0.1]]"), "n-gram rule"),
+            (profile("[profile.rules]\nmax_short_lines = -0.1"), "max_short_lines = -0.1"),
+            (profile("[profile.rules]\nmax_newlines_per_unit = nan"), "max_newlines_per_unit"),
+            (profile("[profile.rules]\nmin_alphabetic = 80"), "min_alphabetic = 80"),
         ] {
             let error = Preset::parse(&text).unwrap_err();
             assert!(error.contains(want), "{error}");

@@ -137,6 +137,18 @@ mod tests {
         春天冰雪融化，水位升高；到了夏末，人们可以涉水走到对岸，孩子们常在浅滩上玩耍。\n\
         船只把粮食、木材和石料从内陆运到港口，就像第一座桥建成时那样，至今没有改变。";
 
+    /// Written for this test.
+    const CLEAN_KO: &str = "나는 어제 친구와 함께 산에 갔다. 아침 일찍 집을 나서서 버스를 타고 한 시간쯤 가니 산 입구가 나왔다. 날씨가 참 좋았다.\n\
+        산길은 좁고 돌이 많아서 조금 힘들었지만, 새 소리를 듣고 꽃을 보며 걸으니 기분이 좋았다. 우리는 물을 마시며 잠깐 쉬었다.\n\
+        꼭대기에 오르니 온 도시가 다 보였다. 싸 온 밥을 먹고 사진도 몇 장 찍었다. 바람이 불어서 땀이 금방 식었다.\n\
+        집에 오니 다리가 아팠지만 마음은 아주 가벼웠다. 다음 달에는 더 높은 산에 가 보고 싶다. 그때도 날이 맑으면 좋겠다.";
+    const CLEAN_TH: &str = "แม่น้ำเจ้าพระยาเป็นแม่น้ำสายสำคัญที่สุดของประเทศไทย เกิดจากแม่น้ำสี่สายมาบรรจบกันที่จังหวัดนครสวรรค์ แล้วไหลลงสู่อ่าวไทย\n\
+        ในสมัยก่อนผู้คนใช้แม่น้ำเป็นเส้นทางคมนาคมและค้าขาย เรือสินค้าจากต่างประเทศเดินทางเข้ามาถึงกรุงศรีอยุธยาซึ่งเป็นเมืองหลวงเก่า\n\
+        ปัจจุบันริมฝั่งแม่น้ำมีทั้งวัด โรงแรม และตลาด นักท่องเที่ยวนิยมนั่งเรือชมทิวทัศน์ในตอนเย็น เพราะอากาศเย็นสบายและมีลมพัดตลอดเวลา";
+    const CLEAN_HI: &str = "गंगा भारत की सबसे महत्वपूर्ण नदी है और करोड़ों लोग उसे पवित्र मानते हैं। यह हिमालय के हिमनद से निकलती है और बंगाल की खाड़ी में जाकर मिलती है। \
+        प्राचीन काल से इसके किनारे बड़े नगर बसे हैं, जिनमें हरिद्वार, प्रयागराज, वाराणसी और पटना प्रमुख हैं। किसान इसके पानी से खेतों की सिंचाई करते हैं। \
+        फिर भी हर शाम घाटों पर आरती होती है और हजारों दीपक पानी पर तैरते हैं।";
+
     fn verdict(preset: &str, text: &str, tag: &str) -> (String, Vec<Rejection>) {
         let preset = Preset::built_in(preset).unwrap();
         let compiled = Compiled::new(&preset.profiles[preset.select(tag, text)].rules);
@@ -152,6 +164,12 @@ mod tests {
     fn clean_text_passes_in_both_languages() {
         assert_eq!(reasons("default", CLEAN_EN, "en"), []);
         assert_eq!(reasons("default", CLEAN_ZH, "zh-Hans"), []);
+        for (text, tag) in [(CLEAN_KO, "ko"), (CLEAN_TH, "th"), (CLEAN_HI, "hi")] {
+            assert_eq!(reasons("default", text, tag), [], "{tag}");
+        }
+        assert_eq!(reasons("default", &CLEAN_TH[..CLEAN_TH.len() / 9 * 3], "th"), [Reason::TooShort]);
+        assert!(reasons("default", &CLEAN_TH.repeat(3), "th").contains(&Reason::DuplicateNgrams));
+        assert_eq!(reasons("default", &"나 너 우 리 다 ".repeat(30), "ko").first(), Some(&Reason::LinePunctuation));
         for preset in ["gopher", "fineweb2", "dclm"] {
             assert_eq!(reasons(preset, CLEAN_EN, "en"), [], "{preset}");
         }

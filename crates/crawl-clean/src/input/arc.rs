@@ -103,7 +103,8 @@ impl ArcReader {
             return Ok(bad(&fields.url, offset, rejection));
         }
         let content = if body.starts_with(b"HTTP/") { Content::Http(body) } else { Content::Html(body) };
-        Ok(Item::Page(RawPage { url: fields.url, offset: offset as i64, date: Some(fields.date), payload_digest: None, content }))
+        let Fields { url, date, .. } = fields;
+        Ok(Item::Page(RawPage { url, offset: offset as i64, date: Some(date), payload_digest: None, truncated: None, content }))
     }
 }
 

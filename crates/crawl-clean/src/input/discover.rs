@@ -15,52 +15,51 @@ pub struct Found {
     pub path: PathBuf,
 }
 
-/// Endings of files that are read when a folder is named; everything else in it is passed over.
-const ENDINGS: &[&str] = &[
-    ".warc",
-    ".warc.gz",
-    ".warc.zst",
-    ".warc.lz4",
-    ".wet",
-    ".wet.gz",
-    ".arc",
-    ".arc.gz",
-    ".html",
-    ".htm",
-    ".xhtml",
-    ".jsonl",
-    ".jsonl.gz",
-    ".jsonl.zst",
-    ".jsonl.lz4",
-    ".ndjson",
-    ".parquet",
-];
+/// Kinds of files that are read when a folder is named; everything else in it is passed over.
+const ENDINGS: [&str; 8] = [".warc", ".wet", ".arc", ".html", ".htm", ".xhtml", ".jsonl", ".ndjson"];
+/// Endings of compressed ones.
+const COMPRESSIONS: [&str; 3] = [".gz", ".zst", ".lz4"];
+
+/// The name in lower case, without the ending of its compression.
+fn bare_name(name: &str) -> String {
+    let name = name.to_ascii_lowercase();
+    COMPRESSIONS.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name).to_owned()
+}
+
+/// What an entry names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Files to read, by name.
+    pub files: Vec<Found>,
+    /// Names of files in a folder that are of no kind to read.
+    pub passed_over: Vec<String>,
+}
 
 /// Finds the files that `entry` names: a file, a folder (searched to its depth), or a pattern with `*` and `?` in its last part.
 ///
 /// # Errors
 /// If there is nothing of that name, or nothing in it that can be read.
-pub fn find(entry: &Path) -> Result<Vec<Found>, Error> {
-    let mut out = Vec::new();
+pub fn find(entry: &Path) -> Result<Listing, Error> {
+    let mut out = Listing::default();
     let last = entry.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if entry.is_dir() {
         walk(entry, "", &mut out)?;
     } else if entry.exists() {
-        out.push(Found { name: last, path: entry.to_owned() });
+        out.files.push(Found { name: last, path: entry.to_owned() });
     } else if last.contains(['*', '?']) {
         let folder = entry.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         for (name, path) in list(folder)? {
             if path.is_file() && matches(last.as_bytes(), name.as_bytes()) {
-                out.push(Found { name, path });
+                out.files.push(Found { name, path });
             }
         }
     } else {
         return Err(Error::NoSuchInput { path: entry.to_owned() });
     }
-    if out.is_empty() {
+    if out.files.is_empty() {
         return Err(Error::NothingToRead { path: entry.to_owned() });
     }
-    out.sort();
+    out.files.sort();
     Ok(out)
 }
 
@@ -75,7 +74,7 @@ fn list(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
     Ok(out)
 }
 
-fn walk(folder: &Path, prefix: &str, out: &mut Vec<Found>) -> Result<(), Error> {
+fn walk(folder: &Path, prefix: &str, out: &mut Listing) -> Result<(), Error> {
     for (name, path) in list(folder)? {
         if name.starts_with('.') {
             continue;
@@ -83,11 +82,27 @@ fn walk(folder: &Path, prefix: &str, out: &mut Vec<Found>) -> Result<(), Error> 
         let full = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
         if path.is_dir() {
             walk(&path, &full, out)?;
-        } else if ENDINGS.iter().any(|ending| name.to_ascii_lowercase().ends_with(ending)) {
-            out.push(Found { name: full, path });
+        } else if is_read(&name, &path) {
+            out.files.push(Found { name: full, path });
+        } else {
+            out.passed_over.push(full);
         }
     }
     Ok(())
+}
+
+/// True for a file that is of a kind to read by its name; one that ends in `.json` is asked whether it holds lines.
+fn is_read(name: &str, path: &Path) -> bool {
+    let bare = bare_name(name);
+    name.to_ascii_lowercase().ends_with(".parquet")
+        || ENDINGS.iter().any(|ending| bare.ends_with(ending))
+        || bare.ends_with(".json") && head(path).is_ok_and(|head| begins_json_lines(&head))
+}
+
+/// True if the first line begins an object and goes on: JSON that is laid out for reading breaks the line there.
+fn begins_json_lines(head: &[u8]) -> bool {
+    let line = head.trim_ascii_start().split(|&byte| byte == b'\n').next().unwrap_or_default();
+    line.starts_with(b"{") && line.trim_ascii_end().len() > 1
 }
 
 /// True if `name` matches a pattern of `*` (any run) and `?` (any byte). Linear in the product of the lengths at worst.
@@ -118,7 +133,7 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
 /// If the file cannot be read or is of no known kind.
 pub fn format(path: &Path) -> Result<Format, Error> {
     let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-    let bare = name.trim_end_matches(".gz").trim_end_matches(".zst").trim_end_matches(".lz4");
+    let bare = bare_name(&name);
     let head = head(path)?;
     if super::warc::find_record(&head) == Some(0) {
         return Ok(Format::Warc);
@@ -133,7 +148,7 @@ pub fn format(path: &Path) -> Result<Format, Error> {
         // Garbage may stand before the first record; a file without any record is not a WARC file.
         return if head.is_empty() || contains_record(path)? { Ok(Format::Warc) } else { Err(Error::NotWarc { path: path.to_owned() }) };
     }
-    if bare.ends_with(".jsonl") || bare.ends_with(".ndjson") {
+    if bare.ends_with(".jsonl") || bare.ends_with(".ndjson") || bare.ends_with(".json") && begins_json_lines(&head) {
         return Ok(Format::Jsonl);
     }
     let start = head.trim_ascii_start();
@@ -207,12 +222,34 @@ mod tests {
         for name in ["b.warc.gz", "a.html", "notes.md", "sub/c.jsonl"] {
             std::fs::write(dir.path().join(name), "x").unwrap();
         }
-        let names = |entry: &str| find(&dir.path().join(entry)).map(|found| found.into_iter().map(|f| f.name).collect::<Vec<_>>());
+        let names = |entry: &str| find(&dir.path().join(entry)).map(|found| found.files.into_iter().map(|f| f.name).collect::<Vec<_>>());
+        assert_eq!(find(dir.path()).unwrap().passed_over, ["notes.md"]);
         assert_eq!(names("").unwrap(), ["a.html", "b.warc.gz", "sub/c.jsonl"]);
         assert_eq!(names("notes.md").unwrap(), ["notes.md"]);
         assert_eq!(names("*.gz").unwrap(), ["b.warc.gz"]);
         assert!(matches!(names("none"), Err(Error::NoSuchInput { .. })));
         assert!(matches!(names("*.none"), Err(Error::NothingToRead { .. })));
+    }
+
+    #[test]
+    fn every_kind_is_found_compressed_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let kinds = ["warc", "wet", "arc", "html", "htm", "xhtml", "jsonl", "ndjson", "json"];
+        let mut want: Vec<String> =
+            kinds.iter().flat_map(|kind| ["", ".gz", ".zst", ".lz4"].map(|compression| format!("a.{kind}{compression}"))).collect();
+        want.push("B.PARQUET".into());
+        for name in &want {
+            std::fs::write(dir.path().join(name), "{\"text\": \"x\"}\n").unwrap();
+        }
+        for (name, content) in [("config.json", "{\n  \"a\": 1\n}"), ("list.json", "[1]"), ("x.warc.bz2", ""), ("y.parquet.gz", "")] {
+            std::fs::write(dir.path().join(name), content).unwrap();
+        }
+        let found = find(dir.path()).unwrap();
+        want.sort();
+        assert_eq!(found.files.into_iter().map(|file| file.name).collect::<Vec<_>>(), want);
+        assert_eq!(found.passed_over, ["config.json", "list.json", "x.warc.bz2", "y.parquet.gz"]);
+        assert_eq!(format(&dir.path().join("a.json")).unwrap(), Format::Jsonl);
+        assert!(matches!(format(&dir.path().join("config.json")), Err(Error::UnknownFormat { .. })));
     }
 
     #[test]

@@ -2,7 +2,17 @@
 
 use super::window::find;
 use crate::reason::{Reason, Rejection};
-use std::io::Read;
+use std::cell::Cell;
+use std::io::{ErrorKind, Read};
+
+/// A body without its codings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// It ends early: a coding says that more was to come.
+    pub truncated: bool,
+}
 
 /// A response taken apart; the body is still coded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,26 +95,29 @@ impl<'a> Response<'a> {
 
     /// The body with its transfer and content codings undone, at most `max_bytes` of it.
     ///
-    /// Archives hold bodies that were decoded while the headers were kept, so a coding that the bytes do not show is ignored.
+    /// Archives hold bodies that were decoded while the headers were kept, so a coding that the bytes do not show is ignored. They hold
+    /// bodies that were cut short too, of which what there is counts; what stands behind the end of a coding does not.
     ///
     /// # Errors
     /// [`Reason::BodyBroken`] if a coding fails, [`Reason::TooLarge`] beyond the cap.
-    pub fn decoded(&self, max_bytes: usize) -> Result<Vec<u8>, Rejection> {
+    pub fn decoded(&self, max_bytes: usize) -> Result<Body, Rejection> {
         let chunked = self.header("transfer-encoding").is_some_and(|value| value.to_ascii_lowercase().contains("chunked"));
-        let mut body = if chunked { dechunk(self.body) } else { self.body.to_vec() };
+        let mut body = if chunked { dechunk(self.body) } else { Body { bytes: self.body.to_vec(), truncated: false } };
         let codings = self.header("content-encoding").unwrap_or_default().to_ascii_lowercase();
         for coding in codings.split(',').map(str::trim).rev() {
-            body = decode(coding, body, max_bytes)?;
+            let Body { bytes, truncated } = decode(coding, body.bytes, max_bytes)?;
+            body = Body { bytes, truncated: truncated || body.truncated };
         }
-        if body.len() > max_bytes {
-            return Err(Rejection::measured(Reason::TooLarge, body.len() as f64, max_bytes as f64));
+        if body.bytes.len() > max_bytes {
+            return Err(Rejection::measured(Reason::TooLarge, body.bytes.len() as f64, max_bytes as f64));
         }
         Ok(body)
     }
 }
 
 /// Undoes the chunked coding; a body that is not chunked comes back as it is, a broken tail is left out.
-fn dechunk(body: &[u8]) -> Vec<u8> {
+fn dechunk(body: &[u8]) -> Body {
+    let whole = |bytes: &[u8]| Body { bytes: bytes.to_vec(), truncated: false };
     let mut out = Vec::with_capacity(body.len());
     let mut rest = body;
     let mut first = true;
@@ -113,65 +126,106 @@ fn dechunk(body: &[u8]) -> Vec<u8> {
         let size = usize::from_str_radix(text.split(';').next().unwrap_or_default().trim(), 16);
         let Ok(size) = size else {
             if first {
-                return body.to_vec();
+                return whole(body);
             }
             break;
         };
         first = false;
         rest = &rest[line + 1..];
         if size == 0 {
-            return out;
+            return Body { bytes: out, truncated: false };
         }
         let take = size.min(rest.len());
         out.extend_from_slice(&rest[..take]);
         rest = &rest[take..];
         rest = rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n")).unwrap_or(rest);
         if rest.is_empty() {
-            return out;
+            break;
         }
     }
-    if first { body.to_vec() } else { out }
+    if first { whole(body) } else { Body { bytes: out, truncated: true } }
 }
 
-fn decode(coding: &str, body: Vec<u8>, max_bytes: usize) -> Result<Vec<u8>, Rejection> {
+const GZIP_MAGIC: &[u8] = &[0x1F, 0x8B];
+
+fn decode(coding: &str, body: Vec<u8>, max_bytes: usize) -> Result<Body, Rejection> {
+    let as_is = |bytes: Vec<u8>| Ok(Body { bytes, truncated: false });
     match coding {
-        "gzip" | "x-gzip" if body.starts_with(&[0x1F, 0x8B]) => {
-            drain(flate2::read::MultiGzDecoder::new(body.as_slice()), coding, max_bytes)
-        }
+        "gzip" | "x-gzip" if body.starts_with(GZIP_MAGIC) => gunzip(&body, coding, max_bytes),
         "deflate" if !body.is_empty() => {
             // Servers send both the zlib wrapping that the standard means and bare deflate.
             let wrapped = body[0] & 0x0F == 8 && body.len() > 1 && (u16::from(body[0]) << 8 | u16::from(body[1])) % 31 == 0;
             if wrapped {
-                drain(flate2::read::ZlibDecoder::new(body.as_slice()), coding, max_bytes)
+                drain(flate2::read::ZlibDecoder::new(body.as_slice()), coding, max_bytes, ends_early)
             } else if body.trim_ascii_start().starts_with(b"<") {
-                Ok(body)
+                as_is(body)
             } else {
-                drain(flate2::read::DeflateDecoder::new(body.as_slice()), coding, max_bytes)
+                drain(flate2::read::DeflateDecoder::new(body.as_slice()), coding, max_bytes, ends_early)
             }
         }
         "br" if !body.trim_ascii_start().starts_with(b"<") && !body.is_empty() => {
-            drain(brotli::Decompressor::new(body.as_slice(), 64 << 10), coding, max_bytes)
+            let beyond = Cell::new(false);
+            let input = Asked { bytes: &body, beyond: &beyond };
+            drain(brotli::Decompressor::new(input, 64 << 10), coding, max_bytes, |_| beyond.get())
         }
         "zstd" if body.starts_with(&[0x28, 0xB5, 0x2F, 0xFD]) => match zstd::stream::read::Decoder::with_buffer(body.as_slice()) {
-            Ok(decoder) => drain(decoder, coding, max_bytes),
+            Ok(decoder) => drain(decoder, coding, max_bytes, ends_early),
             Err(error) => Err(Rejection::new(Reason::BodyBroken).with_detail(error.to_string())),
         },
         // The bytes are not coded, whatever the header says.
-        "" | "identity" | "none" | "gzip" | "x-gzip" | "deflate" | "br" | "zstd" => Ok(body),
-        _ if body.trim_ascii_start().starts_with(b"<") => Ok(body),
+        "" | "identity" | "none" | "gzip" | "x-gzip" | "deflate" | "br" | "zstd" => as_is(body),
+        _ if body.trim_ascii_start().starts_with(b"<") => as_is(body),
         other => Err(Rejection::new(Reason::BodyBroken).with_detail(format!("unknown content coding `{other}`"))),
     }
 }
 
-/// Reads a decoder to its end; what came before an error is kept if it is a good part of a page.
-fn drain(decoder: impl Read, coding: &str, max_bytes: usize) -> Result<Vec<u8>, Rejection> {
-    let mut out = Vec::new();
-    let result = decoder.take(max_bytes as u64 + 1).read_to_end(&mut out);
-    if out.len() > max_bytes {
-        return Err(Rejection::measured(Reason::TooLarge, out.len() as f64, max_bytes as f64));
+/// Undoes gzip, member after member; bytes behind the last one that are no member are ignored, as browsers do.
+fn gunzip(body: &[u8], coding: &str, max_bytes: usize) -> Result<Body, Rejection> {
+    let mut out = Body { bytes: Vec::new(), truncated: false };
+    let mut rest = body;
+    while rest.starts_with(GZIP_MAGIC) && !out.truncated {
+        let mut member = flate2::bufread::GzDecoder::new(rest);
+        match drain(&mut member, coding, max_bytes.saturating_sub(out.bytes.len()), ends_early) {
+            Ok(Body { bytes, truncated }) => {
+                out.bytes.extend_from_slice(&bytes);
+                out.truncated = truncated;
+            }
+            // What is behind a whole member only looks like another.
+            Err(rejection) if rest.len() == body.len() || rejection.reason == Reason::TooLarge => return Err(rejection),
+            Err(_) => break,
+        }
+        rest = member.into_inner();
+    }
+    Ok(out)
+}
+
+/// Input that tells whether more was asked for than there is: the decoder of `br` has one error for all that may be wrong.
+struct Asked<'a> {
+    bytes: &'a [u8],
+    beyond: &'a Cell<bool>,
+}
+
+impl Read for Asked<'_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        self.beyond.set(self.beyond.get() || self.bytes.is_empty());
+        self.bytes.read(out)
+    }
+}
+
+fn ends_early(error: &std::io::Error) -> bool {
+    error.kind() == ErrorKind::UnexpectedEof
+}
+
+/// Reads a decoder to its end; of a body that ends early, what came before.
+fn drain(decoder: impl Read, coding: &str, max_bytes: usize, ends_early: impl Fn(&std::io::Error) -> bool) -> Result<Body, Rejection> {
+    let mut bytes = Vec::new();
+    let result = decoder.take(max_bytes as u64 + 1).read_to_end(&mut bytes);
+    if bytes.len() > max_bytes {
+        return Err(Rejection::measured(Reason::TooLarge, bytes.len() as f64, max_bytes as f64));
     }
     match result {
-        Ok(_) => Ok(out),
+        Ok(_) => Ok(Body { bytes, truncated: false }),
+        Err(error) if ends_early(&error) && !bytes.is_empty() => Ok(Body { bytes, truncated: true }),
         Err(error) => Err(Rejection::new(Reason::BodyBroken).with_detail(format!("{coding}: {error}"))),
     }
 }
@@ -209,16 +263,19 @@ mod tests {
 
     #[test]
     fn chunked_bodies() {
-        let decode = |body: &[u8]| Response::parse(&response("Transfer-Encoding: chunked", body)).unwrap().decoded(CAP).unwrap();
-        assert_eq!(decode(b"5\r\nhello\r\n6;x=1\r\n world\r\n0\r\n\r\n"), b"hello world");
-        assert_eq!(decode(b"<html>not chunked</html>"), b"<html>not chunked</html>");
-        assert_eq!(decode(b"5\r\nhello\r\nzz\r\n"), b"hello");
-        assert_eq!(decode(b"ff\r\nshort"), b"short");
+        let check = |body: &[u8], want: &[u8], truncated: bool| {
+            let got = Response::parse(&response("Transfer-Encoding: chunked", body)).unwrap().decoded(CAP).unwrap();
+            assert_eq!((got.bytes.as_slice(), got.truncated), (want, truncated));
+        };
+        check(b"5\r\nhello\r\n6;x=1\r\n world\r\n0\r\n\r\n", b"hello world", false);
+        check(b"<html>not chunked</html>", b"<html>not chunked</html>", false);
+        check(b"5\r\nhello\r\nzz\r\n", b"hello", true);
+        check(b"ff\r\nshort", b"short", true);
     }
 
     #[test]
     fn content_codings() {
-        let text = b"<p>hello hello hello</p>".repeat(9);
+        let text: Vec<u8> = (0..20_000_u32).flat_map(|i| format!("<p>{}</p>", i.wrapping_mul(2_654_435_761)).into_bytes()).collect();
         let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         gz.write_all(&text).unwrap();
         let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
@@ -239,12 +296,41 @@ mod tests {
         ];
         for (coding, body) in cases {
             let block = response(&format!("Content-Encoding: {coding}"), &body);
-            assert_eq!(Response::parse(&block).unwrap().decoded(CAP).unwrap(), text, "{coding}");
+            let got = Response::parse(&block).unwrap().decoded(CAP).unwrap();
+            assert!(got.bytes == text && !got.truncated, "{coding}");
             if body != text {
                 assert_eq!(Response::parse(&block).unwrap().decoded(50).unwrap_err().reason, Reason::TooLarge, "{coding}");
+                // Cut short: what came before counts.
                 let cut = response(&format!("Content-Encoding: {coding}"), &body[..body.len() / 2]);
-                assert_eq!(Response::parse(&cut).unwrap().decoded(CAP).unwrap_err().reason, Reason::BodyBroken, "{coding}");
+                let got = Response::parse(&cut).unwrap().decoded(CAP).unwrap();
+                assert!(got.truncated && got.bytes.len() > text.len() / 4 && text.starts_with(&got.bytes), "{coding}");
+                let nothing = response(&format!("Content-Encoding: {coding}"), &body[..6]);
+                let reason = Response::parse(&nothing).unwrap().decoded(CAP).map_err(|rejection| rejection.reason);
+                assert!(
+                    matches!(&reason, Err(Reason::BodyBroken)) || matches!(&reason, Ok(Body { truncated: true, .. })),
+                    "{coding}: {reason:?}"
+                );
             }
         }
+    }
+    #[test]
+    fn bytes_behind_gzip_are_ignored_and_members_follow_each_other() {
+        let gzip = |text: &[u8]| {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            encoder.write_all(text).unwrap();
+            encoder.finish().unwrap()
+        };
+        let (one, two) = (gzip(b"<p>one"), gzip(b" two"));
+        let decoded = |body: &[u8]| Response::parse(&response("Content-Encoding: gzip", body)).unwrap().decoded(CAP);
+        for tail in [&b"\r\n\r\n"[..], &[0; 20], b"junk", b"\x1F", b"\x1F\x8Bjunk"] {
+            let got = decoded(&[one.as_slice(), tail].concat()).unwrap();
+            assert_eq!((got.bytes.as_slice(), got.truncated), (&b"<p>one"[..], false), "{tail:?}");
+        }
+        assert_eq!(decoded(&[one.clone(), two].concat()).unwrap().bytes, b"<p>one two");
+        // Only the check sum is missing.
+        assert_eq!(decoded(&one[..one.len() - 8]).unwrap(), Body { bytes: b"<p>one".to_vec(), truncated: true });
+        let mut damaged = one.clone();
+        damaged[one.len() - 6] ^= 1;
+        assert_eq!(decoded(&damaged).unwrap_err().reason, Reason::BodyBroken);
     }
 }

@@ -58,6 +58,8 @@ pub struct RawPage {
     pub date: Option<String>,
     /// Digest of the payload as the record states it.
     pub payload_digest: Option<String>,
+    /// Why the record holds only the beginning of the page, as it states.
+    pub truncated: Option<String>,
     /// What the page is.
     pub content: Content,
 }
@@ -80,6 +82,19 @@ pub enum Item {
         /// What is wrong.
         rejection: Rejection,
     },
+}
+
+impl Item {
+    /// Its address and offset; nothing of what is no page.
+    #[must_use]
+    pub fn place(&self) -> (String, i64) {
+        match self {
+            Self::Page(page) => (page.url.clone(), page.offset),
+            Self::Reached(page) => (page.url.clone(), page.offset),
+            Self::Other => (String::new(), 0),
+            Self::Bad { url, offset, .. } => (url.clone(), *offset),
+        }
+    }
 }
 
 /// Items of one file, in order.
@@ -115,10 +130,51 @@ pub fn open(path: &Path, name: &str, config: &Config) -> Result<Items, Error> {
 }
 
 fn html_file(path: &Path, name: &str, config: &Config) -> Result<Item, Error> {
-    let bytes = std::fs::read(path).map_err(Error::read(path))?;
+    let mut decoder = decoder::Decoder::open(path).map_err(Error::read(path))?;
+    let mut bytes = Vec::new();
+    while bytes.len() <= config.max_page_bytes {
+        match decoder.read_more(&mut bytes).map_err(Error::read(path))? {
+            decoder::Chunk::Broken { message, .. } => {
+                let rejection = Rejection::new(crate::reason::Reason::CompressionBroken).with_detail(message);
+                return Ok(Item::Bad { url: name.to_owned(), offset: 0, rejection });
+            }
+            decoder::Chunk::End => break,
+            decoder::Chunk::Data | decoder::Chunk::Start(_) => {}
+        }
+    }
     if bytes.len() > config.max_page_bytes {
         let rejection = Rejection::measured(crate::reason::Reason::TooLarge, bytes.len() as f64, config.max_page_bytes as f64);
         return Ok(Item::Bad { url: name.to_owned(), offset: 0, rejection });
     }
-    Ok(Item::Page(RawPage { url: name.to_owned(), offset: 0, date: None, payload_digest: None, content: Content::Html(bytes) }))
+    let content = Content::Html(bytes);
+    Ok(Item::Page(RawPage { url: name.to_owned(), offset: 0, date: None, payload_digest: None, truncated: None, content }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::defaults;
+    use crate::reason::Reason;
+    use std::io::Write;
+
+    #[test]
+    fn a_page_of_its_own_may_be_compressed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(b"<p>one").unwrap();
+        let bytes = encoder.finish().unwrap();
+        let config = Config { max_page_bytes: 6, ..defaults() };
+        let item = |bytes: &[u8], config: &Config| {
+            let path = dir.path().join("a.html.gz");
+            std::fs::write(&path, bytes).unwrap();
+            match open(&path, "a.html.gz", config).unwrap().next().unwrap().unwrap() {
+                Item::Page(page) => Ok(page.content),
+                Item::Bad { rejection, .. } => Err(rejection.reason),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(item(&bytes, &config), Ok(Content::Html(b"<p>one".to_vec())));
+        assert_eq!(item(&bytes, &Config { max_page_bytes: 5, ..config.clone() }), Err(Reason::TooLarge));
+        assert_eq!(item(&bytes[..bytes.len() - 9], &config), Err(Reason::CompressionBroken));
+    }
 }

@@ -125,7 +125,8 @@ impl JsonlReader {
                 return broken(format!("no string under `{}` or `{}`", self.columns.text, self.columns.html));
             }
         };
-        Item::Page(RawPage { url, offset: offset as i64, date: take(&self.columns.date), payload_digest: None, content })
+        let date = take(&self.columns.date);
+        page(RawPage { url, offset: offset as i64, date, payload_digest: None, truncated: None, content }, self.max_page_bytes)
     }
 }
 
@@ -160,7 +161,7 @@ pub fn parquet(path: &Path, config: &Config) -> Result<Items, Error> {
     let indexes = names.iter().enumerate().filter(|(_, name)| wanted.contains(name)).map(|(i, _)| i);
     let mask = ProjectionMask::roots(builder.parquet_schema(), indexes);
     let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(wrap)?;
-    let path = path.to_owned();
+    let (path, max_page_bytes) = (path.to_owned(), config.max_page_bytes);
     let mut row = 0;
     let mut failed = false;
     Ok(Box::new(reader.flat_map(move |batch| {
@@ -169,7 +170,7 @@ pub fn parquet(path: &Path, config: &Config) -> Result<Items, Error> {
         }
         match batch {
             Ok(batch) => {
-                let items = batch_items(&batch, &columns, row);
+                let items = batch_items(&batch, &columns, row, max_page_bytes);
                 row += batch.num_rows() as i64;
                 items.into_iter().map(Ok).collect()
             }
@@ -181,7 +182,17 @@ pub fn parquet(path: &Path, config: &Config) -> Result<Items, Error> {
     })))
 }
 
-fn batch_items(batch: &RecordBatch, columns: &Columns, first_row: i64) -> Vec<Item> {
+/// A page, if it is no larger than allowed.
+fn page(page: RawPage, max_page_bytes: usize) -> Item {
+    let bytes = page.content.len();
+    if bytes <= max_page_bytes {
+        return Item::Page(page);
+    }
+    let rejection = Rejection::measured(Reason::TooLarge, bytes as f64, max_page_bytes as f64);
+    Item::Bad { url: page.url, offset: page.offset, rejection }
+}
+
+fn batch_items(batch: &RecordBatch, columns: &Columns, first_row: i64, max_page_bytes: usize) -> Vec<Item> {
     let column = |name: &str| -> Option<StringArray> {
         let column = arrow::compute::cast(batch.column_by_name(name)?, &DataType::Utf8).ok()?;
         column.as_any().downcast_ref::<StringArray>().cloned()
@@ -200,7 +211,74 @@ fn batch_items(batch: &RecordBatch, columns: &Columns, first_row: i64) -> Vec<It
                     return Item::Bad { url, offset, rejection };
                 }
             };
-            Item::Page(RawPage { url, offset, date: value(&date, i), payload_digest: None, content })
+            page(RawPage { url, offset, date: value(&date, i), payload_digest: None, truncated: None, content }, max_page_bytes)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::defaults;
+    use arrow::datatypes::{Field, Schema};
+    use parquet::arrow::ArrowWriter;
+    use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
+    use parquet::file::properties::WriterProperties;
+    use std::sync::Arc;
+
+    #[test]
+    fn large_texts_are_refused() {
+        let config = Config { max_page_bytes: 30, ..defaults() };
+        let dir = tempfile::tempdir().unwrap();
+        let (short, long) = ("short".to_owned(), "x".repeat(31));
+        let lines = dir.path().join("a.jsonl");
+        std::fs::write(&lines, format!("{{\"text\":\"{short}\"}}\n{{\"text\":\"{long}\",\"url\":\"u\"}}\n{{\"html\":\"{short}\"}}\n"))
+            .unwrap();
+        let schema = Arc::new(Schema::new(vec![Field::new("text", DataType::Utf8, false)]));
+        let texts = StringArray::from(vec![short.as_str(), long.as_str(), short.as_str()]);
+        let table = dir.path().join("a.parquet");
+        let mut writer = ArrowWriter::try_new(std::fs::File::create(&table).unwrap(), schema.clone(), None).unwrap();
+        writer.write(&RecordBatch::try_new(schema, vec![Arc::new(texts)]).unwrap()).unwrap();
+        writer.close().unwrap();
+        let reasons = |items: &mut dyn Iterator<Item = Result<Item, Error>>| -> Vec<Option<Reason>> {
+            items
+                .map(|item| match item.unwrap() {
+                    Item::Bad { rejection, .. } => Some(rejection.reason),
+                    _ => None,
+                })
+                .collect()
+        };
+        let want = [None, Some(Reason::TooLarge), None];
+        assert_eq!(reasons(&mut JsonlReader::open(&lines, &config).unwrap()), want);
+        assert_eq!(reasons(&mut parquet(&table, &config).unwrap()), want);
+    }
+
+    #[test]
+    fn parquet_of_every_common_compression_is_read() {
+        let schema = Arc::new(Schema::new(vec![Field::new("text", DataType::Utf8, false)]));
+        let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(StringArray::from(vec!["one", "two"]))]).unwrap();
+        for compression in [
+            Compression::UNCOMPRESSED,
+            Compression::SNAPPY,
+            Compression::GZIP(GzipLevel::default()),
+            Compression::BROTLI(BrotliLevel::default()),
+            Compression::LZ4,
+            Compression::LZ4_RAW,
+            Compression::ZSTD(ZstdLevel::default()),
+        ] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let properties = WriterProperties::builder().set_compression(compression).build();
+            let mut writer = ArrowWriter::try_new(file.reopen().unwrap(), schema.clone(), Some(properties)).unwrap();
+            writer.write(&batch).unwrap();
+            writer.close().unwrap();
+            let texts: Vec<Content> = parquet(file.path(), &defaults())
+                .unwrap()
+                .map(|item| match item.unwrap() {
+                    Item::Page(page) => page.content,
+                    other => panic!("{compression}: {other:?}"),
+                })
+                .collect();
+            assert_eq!(texts, [Content::Text("one".into()), Content::Text("two".into())], "{compression}");
+        }
+    }
 }

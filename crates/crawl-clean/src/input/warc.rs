@@ -51,7 +51,7 @@ struct Header {
     content_type: String,
     payload_type: String,
     payload_digest: Option<String>,
-    truncated: bool,
+    truncated: Option<String>,
     length: Option<u64>,
 }
 
@@ -138,8 +138,17 @@ impl WarcReader {
         };
         self.window.advance(end);
         let page = header.page_content();
-        if page.is_none() || length > self.max_page_bytes as u64 {
-            return self.pass_over(&header, offset, length, page.is_some());
+        let refused = match page {
+            Some(Kind::Http) if is_binary(&header.payload_type) => {
+                Some(Rejection::new(Reason::PayloadType).with_detail(header.payload_type.as_str()))
+            }
+            Some(_) if length > self.max_page_bytes as u64 => {
+                Some(Rejection::measured(Reason::TooLarge, length as f64, self.max_page_bytes as f64))
+            }
+            _ => None,
+        };
+        if page.is_none() || refused.is_some() {
+            return self.pass_over(&header, offset, length, refused);
         }
         // At most max_page_bytes, which is a usize.
         let length = length as usize;
@@ -164,8 +173,8 @@ impl WarcReader {
             Some(Kind::Text) => Content::Text(String::from_utf8_lossy(&body).into_owned()),
             _ => Content::Html(body),
         };
-        let Header { url, date, payload_digest, .. } = header;
-        Ok(Item::Page(RawPage { url, offset: offset as i64, date, payload_digest, content }))
+        let Header { url, date, payload_digest, truncated, .. } = header;
+        Ok(Item::Page(RawPage { url, offset: offset as i64, date, payload_digest, truncated, content }))
     }
 
     /// What follows a body has to be a record or the end; if not, the stated length was wrong.
@@ -189,8 +198,8 @@ impl WarcReader {
         Ok(Some(Rejection::new(Reason::RecordLength).with_detail("the record goes on behind its stated length")))
     }
 
-    /// Skips a body that is not wanted or too large, without holding it.
-    fn pass_over(&mut self, header: &Header, offset: u64, length: u64, page: bool) -> std::io::Result<Item> {
+    /// Skips a body that is no page's, or that is refused by its header, without holding it.
+    fn pass_over(&mut self, header: &Header, offset: u64, length: u64, refused: Option<Rejection>) -> std::io::Result<Item> {
         let mut left = length;
         while left > 0 {
             let want = left.min(1 << 16) as usize;
@@ -206,11 +215,7 @@ impl WarcReader {
             left -= here as u64;
         }
         self.resyncing = false;
-        if page {
-            let rejection = Rejection::measured(Reason::TooLarge, length as f64, self.max_page_bytes as f64);
-            return Ok(bad(&header.url, offset, rejection));
-        }
-        Ok(Item::Other)
+        Ok(refused.map_or(Item::Other, |rejection| bad(&header.url, offset, rejection)))
     }
 
     fn fail(&mut self, url: &str, offset: u64, rejection: Rejection) -> std::io::Result<Item> {
@@ -273,7 +278,7 @@ fn parse_header(bytes: &[u8]) -> Header {
             "content-type" => header.content_type = value.to_ascii_lowercase(),
             "warc-identified-payload-type" => header.payload_type = value.to_ascii_lowercase(),
             "warc-payload-digest" => header.payload_digest = Some(value.to_owned()),
-            "warc-truncated" => header.truncated = !value.is_empty(),
+            "warc-truncated" => header.truncated = (!value.is_empty()).then(|| value.to_owned()),
             "content-length" => header.length = value.parse().ok(),
             _ => {}
         }
@@ -299,6 +304,31 @@ impl Header {
             _ => None,
         }
     }
+}
+
+/// True for a payload that the crawler found to be no text, whatever its server said. `application/octet-stream` is what it says of all
+/// that it does not know, and so says nothing.
+fn is_binary(payload_type: &str) -> bool {
+    const KINDS: [&str; 4] = ["image/", "audio/", "video/", "font/"];
+    const APPLICATIONS: [&str; 12] = [
+        "pdf",
+        "zip",
+        "gzip",
+        "x-gzip",
+        "x-bzip2",
+        "x-7z-compressed",
+        "x-rar-compressed",
+        "x-tar",
+        "java-archive",
+        "msword",
+        "x-shockwave-flash",
+        "epub+zip",
+    ];
+    let kind = payload_type.split(';').next().unwrap_or_default().trim();
+    let application = kind.strip_prefix("application/");
+    KINDS.iter().any(|prefix| kind.starts_with(prefix) && kind != "image/svg+xml")
+        || application
+            .is_some_and(|name| APPLICATIONS.contains(&name) || name.starts_with("vnd.openxmlformats") || name.starts_with("vnd.ms-"))
 }
 
 fn is_html(content_type: &str) -> bool {
@@ -388,6 +418,30 @@ mod tests {
         let got = read(&[a.clone(), b, parts[2].clone()].concat());
         assert_eq!((got.first().map(String::as_str), got.last().map(String::as_str)), (Some("page:a"), Some("page:c")), "{got:?}");
         assert!(got.len() >= 3 && got[1].ends_with(&format!("@{}", a.len())), "{got:?}");
+    }
+
+    #[test]
+    fn payloads_known_to_be_binary_are_refused_by_their_header() {
+        let with =
+            |fields: &str| record("response", "a", "HTTP/1.1 200 OK\r\n\r\nhi").replacen("WARC-Type", &format!("{fields}\r\nWARC-Type"), 1);
+        let good = record("response", "good", "HTTP/1.1 200 OK\r\n\r\nhi");
+        for kind in ["application/pdf", "image/png", "Video/MP4; x=y", "application/vnd.ms-excel"] {
+            let pages = with(&format!("WARC-Identified-Payload-Type: {kind}")) + &good;
+            assert_eq!(read(pages.as_bytes()), ["payload_type@0", "page:good"], "{kind}");
+        }
+        for kind in ["text/html", "application/xhtml+xml", "application/octet-stream", "image/svg+xml", ""] {
+            assert_eq!(read(with(&format!("WARC-Identified-Payload-Type: {kind}")).as_bytes()), ["page:a"], "{kind}");
+        }
+        let truncated = |fields: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), with(fields)).unwrap();
+            match WarcReader::open(file.path(), 1000).unwrap().next().unwrap().unwrap() {
+                Item::Page(page) => page.truncated,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(truncated("WARC-Truncated: length").as_deref(), Some("length"));
+        assert_eq!(truncated("X: y"), None);
     }
 
     #[test]

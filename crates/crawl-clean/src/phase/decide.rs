@@ -97,8 +97,8 @@ impl Unit<'_> {
             let rejection = match self.decisions.get(&(first_row + i as u32)) {
                 None => None,
                 Some(Decision::Drop(rejection)) => Some(rejection.clone()),
-                Some(Decision::Keep { lines, spans }) => {
-                    let removed = spans::remove(texts.value(i), lines, spans, &self.config.dedup);
+                Some(Decision::Keep { lines, spans, sentences }) => {
+                    let removed = spans::remove(texts.value(i), lines, spans, sentences, &self.config.dedup);
                     self.removed(removed).map_or_else(Some, |text| {
                         text.into_iter().for_each(|text| drop(changed.insert(i, text)));
                         None
