@@ -134,6 +134,9 @@ pub struct Config {
     pub save_dtype: Dtype,
 }
 
+/// Most positions: their tables of angles are held in memory.
+const MOST_POSITIONS: i64 = 1 << 26;
+
 impl Config {
     /// A Llama of this size with the usual choices: feed-forward width 8/3 of the hidden size rounded up to a multiple
     /// of 64 (Shazeer, arXiv 2002.05202, keeps the parameter count of an ungated layer), as many key heads as query
@@ -182,6 +185,10 @@ impl Config {
             if value <= 0 {
                 return Err(Error::Config(format!("`{key}` is {value}, it must be positive")));
             }
+        }
+        if self.max_position_embeddings > MOST_POSITIONS {
+            let positions = self.max_position_embeddings;
+            return Err(Error::Config(format!("`max_position_embeddings` is {positions}, at most {MOST_POSITIONS} are possible")));
         }
         if self.num_attention_heads % self.num_key_value_heads != 0 {
             return Err(Error::Config(format!(

@@ -144,7 +144,8 @@ impl HfConfig {
                 Some(OneOrMany::One(id)) => vec![id],
                 Some(OneOrMany::Many(ids)) => ids,
             },
-            pad_token_id: self.pad_token_id,
+            // The first LLaMA files say -1 where there is none.
+            pad_token_id: self.pad_token_id.filter(|id| *id >= 0),
             save_dtype: match self.dtype.or(self.torch_dtype).as_deref() {
                 Some("bfloat16" | "float16") => Dtype::Bf16,
                 _ => Dtype::F32,
@@ -565,6 +566,12 @@ mod tests {
         ] {
             assert!(error(extra).contains(&format!("`{key}`")), "{extra}: {}", error(extra));
         }
+    }
+
+    #[test]
+    fn no_pad_token_may_be_minus_one_and_positions_end_somewhere() {
+        assert_eq!(read(r#","model_type":"llama","pad_token_id":-1"#).unwrap().pad_token_id, None);
+        assert!(error(r#","model_type":"llama","max_position_embeddings":99999999999"#).contains("at most 67108864 are possible"));
     }
 
     #[test]

@@ -12,8 +12,11 @@ use crate::model::Model;
 /// Targets with this value are not trained on and not counted, as in PyTorch.
 pub const IGNORE: i64 = -100;
 
-/// Logits that are held at a time: 64 MiB of f32.
+/// Logits that are held at a time on the CPU: 64 MiB of f32.
 const MAX_LOGITS: i64 = 16 << 20;
+
+/// The same on a GPU, 512 MiB: the gradient of the head is read and written once for each such part.
+const MAX_LOGITS_ON_GPU: i64 = 128 << 20;
 
 /// A summed loss. Divide by the number of targets of the whole global batch, not of each micro-batch.
 #[derive(Debug)]
@@ -35,8 +38,13 @@ impl Model {
 
     /// Summed cross-entropy of normalized hidden states.
     fn cross_entropy(&self, hidden_nd: &Tensor, targets_n: &Tensor) -> Result<Tensor> {
-        let rows = MAX_LOGITS / self.config.vocab_size.max(1);
-        Ok(torch_ext::linear_cross_entropy(hidden_nd, self.head(), targets_n, IGNORE, rows.max(1))?)
+        Ok(torch_ext::linear_cross_entropy(hidden_nd, self.head(), targets_n, IGNORE, self.rows_of_logits())?)
+    }
+
+    /// Rows whose logits are held at a time.
+    fn rows_of_logits(&self) -> i64 {
+        let most = if self.device().is_cuda() { MAX_LOGITS_ON_GPU } else { MAX_LOGITS };
+        (most / self.config.vocab_size.max(1)).max(1)
     }
 
     /// Negative log-likelihood of each target in nats, `[b, t]` f32, 0 where ignored. No graph is kept.
@@ -47,7 +55,7 @@ impl Model {
         same_shape(ids_bt, targets_bt)?;
         tch::no_grad(|| {
             let (hidden_nd, targets_n) = self.flat_hidden(ids_bt, targets_bt, inputs)?;
-            let rows = (MAX_LOGITS / self.config.vocab_size.max(1)).max(1);
+            let rows = self.rows_of_logits();
             let mut parts = Vec::new();
             for (hidden, targets) in hidden_nd.f_split(rows, 0)?.iter().zip(targets_n.f_split(rows, 0)?) {
                 let logits = self.logits(hidden)?;

@@ -65,7 +65,7 @@ impl stage::Failure for Error {
         match self {
             Self::NotAStage { .. } => Exit::Usage,
             Self::NoTrainingRows { .. } | Self::NoLength { .. } | Self::OtherTokenizer { .. } => Exit::Upstream,
-            Self::RowsTooLong { .. } => Exit::Usage,
+            Self::RowsTooLong { .. } | Self::Model(model::Error::Config(_)) => Exit::Usage,
             Self::Train(error) => stage::Failure::exit(error),
             Self::Handoff(error) => stage::Failure::exit(error),
             Self::Model(_) | Self::Text(_) => Exit::Failed,
@@ -81,6 +81,9 @@ impl stage::Failure for Error {
             Self::RowsTooLong { .. } => Some("make shorter rows (`seq_len` of `shard`), or raise `max_positions` of a new model".into()),
             Self::Train(error) => stage::Failure::hint(error),
             Self::Handoff(error) => stage::Failure::hint(error),
+            Self::Model(model::Error::Config(_)) => {
+                Some("the shape is set by the keys of [stage.pretrain], or by config.json in `init_from`".into())
+            }
             Self::Model(_) | Self::Text(_) => None,
         }
     }

@@ -112,7 +112,14 @@ fn doctor(ctx: &StageContext, config: &Config) -> Result<String, Error> {
         torch_ext::CudaLoad::Loaded { devices } => writeln!(out, "GPU: {devices} visible"),
         torch_ext::CudaLoad::Absent { reason } => writeln!(out, "GPU: none, libtorch's CUDA half is not installed ({reason})"),
     };
-    let compute = Compute::resolve(&config.device, config.precision, ctx.threads.unwrap_or(config.threads))?;
+    let compute = match Compute::resolve(&config.device, config.precision, ctx.threads.unwrap_or(config.threads)) {
+        Ok(compute) => compute,
+        Err(error) => {
+            // What the machine has is what one wants to know then.
+            let _ = std::io::Write::write_all(&mut std::io::stdout(), out.as_bytes());
+            return Err(error.into());
+        }
+    };
     let _ = writeln!(
         out,
         "this configuration: {} on {}, {} thread(s), attention by libtorch's scaled_dot_product_attention",

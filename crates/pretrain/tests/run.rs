@@ -135,7 +135,8 @@ fn plan_and_doctor_tell_what_it_takes_and_train_nothing() {
     for part in ["libtorch: 2.", "usable thread(s)", "GPU: ", "fp32 on cpu, 2 thread(s)"] {
         assert!(doctor.stdout.contains(part), "`{part}` in {}", doctor.stdout);
     }
-    bench.go("a", &["doctor", "--set", "stage.pretrain.device=\"cuda:99\""]).expect(2).says("cuda:99");
+    let missing = bench.go("a", &["doctor", "--set", "stage.pretrain.device=\"cuda:99\""]).expect(2).says("cuda:99");
+    assert!(missing.stdout.contains("libtorch: ") && missing.stdout.contains("GPU: "), "{}", missing.stdout);
 }
 
 #[test]
@@ -276,6 +277,12 @@ fn misuse_gets_its_exit_code_and_a_hint() {
     bench.go("a", &["--set", "stage.pretrain.keep_last=1"]).expect(2).says("keep_last");
     bench.go("a", &["--set", "stage.pretrain.max_positions=32"]).expect(2).says("rows have 64 tokens").says("at most 32");
     bench.go("a", &["--set", "stage.pretrain.device=\"cuda:77\""]).expect(2).says("cuda:77");
+    bench
+        .go("a", &["--set", "stage.pretrain.num_heads=3"])
+        .expect(2)
+        .says("`hidden_size` (32) is not a multiple of `num_attention_heads` (3)");
+    bench.go("a", &["--set", "stage.pretrain.num_kv_heads=0"]).expect(2).says("`num_key_value_heads` is 0");
+    bench.go("a", &["--set", "stage.pretrain.max_positions=99999999999"]).expect(2).says("at most 67108864 are possible");
     bench
         .go("a", &["--set", "stage.pretrain.learning_rate=1e30", "--set", "stage.pretrain.clip_norm=0.0"])
         .expect(1)
