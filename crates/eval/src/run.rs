@@ -20,7 +20,7 @@ use crate::validation::Validation;
 use crate::{Error, history, report, terminal};
 
 /// Raised when the same model and task give other rows than before.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 
 /// What a unit measures.
 #[derive(Debug, Clone, Copy)]

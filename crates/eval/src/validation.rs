@@ -1,6 +1,7 @@
 //! Bits per byte on the validation split.
 //!
-//! A row holds parts of several documents; with `document_mask` each token sees the earlier ones of its own part only.
+//! A row holds parts of several documents; with `document_mask` each token sees the earlier ones of its own part only, and the end token
+//! before a document's first one.
 //! Every token but the row's first is predicted, apart from padding and from tokens repeated as context; their bytes are what the
 //! row's `num_bytes` counts.
 //!
@@ -8,7 +9,7 @@
 
 use std::path::PathBuf;
 
-use handoff::{Digest, DigestBuilder, RunDir, ShardReader, TokenWidth, Upstream, columns, schema};
+use handoff::{Digest, DigestBuilder, RunDir, ShardReader, SharedMetadata, TokenWidth, Upstream, columns, schema};
 use model::{IGNORE, Inputs, Model};
 use tch::{Kind, Tensor};
 
@@ -42,8 +43,8 @@ impl Sample {
 #[derive(Debug)]
 pub struct Validation {
     samples: Vec<Sample>,
-    /// Digest of the tokenizer that made it, with one of the shards, where stated.
-    tokenizers: Vec<(String, PathBuf)>,
+    /// What all shards say of themselves.
+    metadata: SharedMetadata,
     /// Changes when any of its shards does.
     pub digest: Digest,
     /// Its shards.
@@ -57,7 +58,12 @@ impl Validation {
     /// When the stage is not complete or has no validation split.
     pub fn read(run: &RunDir, stage: &str) -> Result<Self, Error> {
         let upstream = Upstream::open(run, stage, schema::samples(TokenWidth::U16).name)?;
-        let mut out = Self { samples: Vec::new(), tokenizers: Vec::new(), digest: Digest::of_bytes(b""), paths: Vec::new() };
+        let mut out = Self {
+            samples: Vec::new(),
+            metadata: SharedMetadata::new(&schema::SAMPLES_AGREE_IN),
+            digest: Digest::of_bytes(b""),
+            paths: Vec::new(),
+        };
         let mut digest = DigestBuilder::new();
         for shard in upstream.shards() {
             if !shard.path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"validation-")) {
@@ -79,9 +85,7 @@ impl Validation {
             Err(handoff::Error::WrongColumn { .. }) => ShardReader::open(path, &schema::samples(TokenWidth::U32))?,
             other => other?,
         };
-        if let Some(made_with) = reader.metadata().get("tokenizer_digest") {
-            self.tokenizers.push((made_with.clone(), path.to_owned()));
-        }
+        self.metadata.add(&reader)?;
         let pad = reader.metadata().get("pad_token_id").and_then(|id| id.parse().ok());
         for batch in reader.batches_of(1024, &["sample_id", "input_ids", "document_starts", "token_offsets", "num_bytes"])? {
             let batch = batch?;
@@ -107,11 +111,13 @@ impl Validation {
     /// # Errors
     /// When the rows were made with another tokenizer, or libtorch refuses.
     pub fn score(&self, model: &Model, subject: &Subject, batch_tokens: usize, document_mask: bool) -> Result<Vec<Likelihood>, Error> {
-        if let Some((expected, path)) = self.tokenizers.iter().find(|(made_with, _)| made_with != subject.tokenizer.digest()) {
+        if let (Some(expected), Some(path)) = (self.metadata.get("tokenizer_digest"), self.metadata.path())
+            && expected != subject.tokenizer.digest()
+        {
             return Err(Error::ForeignTokenizer {
-                path: path.clone(),
+                path: path.to_path_buf(),
                 name: subject.name.clone(),
-                expected: expected.clone(),
+                expected: expected.to_owned(),
                 got: subject.tokenizer.digest().to_owned(),
             });
         }

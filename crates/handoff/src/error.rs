@@ -129,6 +129,20 @@ pub enum Error {
         /// What is wrong: `is missing`, `has 10 bytes, recorded were 20`.
         problem: String,
     },
+    /// Shards that are read together differ in a key of their metadata, such as the tokenizer.
+    #[error("`{shard_a}` has `{key}` {value_a}, `{shard_b}` has {value_b}")]
+    MixedShards {
+        /// The key.
+        key: &'static str,
+        /// A shard.
+        shard_a: PathBuf,
+        /// Its value.
+        value_a: String,
+        /// Another one.
+        shard_b: PathBuf,
+        /// Its value.
+        value_b: String,
+    },
     /// Another process works on the stage.
     #[error("`{path}` is locked by {holder}")]
     Locked {
@@ -179,6 +193,7 @@ impl Error {
             Error::UpstreamMissing { .. }
                 | Error::UpstreamMixed { .. }
                 | Error::UpstreamDamaged { .. }
+                | Error::MixedShards { .. }
                 | Error::NotParquet { .. }
                 | Error::ForeignFile { .. }
                 | Error::WrongSchema { .. }
@@ -195,6 +210,9 @@ impl Error {
             Error::UpstreamDamaged { stage, .. } => {
                 Some(format!("run `{stage}` again: it redoes units whose outputs are gone (--force redoes all)"))
             }
+            Error::MixedShards { .. } => Some(
+                "run the stage that wrote them again: it redoes what is left from before (of given paths, read one kind at a time)".into(),
+            ),
             Error::NotParquet { .. } | Error::ForeignFile { .. } => {
                 Some("move the file out of the folder, or run the stage that wrote it with --force".into())
             }

@@ -41,5 +41,5 @@ pub use lock::StageLock;
 pub use manifest::{Manifest, OutputFile, UnitEntry, UnitKey};
 pub use plan::{Input, Plan, Why, plan};
 pub use schema::{TableSchema, TokenWidth};
-pub use shard::{Batches, ShardMeta, ShardReader, ShardWriter};
+pub use shard::{Batches, ShardMeta, ShardReader, ShardWriter, SharedMetadata};
 pub use upstream::{Upstream, UpstreamShard};

@@ -238,6 +238,9 @@ pub fn tokens(width: TokenWidth) -> TableSchema {
     table("tokens", 1, vec![text("document_id"), list("input_ids", width.data_type()), int("num_bytes"), text("language"), text("source")])
 }
 
+/// Keys of the metadata in which all sample shards that are read together must agree.
+pub const SAMPLES_AGREE_IN: [&str; 5] = ["tokenizer_digest", "vocab_size", "eos_token_id", "pad_token_id", "seq_len_tokens"];
+
 /// Training rows.
 pub fn samples(width: TokenWidth) -> TableSchema {
     table(

@@ -334,6 +334,45 @@ fn same_type(got: &DataType, wanted: &DataType) -> bool {
     }
 }
 
+/// Metadata of shards that are read together: the first one's, with which all others must agree.
+#[derive(Debug)]
+pub struct SharedMetadata {
+    keys: &'static [&'static str],
+    first: Option<(PathBuf, BTreeMap<String, String>)>,
+}
+
+impl SharedMetadata {
+    /// Of no shard yet; `keys` are those that must agree, or be absent in all.
+    pub fn new(keys: &'static [&'static str]) -> Self {
+        Self { keys, first: None }
+    }
+
+    /// Adds a shard.
+    ///
+    /// # Errors
+    /// [`Error::MixedShards`] when it differs in a key.
+    pub fn add(&mut self, reader: &ShardReader) -> Result<()> {
+        let Some((path, first)) = &self.first else {
+            self.first = Some((reader.path.clone(), reader.keys.clone()));
+            return Ok(());
+        };
+        let Some(key) = self.keys.iter().find(|key| first.get(**key) != reader.keys.get(**key)) else { return Ok(()) };
+        let value = |keys: &BTreeMap<String, String>| keys.get(*key).cloned().unwrap_or_else(|| "absent".into());
+        let (value_a, value_b) = (value(first), value(&reader.keys));
+        Err(Error::MixedShards { key, shard_a: path.clone(), value_a, shard_b: reader.path.clone(), value_b })
+    }
+
+    /// A key of the first shard's metadata.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.first.as_ref()?.1.get(key).map(String::as_str)
+    }
+
+    /// The first shard.
+    pub fn path(&self) -> Option<&Path> {
+        self.first.as_ref().map(|(path, _)| path.as_path())
+    }
+}
+
 /// Batches of a shard, in order.
 #[derive(Debug)]
 pub struct Batches {

@@ -32,7 +32,7 @@ pub use config::{Config, Dtype, LayerType, ModelType};
 pub use error::{Error, Result};
 pub use hf::{HfConfig, OneOrMany, RopeParameters};
 pub use inputs::Inputs;
-pub use loss::{Grads, IGNORE, Loss};
+pub use loss::{Grads, IGNORE};
 pub use model::{Model, Options};
 pub use params::{INIT_STD, Param, Part};
 pub use scaling::RopeScaling;

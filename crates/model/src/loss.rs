@@ -18,22 +18,16 @@ const MAX_LOGITS: i64 = 16 << 20;
 /// The same on a GPU, 512 MiB: the gradient of the head is read and written once for each such part.
 const MAX_LOGITS_ON_GPU: i64 = 128 << 20;
 
-/// A summed loss. Divide by the number of targets of the whole global batch, not of each micro-batch.
-#[derive(Debug)]
-pub struct Loss {
-    /// Sum of the negative log-likelihoods in nats: 0-d f32, differentiable.
-    pub sum: Tensor,
-}
-
 impl Model {
-    /// Cross-entropy of `targets_bt` (i64, already shifted: the token after each input; [`IGNORE`] to leave out).
+    /// Sum of the negative log-likelihoods of `targets_bt` (i64, already shifted: the token after each input; [`IGNORE`] to leave out), in
+    /// nats: 0-d f32, differentiable. Divide by the number of targets of the whole global batch, not of each micro-batch.
     ///
     /// # Errors
     /// Shapes that differ, or as [`Model::forward`].
-    pub fn loss(&self, ids_bt: &Tensor, targets_bt: &Tensor, inputs: &Inputs) -> Result<Loss> {
+    pub fn loss(&self, ids_bt: &Tensor, targets_bt: &Tensor, inputs: &Inputs) -> Result<Tensor> {
         same_shape(ids_bt, targets_bt)?;
         let (hidden_nd, targets_n) = self.flat_hidden(ids_bt, targets_bt, inputs)?;
-        Ok(Loss { sum: self.cross_entropy(&hidden_nd, &targets_n)? })
+        self.cross_entropy(&hidden_nd, &targets_n)
     }
 
     /// Summed cross-entropy of normalized hidden states.

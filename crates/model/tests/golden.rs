@@ -58,7 +58,7 @@ fn logits_and_loss_are_those_of_transformers() {
         assert!(difference < 1e-4, "{name}: logits differ by {difference:e}");
         let loss = model.loss(&golden["ids"], &golden["targets"], &Inputs::default()).unwrap();
         let targets = num_targets(&golden);
-        let mean = loss.sum.double_value(&[]) / targets as f64;
+        let mean = loss.double_value(&[]) / targets as f64;
         assert!((mean - golden["loss"].double_value(&[])).abs() < 1e-5, "{name}: loss {mean}");
         let nll = model.token_losses(&golden["ids"], &golden["targets"], &Inputs::default()).unwrap();
         assert!((nll.sum(Kind::Double).double_value(&[]) / targets as f64 - mean).abs() < 1e-5);
@@ -135,7 +135,7 @@ fn gradients_and_an_optimizer_step_are_those_of_pytorch() {
         for (start, rows) in [(0, 1), (1, golden["ids"].size()[0] - 1)] {
             let part = |key: &str| golden[key].narrow(0, start, rows);
             let loss = model.loss(&part("ids"), &part("targets"), &Inputs::default()).unwrap();
-            grads.add_backward(&model, &(loss.sum / targets)).unwrap();
+            grads.add_backward(&model, &(loss / targets)).unwrap();
         }
         let got = by_name(&model, &grads.tensors());
         assert_eq!(got.len(), golden.keys().filter(|key| key.starts_with("grad.")).count());
@@ -202,10 +202,10 @@ fn bf16_stays_near_f32() {
     let options = Options { compute: Kind::BFloat16, ..Options::cpu() };
     let model = Model::load(&dir("gqa"), &options).unwrap();
     let loss = model.loss(&golden["ids"], &golden["targets"], &Inputs::default()).unwrap();
-    let mean = loss.sum.double_value(&[]) / 61.0;
+    let mean = loss.double_value(&[]) / 61.0;
     assert!((mean - golden["loss"].double_value(&[])).abs() < 0.03, "{mean}");
     let mut grads = Grads::new();
-    grads.add_backward(&model, &(loss.sum / 61.0)).unwrap();
+    grads.add_backward(&model, &(loss / 61.0)).unwrap();
     let all: Vec<Tensor> =
         by_name(&model, &grads.tensors()).into_iter().map(|(key, grad)| (grad - &golden[&format!("grad.{key}")]).flatten(0, -1)).collect();
     let error = Tensor::cat(&all, 0).norm().double_value(&[]);

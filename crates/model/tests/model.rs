@@ -62,7 +62,7 @@ fn nudge(model: &Model, rate: f64) {
     let ids = ids(2, 10);
     let loss = model.loss(&ids.narrow(1, 0, 9), &ids.narrow(1, 1, 9), &Inputs::default()).unwrap();
     let mut grads = Grads::new();
-    grads.add_backward(model, &loss.sum).unwrap();
+    grads.add_backward(model, &loss).unwrap();
     let masters: Vec<&Tensor> = model.trainable().iter().map(|p| &p.master).collect();
     torch_ext::foreach_add(&masters, &grads.tensors(), -rate).unwrap();
     model.refresh().unwrap();
@@ -121,7 +121,7 @@ fn a_model_for_inference_keeps_no_masters() {
     assert!(small.params().iter().all(|p| p.master.kind() == Kind::BFloat16));
     assert!(max_diff(&logits(&small, &ids(1, 8)), &logits(&model, &ids(1, 8))) < 0.05);
     let loss = small.loss(&ids(1, 8), &ids(1, 8), &Inputs::default()).unwrap();
-    assert!(!loss.sum.requires_grad());
+    assert!(!loss.requires_grad());
 }
 
 /// Rewrites the weights in a directory with some tensors changed.
@@ -345,7 +345,7 @@ fn a_replica_gives_the_same_gradients() {
                 let all = ids(2, 14);
                 let loss = model.loss(&all.narrow(1, 0, 13), &all.narrow(1, 1, 13), &Inputs::default()).unwrap();
                 let mut grads = Grads::new();
-                grads.add_backward(model, &loss.sum).unwrap();
+                grads.add_backward(model, &loss).unwrap();
                 grads
             };
             let (own, others) = (gradients(&model), gradients(&other));

@@ -229,8 +229,10 @@ fn prepare(ctx: &StageContext, config: &Config, inputs: &Inputs, compute: &Compu
     };
     let (train, validation) = (Arc::new(load(&inputs.train, &place)?), load(&inputs.validation, &Place::Memory)?);
     let expected = inputs.tokenizer.digest();
-    if let Some(got) = train.metadata("tokenizer_digest").filter(|got| *got != expected) {
-        return Err(Error::OtherTokenizer { samples: inputs.train[0].path.clone(), expected: expected.to_owned(), got: got.to_owned() });
+    for (samples, shards) in [(&*train, &inputs.train), (&validation, &inputs.validation)] {
+        if let (Some(got), Some(first)) = (samples.metadata("tokenizer_digest").filter(|got| *got != expected), shards.first()) {
+            return Err(Error::OtherTokenizer { samples: first.path.clone(), expected: expected.to_owned(), got: got.to_owned() });
+        }
     }
     let row_tokens = train.row_tokens();
     let model = task::first_model(config, inputs, row_tokens, ctx.seed, compute)?;

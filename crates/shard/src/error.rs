@@ -22,18 +22,6 @@ pub enum Error {
         /// The key.
         key: &'static str,
     },
-    /// Shards were encoded with different tokenizers.
-    #[error("tokenizers are mixed: `{}` was encoded with {tokenizer_a}, `{}` with {tokenizer_b}", shard_a.display(), shard_b.display())]
-    MixedTokenizers {
-        /// A shard.
-        shard_a: PathBuf,
-        /// Digest of its tokenizer.
-        tokenizer_a: String,
-        /// A shard of another tokenizer.
-        shard_b: PathBuf,
-        /// Digest of its tokenizer.
-        tokenizer_b: String,
-    },
     /// The tokenizer found is not the one that encoded the shards.
     #[error("the tokenizer in `{}` is {got}, but the shards were encoded with {expected}", path.display())]
     OtherTokenizer {
@@ -83,20 +71,6 @@ pub enum Error {
         /// Documents given out.
         taken: u64,
     },
-    /// Shards agree in their tokenizer, but not in a key of their metadata.
-    #[error("`{}` has `{key}` {value_a}, `{}` has {value_b}", shard_a.display(), shard_b.display())]
-    MixedMetadata {
-        /// The key.
-        key: &'static str,
-        /// A shard.
-        shard_a: PathBuf,
-        /// Its value.
-        value_a: String,
-        /// Another shard.
-        shard_b: PathBuf,
-        /// Its value.
-        value_b: String,
-    },
     /// A signal came; what was begun is left out.
     #[error("interrupted")]
     Interrupted,
@@ -125,9 +99,7 @@ impl Failure for Error {
     fn exit(&self) -> Exit {
         match self {
             Self::Handoff(error) => error.exit(),
-            Self::MixedTokenizers { .. }
-            | Self::MixedMetadata { .. }
-            | Self::OtherTokenizer { .. }
+            Self::OtherTokenizer { .. }
             | Self::NoMetadata { .. }
             | Self::TokenOutOfRange { .. }
             | Self::PadInText { .. }
@@ -141,8 +113,6 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Handoff(error) => return error.hint(),
-            Self::MixedMetadata { .. } => "encode all documents in one stage `tokenize`".into(),
-            Self::MixedTokenizers { .. } => "run `tokenize` again: it encodes what is left with the tokenizer it has now".into(),
             Self::OtherTokenizer { .. } => "set `tokenizer` to the one the shards were made with, or run `tokenize` again".into(),
             Self::Text(_) => "run `tokenize` first, or set `tokenizer` in [stage.shard]".into(),
             Self::PadInText { .. } => "name another `pad_token`, one that no text becomes, in the tokenizer's tokenizer_config.json".into(),

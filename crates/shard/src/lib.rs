@@ -210,11 +210,8 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
             return Err(Error::NoPadToken { path: tokenizer_dir });
         }
         // Every document is read, and then packed.
-        let mut steps = 0;
-        for shard in todo.iter().flat_map(|unit| &unit.shards) {
-            steps += 2 * source::open(&shard.path)?.rows();
-        }
-        let bar = ctx.progress.bar("pack", steps, "documents read or packed");
+        let documents: u64 = todo.iter().flat_map(|unit| &unit.shards).map(|shard| shard.rows).sum();
+        let bar = ctx.progress.bar("pack", 2 * documents, "documents read or packed");
         for unit in &todo {
             let packed = match source.width {
                 TokenWidth::U16 => pack_batch::<u16>(ctx, config, &source, unit, &bar),

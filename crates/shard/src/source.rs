@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use handoff::{Error as HandoffError, ShardReader, StageDir, TokenWidth, UpstreamShard, schema};
+use handoff::{Error as HandoffError, ShardReader, SharedMetadata, StageDir, TokenWidth, UpstreamShard, schema};
 use stage::{InputRef, StageContext, TableInputs};
 use text::Tokenizer;
 
@@ -50,45 +50,23 @@ pub(crate) fn tokenizer_dir(ctx: &StageContext, config: &Config, inputs: &TableI
 impl Source {
     /// Checks that all shards come from one tokenizer, and that the one in `tokenizer_dir` is it.
     pub(crate) fn open(shards: &[UpstreamShard], tokenizer_dir: &Path) -> Result<Self, Error> {
-        let mut first: Option<(&Path, BTreeMap<String, String>)> = None;
+        let mut shared = SharedMetadata::new(&CARRIED);
         for shard in shards {
-            let reader = open(&shard.path)?;
-            let digest = |keys: &BTreeMap<String, String>| keys.get("tokenizer_digest").cloned().unwrap_or_default();
-            match &first {
-                None => first = Some((&shard.path, reader.metadata().clone())),
-                Some((path, keys)) if digest(keys) != digest(reader.metadata()) => {
-                    return Err(Error::MixedTokenizers {
-                        shard_a: path.to_path_buf(),
-                        tokenizer_a: digest(keys),
-                        shard_b: shard.path.clone(),
-                        tokenizer_b: digest(reader.metadata()),
-                    });
-                }
-                Some((path, keys)) => {
-                    for key in CARRIED {
-                        let value = |keys: &BTreeMap<String, String>| keys.get(key).cloned().unwrap_or_else(|| "absent".into());
-                        let (value_a, value_b) = (value(keys), value(reader.metadata()));
-                        if value_a != value_b {
-                            let (shard_a, shard_b) = (path.to_path_buf(), shard.path.clone());
-                            return Err(Error::MixedMetadata { key, shard_a, value_a, shard_b, value_b });
-                        }
-                    }
-                }
-            }
+            shared.add(&open(&shard.path)?)?;
         }
-        let (path, keys) = first.ok_or_else(|| HandoffError::NoInput { path: tokenizer_dir.to_path_buf() })?;
-        let key = |key: &'static str| keys.get(key).ok_or_else(|| Error::NoMetadata { path: path.to_path_buf(), key });
+        let path = shared.path().ok_or_else(|| HandoffError::NoInput { path: tokenizer_dir.to_path_buf() })?;
+        let key = |key: &'static str| shared.get(key).ok_or_else(|| Error::NoMetadata { path: path.to_path_buf(), key });
         let number = |name: &'static str| key(name)?.parse::<u32>().map_err(|_| Error::NoMetadata { path: path.to_path_buf(), key: name });
         let tokenizer = Tokenizer::load(tokenizer_dir)?;
         if tokenizer.digest() != key("tokenizer_digest")? {
             return Err(Error::OtherTokenizer {
                 path: tokenizer_dir.to_path_buf(),
-                expected: key("tokenizer_digest")?.clone(),
+                expected: key("tokenizer_digest")?.to_string(),
                 got: tokenizer.digest().to_string(),
             });
         }
-        let pad_id = if keys.contains_key("pad_token_id") { Some(number("pad_token_id")?) } else { None };
-        let metadata = CARRIED.iter().filter_map(|name| Some((name.to_string(), keys.get(*name)?.clone()))).collect();
+        let pad_id = if shared.get("pad_token_id").is_some() { Some(number("pad_token_id")?) } else { None };
+        let metadata = CARRIED.iter().filter_map(|name| Some((name.to_string(), shared.get(name)?.to_string()))).collect();
         Ok(Self {
             token_bytes: tokenizer.token_byte_lengths(),
             width: TokenWidth::for_vocab(number("padded_vocab_size")? as usize),

@@ -527,7 +527,7 @@ fn mixed_tokenizers_are_refused() {
     add_shard(run.path(), "a", (0, 0), 0);
     add_shard_of(run.path(), "b", (0, 1), &tokenizer(true), 1);
     let error = go(run.path(), "").expect_err("refused");
-    assert!(matches!(error, Error::MixedTokenizers { .. }), "{error}");
+    assert!(matches!(error, Error::Handoff(handoff::Error::MixedShards { key: "tokenizer_digest", .. })), "{error}");
     assert_eq!(error.exit(), Exit::Upstream);
     assert!(!RunDir::new(run.path()).stage("shard").data().exists(), "nothing was written");
 }
@@ -542,7 +542,7 @@ fn one_pad_token_that_no_text_holds() {
     let output = write_tokens_with(&dir, &dir.data_shard(1), &tokenizer, &documents(1), "2");
     testkit::commit_unit(&dir, "b", (0, 1), output);
     let error = go(run.path(), "").expect_err("refused");
-    assert!(matches!(error, Error::MixedMetadata { key: "pad_token_id", .. }), "{error}");
+    assert!(matches!(error, Error::Handoff(handoff::Error::MixedShards { key: "pad_token_id", .. })), "{error}");
     for shard in 0..2 {
         let output = write_tokens_with(&dir, &dir.data_shard(shard), &tokenizer, &documents(1), &letter.to_string());
         testkit::commit_unit(&dir, ["a", "b"][shard as usize], (0, shard), output);

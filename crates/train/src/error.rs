@@ -73,20 +73,6 @@ pub enum Error {
         /// Rows of the embedding.
         vocab_size: usize,
     },
-    /// Shards that do not belong together.
-    #[error("`{shard_a}` has `{key}` {value_a}, `{shard_b}` has {value_b}")]
-    MixedShards {
-        /// The key of their metadata.
-        key: &'static str,
-        /// A shard.
-        shard_a: PathBuf,
-        /// Its value.
-        value_a: String,
-        /// Another one.
-        shard_b: PathBuf,
-        /// Its value.
-        value_b: String,
-    },
     /// New or changed data under the policy `refuse`.
     #[error("the training data changed and `on_new_data` is `refuse`: {difference}")]
     NewData {
@@ -259,11 +245,7 @@ impl stage::Failure for Error {
     fn exit(&self) -> Exit {
         match self {
             Self::Interrupted { .. } => Exit::Interrupted,
-            Self::Branch { .. }
-            | Self::NoRows { .. }
-            | Self::RowLength { .. }
-            | Self::MixedShards { .. }
-            | Self::TokenOutOfRange { .. } => Exit::Upstream,
+            Self::Branch { .. } | Self::NoRows { .. } | Self::RowLength { .. } | Self::TokenOutOfRange { .. } => Exit::Upstream,
             Self::Vocabulary { .. } | Self::Device { .. } | Self::Horizon { .. } | Self::Batch { .. } | Self::Schedule { .. } => {
                 Exit::Usage
             }
@@ -289,7 +271,6 @@ impl stage::Failure for Error {
             Error::Vocabulary { .. } => Some("use the tokenizer that stands in the model's own folder, from `tokenize` on".into()),
             Error::Interrupted { .. } => Some("run the same command again to go on".into()),
             Error::Horizon { .. } => Some("a `--set` of one of them does not unset another in the file: use the key that the file uses".into()),
-            Error::MixedShards { .. } => Some("run `shard` to its end: it packs what is left with the tokenizer it has now".into()),
             Error::TokenOutOfRange { .. } => Some("the shards were made with another tokenizer than the model's: run `shard` again, or change `init_from`".into()),
             Error::Handoff(error) => stage::Failure::hint(error),
             _ => None,

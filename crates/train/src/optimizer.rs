@@ -229,7 +229,7 @@ mod tests {
         let ids = Tensor::from_slice(&[1_i64, 2, 3, 4, 5, 6]).reshape([2, 3]);
         let targets = Tensor::from_slice(&[2_i64, 3, 4, 5, 6, 7]).reshape([2, 3]);
         let mut grads = Grads::new();
-        grads.add_backward(model, &model.loss(&ids, &targets, &Inputs::default()).unwrap().sum).unwrap();
+        grads.add_backward(model, &model.loss(&ids, &targets, &Inputs::default()).unwrap()).unwrap();
         grads
     }
 

@@ -176,7 +176,7 @@ fn gradients(model: &Model, micro: &Micro, targets: u64, recompute: bool) -> Res
         let loss = grads.add_recomputed(model, &micro.ids, &micro.targets, &micro.inputs, targets)?;
         return Ok((loss, grads));
     }
-    let loss = model.loss(&micro.ids, &micro.targets, &micro.inputs)?.sum / targets;
+    let loss = model.loss(&micro.ids, &micro.targets, &micro.inputs)? / targets;
     grads.add_backward(model, &loss)?;
     Ok((loss.detach(), grads))
 }

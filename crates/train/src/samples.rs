@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use handoff::atomic::{self, AtomicFile};
-use handoff::{Digest, ShardReader, TokenWidth, columns, schema};
+use handoff::{Digest, ShardReader, SharedMetadata, TokenWidth, columns, schema};
 use model::{IGNORE, Inputs};
 use tch::{Device, Tensor};
 
@@ -72,14 +72,8 @@ pub struct Samples {
     starts_end: Vec<usize>,
     /// Places of a row that hold a token only as context; rows without any are not listed.
     context: BTreeMap<u64, Vec<u32>>,
-    metadata: BTreeMap<String, String>,
-    /// The shard that it is from.
-    first: Option<PathBuf>,
-    pad: Option<i64>,
+    metadata: SharedMetadata,
 }
-
-/// Keys of the metadata that must be the same in all shards.
-const AGREED: [&str; 5] = ["tokenizer_digest", "vocab_size", "eos_token_id", "pad_token_id", "seq_len_tokens"];
 
 /// Rows decoded at a time while loading.
 const LOAD_ROWS: usize = 4096;
@@ -104,9 +98,7 @@ impl Samples {
             starts: Vec::new(),
             starts_end: Vec::new(),
             context: BTreeMap::new(),
-            metadata: BTreeMap::new(),
-            first: None,
-            pad: None,
+            metadata: SharedMetadata::new(&schema::SAMPLES_AGREE_IN),
         };
         for (path, digest) in shards {
             match place {
@@ -148,7 +140,7 @@ impl Samples {
     /// Appends what is known of a shard's rows beside their ids, which `fixed` has.
     fn append_facts(&mut self, path: &Path, fixed: &Path) -> Result<()> {
         let reader = open(path)?;
-        self.read_metadata(&reader)?;
+        self.metadata.add(&reader)?;
         let before = self.len();
         for batch in reader.batches_of(LOAD_ROWS, &["document_starts", "token_offsets", "num_bytes"])? {
             self.append_rows(&batch?)?;
@@ -166,28 +158,10 @@ impl Samples {
         Ok(())
     }
 
-    /// Takes over the first shard's metadata; all others must agree in what rows mean.
-    fn read_metadata(&mut self, reader: &ShardReader) -> Result<()> {
-        let Some(first) = &self.first else {
-            self.metadata = reader.metadata().clone();
-            self.pad = self.metadata.get("pad_token_id").and_then(|id| id.parse().ok());
-            self.first = Some(reader.path().to_path_buf());
-            return Ok(());
-        };
-        for key in AGREED {
-            let value = |keys: &BTreeMap<String, String>| keys.get(key).cloned().unwrap_or_else(|| "absent".into());
-            let (value_a, value_b) = (value(&self.metadata), value(reader.metadata()));
-            if value_a != value_b {
-                return Err(Error::MixedShards { key, shard_a: first.clone(), value_a, shard_b: reader.path().to_path_buf(), value_b });
-            }
-        }
-        Ok(())
-    }
-
     /// Appends a shard; its ids go to `out` where there is one.
     fn append(&mut self, path: &Path, vocab_size: usize, mut out: Option<&mut AtomicFile>) -> Result<()> {
         let reader = open(path)?;
-        self.read_metadata(&reader)?;
+        self.metadata.add(&reader)?;
         let mut fixed = Vec::new();
         for batch in reader.batches_of(LOAD_ROWS, &["input_ids", "document_starts", "token_offsets", "num_bytes"])? {
             let batch = batch?;
@@ -262,7 +236,7 @@ impl Samples {
 
     /// A key of the first shard's metadata, such as `tokenizer_digest`.
     pub fn metadata(&self, key: &str) -> Option<&str> {
-        self.metadata.get(key).map(String::as_str)
+        self.metadata.get(key)
     }
 
     /// Rows as inputs (all tokens but the last) and targets (all but the first), on the CPU.
@@ -279,11 +253,12 @@ impl Samples {
         let shape = [rows.len() as i64, time as i64];
         let (mut ids, mut targets) = (Vec::with_capacity(rows.len() * time), Vec::with_capacity(rows.len() * time));
         let mut segments = Vec::new();
+        let pad: Option<i64> = self.metadata.get("pad_token_id").and_then(|id| id.parse().ok());
         for &row in rows {
             let tokens = self.row(row)?;
             ids.extend_from_slice(&tokens[..time]);
             let first_target = targets.len();
-            targets.extend(tokens[1..].iter().map(|&id| if Some(id) == self.pad { IGNORE } else { id }));
+            targets.extend(tokens[1..].iter().map(|&id| if Some(id) == pad { IGNORE } else { id }));
             for &place in self.context.get(&row).into_iter().flatten() {
                 if let Some(target) = targets.get_mut(first_target + place as usize - 1) {
                     *target = IGNORE;
@@ -450,7 +425,7 @@ mod tests {
         let b = stage.split_shard("train", 1);
         ShardWriter::create(&b, &table, &ShardMeta { extra, ..ShardMeta::default() }).unwrap().finish(&stage).unwrap();
         let error = load([a.as_path(), b.as_path()], 10).unwrap_err();
-        assert!(matches!(error, Error::MixedShards { key: "pad_token_id", .. }), "{error}");
+        assert!(matches!(error, Error::Handoff(handoff::Error::MixedShards { key: "pad_token_id", .. })), "{error}");
     }
 
     #[test]

@@ -46,45 +46,32 @@ pub trait TokenId: Copy + std::fmt::Debug + Eq + Into<u32> + Send + 'static {
     fn array(ids: Vec<Self>) -> ArrayRef;
 }
 
-impl TokenId for u16 {
-    const WIDTH: TokenWidth = TokenWidth::U16;
+macro_rules! token_id {
+    ($integer:ty, $width:expr, $array:ty) => {
+        impl TokenId for $integer {
+            const WIDTH: TokenWidth = $width;
 
-    fn cut(id: u32) -> Self {
-        id as Self
-    }
+            fn cut(id: u32) -> Self {
+                id as Self
+            }
 
-    fn write(self, out: &mut Vec<u8>) {
-        out.extend(self.to_le_bytes());
-    }
+            fn write(self, out: &mut Vec<u8>) {
+                out.extend(self.to_le_bytes());
+            }
 
-    fn read(bytes: &[u8], out: &mut Vec<Self>) {
-        out.extend(bytes.as_chunks().0.iter().map(|id| Self::from_le_bytes(*id)));
-    }
+            fn read(bytes: &[u8], out: &mut Vec<Self>) {
+                out.extend(bytes.as_chunks().0.iter().map(|id| Self::from_le_bytes(*id)));
+            }
 
-    fn array(ids: Vec<Self>) -> ArrayRef {
-        Arc::new(UInt16Array::from(ids))
-    }
+            fn array(ids: Vec<Self>) -> ArrayRef {
+                Arc::new(<$array>::from(ids))
+            }
+        }
+    };
 }
 
-impl TokenId for u32 {
-    const WIDTH: TokenWidth = TokenWidth::U32;
-
-    fn cut(id: u32) -> Self {
-        id
-    }
-
-    fn write(self, out: &mut Vec<u8>) {
-        out.extend(self.to_le_bytes());
-    }
-
-    fn read(bytes: &[u8], out: &mut Vec<Self>) {
-        out.extend(bytes.as_chunks().0.iter().map(|id| Self::from_le_bytes(*id)));
-    }
-
-    fn array(ids: Vec<Self>) -> ArrayRef {
-        Arc::new(UInt32Array::from(ids))
-    }
-}
+token_id!(u16, TokenWidth::U16, UInt16Array);
+token_id!(u32, TokenWidth::U32, UInt32Array);
 
 /// One training row.
 #[derive(Debug, Clone, PartialEq, Eq)]
