@@ -382,17 +382,20 @@ fn threads_of_any_pool_get_the_same_ids() {
     pool.install(|| texts.par_iter().for_each(|text| same("nine threads", &encoder, &tokenizer, text)));
 }
 
-/// Longer: `JIELONG_FUZZ_SECS=60 exact --ignored`.
+/// So many random texts, always the same; with `JIELONG_FUZZ_SECS=60` others, for as long.
 #[test]
-#[ignore = "runs as long as JIELONG_FUZZ_SECS says, 10 seconds by default"]
-fn fuzz() {
-    let secs = std::env::var("JIELONG_FUZZ_SECS").ok().and_then(|secs| secs.parse().ok()).unwrap_or(10);
-    let end = Instant::now() + Duration::from_secs(secs);
+fn random_texts_have_the_same_ids() {
+    const TEXTS: u32 = 200;
+    let secs: Option<u64> = std::env::var("JIELONG_FUZZ_SECS").ok().map(|secs| secs.parse().expect("a number of seconds"));
+    let end = secs.map(|secs| Instant::now() + Duration::from_secs(secs));
     let tokenizers: Vec<(&str, Tokenizer)> =
         pre_tokenizers().into_iter().map(|(name, pre)| (name, tokenizer(&trained(&pre, 3000)))).collect();
     let encoders: Vec<Encoder<'_>> = tokenizers.iter().map(|(_, tokenizer)| Encoder::new(tokenizer).expect("made")).collect();
-    let mut random = Random(std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_nanos() as u64));
-    while Instant::now() < end {
+    let seed = std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_nanos() as u64);
+    let mut random = Random(if end.is_some() { seed } else { 1 });
+    let mut texts = 0;
+    while end.map_or(texts < TEXTS, |end| Instant::now() < end) {
+        texts += 1;
         let parts = [4, 40, 400][random.below(3) as usize];
         let text = random.text(parts);
         for ((name, tokenizer), encoder) in tokenizers.iter().zip(&encoders) {
