@@ -26,6 +26,8 @@ pub mod extract;
 pub mod extracted;
 mod feed;
 pub mod filter;
+#[cfg(test)]
+mod growth;
 pub mod input;
 pub mod inspect;
 pub mod model;
