@@ -239,7 +239,8 @@ pub fn tokens(width: TokenWidth) -> TableSchema {
 }
 
 /// Keys of the metadata in which all sample shards that are read together must agree.
-pub const SAMPLES_AGREE_IN: [&str; 5] = ["tokenizer_digest", "vocab_size", "eos_token_id", "pad_token_id", "seq_len_tokens"];
+pub const SAMPLES_AGREE_IN: [&str; 6] =
+    ["tokenizer_digest", "vocab_size", "bos_token_id", "eos_token_id", "pad_token_id", "seq_len_tokens"];
 
 /// Training rows.
 pub fn samples(width: TokenWidth) -> TableSchema {

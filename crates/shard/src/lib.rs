@@ -35,8 +35,8 @@
 //! weight means does not depend on the corpus, so a new batch leaves old ones as they are; realised shares stand in the manifest's
 //! counts.
 //!
-//! Key-value metadata: what the tokens shards carry (`tokenizer_digest`, `vocab_size`, `padded_vocab_size`, `eos_token_id`,
-//! `pad_token_id`), and `split`, `batch`, `seq_len_tokens` (targets of a row), `row_tokens` (`seq_len + 1`), `packing`, `shuffle`,
+//! Key-value metadata: what the tokens shards carry (`tokenizer_digest`, `vocab_size`, `padded_vocab_size`, `bos_token_id`,
+//! `eos_token_id`, `pad_token_id`), and `split`, `batch`, `seq_len_tokens` (targets of a row), `row_tokens` (`seq_len + 1`), `packing`, `shuffle`,
 //! `seed`, `validation_share`.
 //!
 //! Invariants:

@@ -11,7 +11,7 @@ use crate::Error;
 use crate::config::Config;
 
 /// Metadata keys that travel from token shards to sample shards as they are.
-const CARRIED: [&str; 5] = ["tokenizer_digest", "vocab_size", "padded_vocab_size", "eos_token_id", "pad_token_id"];
+const CARRIED: [&str; 6] = ["tokenizer_digest", "vocab_size", "padded_vocab_size", "bos_token_id", "eos_token_id", "pad_token_id"];
 
 /// The tokenizer behind all shards, and what packing has to know of it.
 #[derive(Debug)]

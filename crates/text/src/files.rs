@@ -106,6 +106,11 @@ impl TokenizerFiles {
         }
     }
 
+    /// What `add_bos_token` says, if it is there.
+    pub(crate) fn adds_bos(&self) -> Option<bool> {
+        self.config.get("add_bos_token")?.as_bool()
+    }
+
     /// The default chat template's source.
     pub fn chat_template(&self) -> Option<&str> {
         self.named_template("default")
@@ -125,6 +130,15 @@ impl TokenizerFiles {
     /// Stop tokens listed in `generation_config.json`.
     pub(crate) fn stop_ids(&self) -> &[u32] {
         &self.stop_ids
+    }
+
+    /// Writes the stop tokens as `generation_config.json` into `dir`, where there are any. Not part of [`copy_to`](Self::copy_to), because
+    /// a model's folder has a `generation_config.json` of the model's own.
+    pub fn write_stop_ids(&self, dir: &Path) -> Result<(), Error> {
+        if self.stop_ids.is_empty() {
+            return Ok(());
+        }
+        write_json(&dir.join(GENERATION), &json!({ "eos_token_id": self.stop_ids }))
     }
 
     /// Writes every file into the existing directory `dir`, the chat template both as a file and as a key of the configuration.

@@ -41,6 +41,7 @@ pub struct Tokenizer {
     is_special: Vec<bool>,
     eos_id: Option<u32>,
     bos_id: Option<u32>,
+    begin_id: Option<u32>,
     pad_id: Option<u32>,
     stop_ids: Vec<u32>,
     digest: String,
@@ -96,6 +97,14 @@ impl Tokenizer {
             }),
         };
         let (eos_id, bos_id, pad_id) = (lookup("eos_token")?, lookup("bos_token")?, lookup("pad_token")?);
+        let adds_bos = match files.adds_bos() {
+            Some(adds) => adds,
+            None => {
+                let template = parsing.encode_fast("", true).map_err(failed)?;
+                bos_id.is_some() && template.get_ids().first().copied() == bos_id
+            }
+        };
+        let begin_id = bos_id.filter(|_| adds_bos);
         let mut stop_ids: Vec<u32> = files.stop_ids().iter().copied().chain(eos_id).collect();
         stop_ids.sort_unstable();
         stop_ids.dedup();
@@ -106,7 +115,7 @@ impl Tokenizer {
             .map(|source| ChatTemplate::new(source, files.special_token("bos_token"), files.special_token("eos_token")))
             .transpose()?;
         let spelling = Spelling::of(parsing.get_decoder());
-        Ok(Self { files, plain, parsing, spelling, specials, is_special, eos_id, bos_id, pad_id, stop_ids, digest, template })
+        Ok(Self { files, plain, parsing, spelling, specials, is_special, eos_id, bos_id, begin_id, pad_id, stop_ids, digest, template })
     }
 
     /// Ids of plain text: special tokens spelled in it are not parsed, and none are added.
@@ -195,6 +204,12 @@ impl Tokenizer {
     /// The token that begins a sequence, if the tokenizer has one.
     pub fn bos_id(&self) -> Option<u32> {
         self.bos_id
+    }
+
+    /// The token that the tokenizer itself puts before every text, as Llama's and Mistral's do with their [`bos_id`](Self::bos_id): models
+    /// trained with it expect it there. `add_bos_token` in `tokenizer_config.json` says so, else the post-processor does.
+    pub fn begin_id(&self) -> Option<u32> {
+        self.begin_id
     }
 
     /// The token that fills rows, if the tokenizer has one.

@@ -38,6 +38,8 @@ pub struct Config {
     pub max_memory_mb: u64,
     /// End token of a taken tokenizer that names none.
     pub end_token: Option<String>,
+    /// Token before every document of a taken tokenizer; empty for none, absent for what the tokenizer itself adds.
+    pub begin_token: Option<String>,
 }
 
 /// Published pre-tokenization patterns.
@@ -120,6 +122,10 @@ impl Config {
         if self.trains() && self.end_token.is_some() {
             let message = "only names the end token of a tokenizer that is taken; a trained one ends with `<|endoftext|>`";
             return Err(ConfigProblem::new("end_token", message));
+        }
+        if self.trains() && self.begin_token.is_some() {
+            let message = "is for a tokenizer that is taken; the documents of a trained one begin after the end token before them";
+            return Err(ConfigProblem::new("begin_token", message));
         }
         if !self.trains() && self.retrain {
             return Err(ConfigProblem::new("retrain", "has no effect unless `tokenizer = \"train\"`"));

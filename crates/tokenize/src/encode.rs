@@ -52,7 +52,16 @@ pub fn bytes_per_token(counts: &BTreeMap<String, u64>) -> String {
     format!("bytes per token: {:.2} ({})", ratio(all.0, all.1), parts.join(", "))
 }
 
-/// Encodes a batch of table `documents` into one of table `tokens`, `end_id` after every document.
+/// The tokens around every document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends {
+    /// Stands before it, where there is one.
+    pub begin: Option<u32>,
+    /// Stands after it.
+    pub end: u32,
+}
+
+/// Encodes a batch of table `documents` into one of table `tokens`, with what stands before and after every document.
 ///
 /// Special tokens spelled in a text are text.
 ///
@@ -61,7 +70,7 @@ pub fn bytes_per_token(counts: &BTreeMap<String, u64>) -> String {
 pub fn encode(
     batch: &RecordBatch,
     encoder: &Encoder<'_>,
-    end_id: u32,
+    ends: Ends,
     width: TokenWidth,
     counts: &mut Counts,
 ) -> Result<RecordBatch, Error> {
@@ -71,7 +80,10 @@ pub fn encode(
         .into_par_iter()
         .map(|row| {
             let mut ids = encoder.encode(texts.value(row))?;
-            ids.push(end_id);
+            if let Some(begin) = ends.begin {
+                ids.insert(0, begin);
+            }
+            ids.push(ends.end);
             Ok(ids)
         })
         .collect::<Result<_, text::Error>>()?;
@@ -83,7 +95,7 @@ pub fn encode(
             None => counts.languages.entry(languages.value(row).to_string()).or_default(),
         };
         language.0 += 1;
-        language.1 += ids.len() as u64 - 1;
+        language.1 += ids.len() as u64 - 1 - u64::from(ends.begin.is_some());
         language.2 += texts.value(row).len() as u64;
     }
     let num_bytes = Int64Array::from_iter_values((0..texts.len()).map(|row| texts.value(row).len() as i64));

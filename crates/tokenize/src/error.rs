@@ -63,6 +63,14 @@ pub enum Error {
         /// Its directory or file.
         path: PathBuf,
     },
+    /// A taken tokenizer does not have the token that is to begin documents.
+    #[error("the tokenizer in `{}` has no token `{token}`", path.display())]
+    NoBeginToken {
+        /// Its directory or file.
+        path: PathBuf,
+        /// The token.
+        token: String,
+    },
     /// Some inputs could not be encoded; the others are done.
     #[error("{failed} of {units} inputs failed, the others are done; first `{first}`")]
     Units {
@@ -82,7 +90,7 @@ impl Failure for Error {
         match self {
             Self::Handoff(error) => error.exit(),
             Self::Units { source, .. } => source.exit(),
-            Self::Frozen { .. } | Self::NoEndToken { .. } => Exit::Usage,
+            Self::Frozen { .. } | Self::NoEndToken { .. } | Self::NoBeginToken { .. } => Exit::Usage,
             Self::Text(text::Error::NoTokenizer { .. } | text::Error::BadTokenizer { .. } | text::Error::Io { .. }) => Exit::Upstream,
             Self::NotTrained { .. } | Self::NoText | Self::BadRanks { .. } => Exit::Upstream,
             _ => Exit::Failed,
@@ -98,6 +106,7 @@ impl Failure for Error {
             }
             Self::NotTrained { .. } => "run worker 0 first, with `--limit 0` to train only".into(),
             Self::NoEndToken { .. } => "name one of its special tokens: `end_token = \"</s>\"` in [stage.tokenize]".into(),
+            Self::NoBeginToken { .. } => "set `begin_token` in [stage.tokenize] to one of its tokens, or to \"\"".into(),
             Self::NoText => "look at `crawl-clean/rejected`: everything was refused".into(),
             Self::Text(text::Error::NoTokenizer { .. } | text::Error::Io { .. }) => {
                 "`tokenizer` is \"train\", or the path of a Hugging Face tokenizer directory relative to the pipeline file".into()

@@ -9,6 +9,7 @@ use text::{Tokenizer, TokenizerFiles, template};
 
 use crate::Error;
 use crate::config::{Config, TrainSettings};
+use crate::encode::Ends;
 use crate::ranks;
 use crate::train::{self, TrainingRecord, record_of};
 
@@ -27,7 +28,7 @@ pub(crate) enum Decision {
 #[derive(Debug)]
 pub(crate) struct Frozen {
     pub(crate) tokenizer: Tokenizer,
-    pub(crate) end_id: u32,
+    pub(crate) ends: Ends,
     pub(crate) notes: Vec<String>,
     pub(crate) watch: Vec<PathBuf>,
 }
@@ -128,12 +129,27 @@ pub(crate) fn obtain(ctx: &StageContext, config: &Config, shards: &[UpstreamShar
     } else if let Some(path) = template_path(ctx, config) {
         watch.push(path);
     }
-    let end_id = match &config.end_token {
+    let ends = ends(&tokenizer, config)?;
+    Ok(Some(Frozen { tokenizer, ends, notes, watch }))
+}
+
+/// The tokens around every document.
+pub(crate) fn ends(tokenizer: &Tokenizer, config: &Config) -> Result<Ends, Error> {
+    let end = match &config.end_token {
         Some(token) => tokenizer.id(token),
         None => tokenizer.eos_id(),
     };
-    let end_id = end_id.ok_or_else(|| Error::NoEndToken { path: tokenizer.origin() })?;
-    Ok(Some(Frozen { tokenizer, end_id, notes, watch }))
+    let end = end.ok_or_else(|| Error::NoEndToken { path: tokenizer.origin() })?;
+    let begin = match config.begin_token.as_deref() {
+        None => tokenizer.begin_id(),
+        Some("") => None,
+        Some(token) => {
+            let unknown = || Error::NoBeginToken { path: tokenizer.origin(), token: token.to_owned() };
+            Some(tokenizer.id(token).ok_or_else(unknown)?)
+        }
+    };
+    // Where they are the same, the end token of the document before does for both.
+    Ok(Ends { begin: begin.filter(|id| *id != end), end })
 }
 
 fn trained_note(tokenizer: &Tokenizer, why: &str) -> String {
@@ -169,7 +185,8 @@ fn trained_note(tokenizer: &Tokenizer, why: &str) -> String {
 fn install(files: &TokenizerFiles, dir: &Path) -> Result<(), Error> {
     let staged = atomic::temporary_beside(dir);
     fs::create_dir_all(&staged).map_err(|source| Error::Io { path: staged.clone(), source })?;
-    let written = files.copy_to(&staged).map_err(Error::from).and_then(|()| Ok(atomic::commit_dir(&staged, dir)?));
+    let copied = files.copy_to(&staged).and_then(|()| files.write_stop_ids(&staged));
+    let written = copied.map_err(Error::from).and_then(|()| Ok(atomic::commit_dir(&staged, dir)?));
     if written.is_err() {
         // The staged copy is of no use; the old directory stands.
         let _ = fs::remove_dir_all(&staged);

@@ -6,16 +6,18 @@
 //! | column of `tokens` | Arrow type | unit | nullable |
 //! | --- | --- | --- | --- |
 //! | `document_id` | utf8 | | no |
-//! | `input_ids` | list of uint16 (vocabulary up to 65,536) or uint32 | token ids, the end token last | no |
+//! | `input_ids` | list of uint16 (vocabulary up to 65,536) or uint32 | token ids, the begin token first where there is one, the end token last | no |
 //! | `num_bytes` | int64 | bytes of the text | no |
 //! | `language`, `source` | utf8 | as in `documents` | no |
 //!
 //! Key-value metadata of every shard: `tokenizer_digest`, `vocab_size` (largest id + 1), `padded_vocab_size` (what a model's
-//! embedding has: a multiple of 64), `eos_token_id`, and `pad_token_id` where the tokenizer has a pad token of its own.
+//! embedding has: a multiple of 64), `eos_token_id`, `bos_token_id` where documents begin with it, and `pad_token_id` where the tokenizer
+//! has a pad token of its own.
 //!
 //! Invariants:
 //! - **A trained tokenizer is frozen.** New documents never change it; other settings are refused, unless `--force` or `retrain`.
-//! - **Every document ends with the end token; no other special token occurs**, whatever its text spells.
+//! - **Every document ends with the end token**, and begins with the begin token where the taken tokenizer puts one before a text (Llama,
+//!   Mistral). **No other special token occurs**, whatever its text spells.
 //! - **The unit is one input shard**, and its key holds the tokenizer's digest: with another tokenizer everything is encoded again,
 //!   and until that is done the next stage refuses the mixture.
 //! - The same inputs in the same ingest order give the same bytes for any number of threads and workers.
@@ -85,10 +87,10 @@ impl Stage for Tokenize {
         let manifest = Manifest::load(&ctx.stage_dir)?;
         let (digest, note) = match freeze::decide(ctx, config, &inputs.shards)? {
             Decision::Keep { tokenizer, new_template } => {
-                (unit_config(tokenizer.digest(), config), new_template.map(|_| "would replace the chat template".to_string()))
+                (unit_config(&tokenizer, config)?, new_template.map(|_| "would replace the chat template".to_string()))
             }
             Decision::Take { tokenizer } => {
-                (unit_config(tokenizer.digest(), config), Some(format!("would copy the tokenizer from `{}`", config.tokenizer)))
+                (unit_config(&tokenizer, config)?, Some(format!("would copy the tokenizer from `{}`", config.tokenizer)))
             }
             // What it will be is not known, but it is not what the entries have.
             Decision::Train { why } => (Digest::of_bytes(b"not trained yet"), Some(format!("would train a tokenizer: {why}"))),
@@ -124,7 +126,7 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
     let mut log = IngestLog::load(&ctx.stage_dir)?;
     log.follow(&inputs.shards)?;
     let mut manifest = Manifest::load(&ctx.stage_dir)?;
-    let config_digest = unit_config(frozen.tokenizer.digest(), config);
+    let config_digest = unit_config(&frozen.tokenizer, config)?;
     let planned = plan(&manifest, &inputs.plan_inputs(), config_digest, FORMAT_VERSION, ctx.force);
     prune(ctx, &mut manifest, &planned)?;
 
@@ -194,9 +196,14 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
     }))
 }
 
-/// What a unit's ids depend on besides its documents: the tokenizer and the end token.
-fn unit_config(tokenizer_digest: &str, config: &Config) -> Digest {
-    DigestBuilder::new().field("tokenizer", tokenizer_digest).field("end_token", config.end_token.as_deref().unwrap_or_default()).finish()
+/// What a unit's ids depend on besides its documents: the tokenizer, the begin token and the end token.
+fn unit_config(tokenizer: &text::Tokenizer, config: &Config) -> Result<Digest, Error> {
+    let end = config.end_token.as_deref().unwrap_or_default();
+    let digest = DigestBuilder::new().field("tokenizer", tokenizer.digest()).field("end_token", end);
+    Ok(match freeze::ends(tokenizer, config)?.begin {
+        Some(id) => digest.field("begin_token", id.to_string()).finish(),
+        None => digest.finish(),
+    })
 }
 
 /// Vanished inputs are an error, unless their outputs are to go.
@@ -233,16 +240,19 @@ fn encode_unit(
         ("tokenizer_digest".to_string(), tokenizer.digest().to_string()),
         ("vocab_size".to_string(), tokenizer.vocab_size().to_string()),
         ("padded_vocab_size".to_string(), tokenizer.padded_vocab_size().to_string()),
-        ("eos_token_id".to_string(), frozen.end_id.to_string()),
+        ("eos_token_id".to_string(), frozen.ends.end.to_string()),
     ]);
-    if let Some(pad) = tokenizer.pad_id().filter(|pad| *pad != frozen.end_id) {
+    if let Some(begin) = frozen.ends.begin {
+        extra.insert("bos_token_id".into(), begin.to_string());
+    }
+    if let Some(pad) = tokenizer.pad_id().filter(|pad| *pad != frozen.ends.end) {
         extra.insert("pad_token_id".into(), pad.to_string());
     }
     let meta = ShardMeta { stage: Tokenize::NAME.into(), config_digest: key.config_digest.to_string(), extra };
     let mut writer = ShardWriter::with_split_ids(&ctx.stage_dir.data_shard(index), &schema::tokens(width), &meta, DEFAULT_ROW_GROUP_ROWS)?;
     let mut counts = Counts::default();
     for batch in reader.batches_of(reader.rows_within(BATCH_BYTES, "text", BATCH_ROWS), &["id", "text", "language", "source"])? {
-        writer.write(&encode::encode(&batch?, encoder, frozen.end_id, width, &mut counts)?)?;
+        writer.write(&encode::encode(&batch?, encoder, frozen.ends, width, &mut counts)?)?;
     }
     Ok((writer.finish(&ctx.stage_dir)?, counts))
 }

@@ -254,6 +254,65 @@ fn a_taken_tokenizer_is_copied_and_used() {
     assert_eq!(tokenize::run(&forced, &config(&taken)).expect("runs").expect("not cancelled").inputs_done, 1);
 }
 
+/// Llama's and Mistral's tokenizers put their begin token before every text, by a template or by their configuration.
+#[test]
+fn documents_begin_with_what_the_tokenizer_puts_before_a_text() {
+    let run = tempfile::tempdir().expect("temporary directory");
+    add_shard(run.path(), "a", (0, 0), 0);
+    go(run.path(), "").expect("runs");
+    let own = RunDir::new(run.path()).stage("tokenize").tokenizer_dir();
+    let begin = "<|im_start|>";
+    let begin_id = Tokenizer::load(&own).expect("loads").id(begin).expect("known");
+    let documents = |changes: &dyn Fn(&mut serde_json::Value, &mut serde_json::Value), toml: &str| {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let (taken, run) = (dir.path().join("taken"), dir.path().join("run"));
+        std::fs::create_dir(&taken).expect("made");
+        let read =
+            |name: &str| -> serde_json::Value { serde_json::from_slice(&std::fs::read(own.join(name)).expect("reads")).expect("parses") };
+        let (mut json, mut config) = (read("tokenizer.json"), read("tokenizer_config.json"));
+        config["bos_token"] = begin.into();
+        changes(&mut json, &mut config);
+        std::fs::write(taken.join("tokenizer.json"), json.to_string()).expect("writes");
+        std::fs::write(taken.join("tokenizer_config.json"), config.to_string()).expect("writes");
+        std::fs::write(taken.join("generation_config.json"), r#"{"eos_token_id": [0, 3]}"#).expect("writes");
+        add_shard(&run, "a", (0, 0), 0);
+        go(&run, &format!("tokenizer = {:?}\n{toml}", taken.display().to_string()))?;
+        let stage = RunDir::new(&run).stage("tokenize");
+        let copy = Tokenizer::load(&stage.tokenizer_dir()).expect("loads");
+        assert_eq!(copy.stop_ids(), [0, 3], "the copy stops where the original does");
+        let reader = ShardReader::open(&stage.data_shard(0), &schema::tokens(TokenWidth::U16)).expect("opens");
+        let stated = reader.metadata().get("bos_token_id").cloned();
+        let firsts: Vec<bool> = reader
+            .batches_of(100, &["input_ids"])
+            .expect("reads")
+            .flat_map(|batch| columns::token_rows(&batch.expect("reads"), "input_ids").expect("ids"))
+            .map(|ids| ids[0] == begin_id && !ids[1..].contains(&begin_id))
+            .collect();
+        Ok::<_, Error>((stated.is_some(), firsts.iter().all(|first| *first), firsts.iter().any(|first| *first)))
+    };
+    let template = |json: &mut serde_json::Value| {
+        json["post_processor"] = serde_json::json!({
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": begin, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {begin: {"id": begin, "ids": [begin_id], "tokens": [begin]}},
+        });
+    };
+    let (none, all) = ((false, false, false), (true, true, true));
+    assert_eq!(documents(&|_, _| (), "").expect("runs"), none);
+    assert_eq!(documents(&|_, config| config["add_bos_token"] = true.into(), "").expect("runs"), all);
+    let by_template = |json: &mut serde_json::Value, config: &mut serde_json::Value| {
+        template(json);
+        config.as_object_mut().expect("object").remove("add_bos_token");
+    };
+    assert_eq!(documents(&by_template, "").expect("runs"), all);
+    assert_eq!(documents(&|json, _| template(json), "").expect("runs"), none, "the configuration wins");
+    assert_eq!(documents(&by_template, "begin_token = \"\"").expect("runs"), none);
+    assert_eq!(documents(&|_, _| (), &format!("begin_token = {begin:?}")).expect("runs"), all);
+    let error = documents(&|_, _| (), "begin_token = \"<nowhere>\"").expect_err("refused");
+    assert!(matches!(error, Error::NoBeginToken { .. }), "{error}");
+}
+
 #[test]
 fn workers_share_the_shards_and_only_the_first_trains() {
     let run = tempfile::tempdir().expect("temporary directory");
