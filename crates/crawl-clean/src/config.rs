@@ -29,6 +29,8 @@ pub struct Config {
     pub max_memory_mb: u64,
     /// Characters of a refused text that are kept in `rejected/`.
     pub rejected_text_chars: usize,
+    /// Most refused rows of an input and a reason that are kept in `rejected/`; 0 keeps all.
+    pub rejected_per_reason: u64,
     /// Keep what extraction found, so that other thresholds decide again without reading the inputs.
     pub keep_extracted: bool,
     /// Column of JSON lines or Parquet with extracted text.

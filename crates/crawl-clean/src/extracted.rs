@@ -24,7 +24,7 @@ use std::sync::Arc;
 /// Name of the side folder.
 pub const FOLDER: &str = "extracted";
 /// Raised when the same page and settings give another text, language or refusal than before.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// An item of the input as far as extraction decides on it.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,8 +97,7 @@ pub fn serves(path: &Path, source: &str, input: Digest, settings: Digest) -> boo
 /// | `kind` | utf8 | `page`, `refused`, or `other` for a record that is no page |
 /// | `url`, `source_offset` | utf8?, int64? | of the item |
 /// | `text`, `title`, `date`, `payload_digest`, `charset`, `charset_source`, `author` | utf8? | as in `documents`, before any filter |
-/// | `crawl_date` | utf8? | the date of the record, which is that of the crawl |
-/// | `truncated` | utf8? | why there is only the beginning of the page: what its record states, or `coding` where the body ends before its coding does |
+/// | `crawl_date`, `truncated`, `http_headers` | utf8? | as in `documents` |
 /// | `questions` | list\<struct\<question, answer\>\>? | as in `documents` |
 /// | `replaced_chars` | int64? | characters that could not be decoded |
 /// | `cut` | bool? | the page exceeded the caps on nodes or depth |
@@ -119,14 +118,14 @@ pub fn schema() -> TableSchema {
         field("threshold", DataType::Float64),
         field("questions", DataType::List(list_item(DataType::Struct(question_fields())))),
     ]);
-    TableSchema { name: "extracted", version: 2, arrow: Arc::new(Schema::new(fields)) }
+    TableSchema { name: "extracted", version: 3, arrow: Arc::new(Schema::new(fields)) }
 }
 
 /// The columns of text, in order.
 #[rustfmt::skip]
-const TEXTS: [&str; 13] = [
+const TEXTS: [&str; 14] = [
     "url", "text", "title", "date", "payload_digest", "charset", "charset_source", "language", "reason", "detail", "author", "crawl_date",
-    "truncated",
+    "truncated", "http_headers",
 ];
 
 /// Items as a batch of [`schema`].
@@ -162,6 +161,7 @@ pub fn batch(rows: &[Stored]) -> Result<RecordBatch, Error> {
         text(|page| page.author.as_deref()),
         text(|page| page.crawl_date.as_deref()),
         text(|page| page.truncated.as_deref()),
+        text(|page| page.http_headers.as_deref()),
         Arc::new(rows.iter().map(|row| row.place().map(|(_, offset)| offset)).collect::<Int64Array>()),
         Arc::new(pages().map(|page| page.map(|page| page.replaced_chars as i64)).collect::<Int64Array>()),
         Arc::new(pages().map(|page| page.map(|page| page.cut)).collect::<BooleanArray>()),
@@ -213,6 +213,7 @@ fn items(batch: &RecordBatch) -> Result<Vec<Item>, Error> {
                 date: text(3, row),
                 crawl_date: text(11, row),
                 truncated: text(12, row),
+                http_headers: text(13, row),
                 payload_digest: text(4, row),
                 charset: text(5, row).map(Cow::Owned),
                 charset_source: text(6, row).map(Cow::Owned),
@@ -256,6 +257,7 @@ mod tests {
             date: None,
             crawl_date: Some("2024".into()),
             truncated: Some("length".into()),
+            http_headers: Some("server: x\nage: 1".into()),
             payload_digest: Some("sha1:X".into()),
             title: Some("山".into()),
             author: Some("王".into()),

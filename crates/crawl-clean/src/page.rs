@@ -36,6 +36,8 @@ pub struct Reached {
     pub truncated: Option<String>,
     /// Digest of the payload as the record states it.
     pub payload_digest: Option<String>,
+    /// Headers of the response, as [`Response::header_lines`] has them.
+    pub http_headers: Option<String>,
     /// Title of the page.
     pub title: Option<String>,
     /// Author as the page states it.
@@ -271,7 +273,7 @@ impl<'a> Cleaner<'a> {
             return Err(Outcome::Refused(Box::new(Refused::early(url, offset, rejection))));
         }
         match timed(&mut spent.extract, || self.read(content)) {
-            Ok(Read { extracted, charset, charset_source, replaced_chars, cut_short }) => {
+            Ok(Read { extracted, charset, charset_source, replaced_chars, cut_short, http_headers }) => {
                 let language = timed(&mut spent.language, || corpus::language(&extracted.text));
                 Ok(Reached {
                     url,
@@ -280,6 +282,7 @@ impl<'a> Cleaner<'a> {
                     crawl_date: date,
                     truncated: truncated.or_else(|| cut_short.then(|| CODING_ENDS.to_owned())),
                     payload_digest,
+                    http_headers,
                     title: extracted.title,
                     author: extracted.author,
                     questions: extracted.questions,
@@ -473,7 +476,7 @@ impl<'a> Cleaner<'a> {
                 } else {
                     self.html(&body, response.charset())
                 };
-                Ok(Read { cut_short: truncated, ..read })
+                Ok(Read { cut_short: truncated, http_headers: response.header_lines(), ..read })
             }
         }
     }
@@ -495,17 +498,20 @@ struct Read {
     replaced_chars: usize,
     /// The body ends before its coding does.
     cut_short: bool,
+    http_headers: Option<String>,
 }
 
 impl Read {
     fn given(extracted: Extracted) -> Self {
-        Self { extracted, charset: None, charset_source: Some(CharsetSource::Given.as_str()), replaced_chars: 0, cut_short: false }
+        let charset_source = Some(CharsetSource::Given.as_str());
+        Self { extracted, charset: None, charset_source, replaced_chars: 0, cut_short: false, http_headers: None }
     }
 
     fn decoded(extracted: Extracted, decoded: &crate::charset::Decoded) -> Self {
         // Only what reached the text counts: a page may be broken where nobody reads it.
         let replaced_chars = extracted.text.matches('\u{FFFD}').count();
-        Self { extracted, charset: Some(decoded.charset), charset_source: Some(decoded.source.as_str()), replaced_chars, cut_short: false }
+        let (charset, charset_source) = (Some(decoded.charset), Some(decoded.source.as_str()));
+        Self { extracted, charset, charset_source, replaced_chars, cut_short: false, http_headers: None }
     }
 }
 

@@ -36,6 +36,9 @@ pub fn documents(rows: &[Document], source: &str) -> Result<RecordBatch, Error> 
         maybe(|d| d.page.author.as_deref()),
         questions(rows.iter().map(|d| d.page.questions.as_slice()))?,
         scores(&rows.iter().map(|d| d.scores.as_ref()).collect::<Vec<_>>()),
+        maybe(|d| d.page.crawl_date.as_deref()),
+        maybe(|d| d.page.truncated.as_deref()),
+        maybe(|d| d.page.http_headers.as_deref()),
     ];
     Ok(RecordBatch::try_new(handoff::schema::documents().arrow, columns)?)
 }

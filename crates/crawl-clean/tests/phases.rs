@@ -4,10 +4,11 @@
 
 mod common;
 
-use common::{config, context, documents, fixtures, outputs, page, record, rejected, run, warc};
+use common::{Row, config, context, documents, fixtures, outputs, page, read, record, rejected, run, warc};
 use crawl_clean::Config;
 use handoff::Manifest;
 use stage::{Exit, StageContext, Worker};
+use std::collections::HashMap;
 use std::path::Path;
 use std::process::{Child, Command};
 
@@ -190,4 +191,70 @@ fn common_lines_and_runs_go_and_their_first_copy_stays() {
     assert!(text.contains(&own("river")) && text.contains("All rights"), "{text}");
     assert!(!text.contains(&common), "{text}");
     assert!(Manifest::load(&ctx.stage_dir).unwrap().summary().counts["removed.spans"] >= 2);
+}
+
+#[test]
+fn refused_rows_are_capped_and_counted_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("a.warc.gz");
+    let mut bytes = Vec::new();
+    for n in 0..5 {
+        bytes.extend(record(&format!("http://short{n}.example/"), "<p>Too short.</p>"));
+        // The second one and those behind it are duplicates.
+        bytes.extend(record(&format!("http://copy{n}.example/"), &page("bridge")));
+    }
+    std::fs::write(&input, bytes).unwrap();
+    for dedup in [true, false] {
+        let mut config = config(&[&input]);
+        config.dedup.enabled = dedup;
+        let go = |config: &Config| {
+            let ctx = context(&dir.path().join(format!("{dedup} {}", config.rejected_per_reason)));
+            run(&ctx, config).unwrap();
+            let mut counts = Manifest::load(&ctx.stage_dir).unwrap().summary().counts;
+            counts.retain(|name, _| !name.starts_with("micros."));
+            (rejected(&ctx), documents(&ctx), counts)
+        };
+        let (all, kept, counts) = go(&config);
+        assert_eq!(all.len(), if dedup { 9 } else { 5 });
+        config.rejected_per_reason = 2;
+        let (capped, kept_too, counts_too) = go(&config);
+        let mut left: HashMap<String, usize> = HashMap::new();
+        let first = |row: &&Row| {
+            let written = left.entry(row["reason"].clone()).or_default();
+            *written += 1;
+            *written <= 2
+        };
+        assert_eq!(capped, all.iter().filter(first).cloned().collect::<Vec<_>>());
+        assert_eq!(capped.len(), if dedup { 4 } else { 2 });
+        assert!(kept == kept_too && counts == counts_too);
+    }
+}
+
+#[test]
+fn documents_say_where_they_are_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("a.warc");
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nServer: nginx\r\n";
+    let body = page("bridge");
+    let block = format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}", body.len() + 9);
+    let record = format!(
+        "WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: http://a.example/\r\nWARC-Date: 2024-05-06T07:08:09Z\r\n\
+         Content-Type: application/http\r\nContent-Length: {}\r\n\r\n{block}\r\n\r\n",
+        block.len()
+    );
+    std::fs::write(&input, record).unwrap();
+    let (ctx, mut config) = (context(&dir.path().join("run")), config(&[&input]));
+    let columns = ["crawl_date", "truncated", "http_headers"];
+    let expected = ["2024-05-06T07:08:09Z", "coding", "content-type: text/html\nserver: nginx\ntransfer-encoding: chunked"];
+    run(&ctx, &config).unwrap();
+    // And the same when it is decided again without the archive.
+    for again in [false, true] {
+        if again {
+            config.filter.max_pii = Some(1000);
+            run(&StageContext { config_digest: handoff::Digest::of_bytes(b"other"), ..ctx.clone() }, &config).unwrap();
+        }
+        let rows = read(&ctx, false, &columns);
+        assert_eq!(rows.len(), 1);
+        assert_eq!(columns.map(|name| rows[0][name].as_str()), expected);
+    }
 }

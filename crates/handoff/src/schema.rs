@@ -22,6 +22,9 @@
 //! | | author | utf8? | as the page states it |
 //! | | questions | list\<struct\<question, answer\>\>? | what the page marks up as questions and answers |
 //! | | scores | struct? of float64? and list\<float64\> | what the filters measured, see [`score_fields`]; absent where they did not look |
+//! | | crawl_date | utf8? | date of the record |
+//! | | truncated | utf8? | why there is only the beginning of the page: what its record states, or `coding` where the body ends before its coding does |
+//! | | http_headers | utf8? | headers of the response, a line each, names in lower case, without those that set cookies, at most 8 KiB |
 //! | rejected | id, url | utf8 | as above; empty where unknown |
 //! | | stage, reason | utf8 | who refused it and why |
 //! | | value, threshold | float64? | the measured value and the limit it broke |
@@ -33,7 +36,7 @@
 //! | | failed_rules | list\<utf8\>? | the reasons of all rules that it broke, the first one first |
 //! | | scores | struct? | as in documents |
 //! | tokens | document_id | utf8 | |
-//! | | input_ids | list\<uint16 or uint32\> | token ids, the end token last |
+//! | | input_ids | list\<uint16 or uint32\> | token ids, a begin token first where the tokenizer has it so, the end token last |
 //! | | num_bytes | int64 | UTF-8 bytes of the text |
 //! | | language, source | utf8 | as in documents |
 //! | samples | sample_id | utf8 | |
@@ -181,7 +184,7 @@ fn table(name: &'static str, version: u32, fields: Vec<Field>) -> TableSchema {
 pub fn documents() -> TableSchema {
     table(
         "documents",
-        2,
+        3,
         vec![
             text("id"),
             text("url"),
@@ -201,6 +204,9 @@ pub fn documents() -> TableSchema {
             maybe(text("author")),
             maybe(list("questions", DataType::Struct(question_fields()))),
             maybe(Field::new("scores", DataType::Struct(score_fields()), false)),
+            maybe(text("crawl_date")),
+            maybe(text("truncated")),
+            maybe(text("http_headers")),
         ],
     )
 }

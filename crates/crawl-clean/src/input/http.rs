@@ -25,6 +25,11 @@ pub struct Response<'a> {
     pub body: &'a [u8],
 }
 
+/// Most bytes of [`Response::header_lines`].
+const MAX_HEADER_BYTES: usize = 8192;
+/// Headers with what a server knows a visitor by.
+const COOKIES: [&str; 2] = ["set-cookie", "set-cookie2"];
+
 impl<'a> Response<'a> {
     /// Splits a response at the empty line.
     ///
@@ -57,6 +62,21 @@ impl<'a> Response<'a> {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The headers a line each, `name: value`, with those that set cookies left out, for they are somebody's; whole lines of at most
+    /// 8 KiB in all. `None` if there are none.
+    #[must_use]
+    pub fn header_lines(&self) -> Option<String> {
+        let mut lines = String::new();
+        for (name, value) in self.headers.iter().filter(|(name, _)| !COOKIES.contains(&name.as_str())) {
+            if lines.len() + name.len() + value.len() + 3 > MAX_HEADER_BYTES {
+                break;
+            }
+            lines.extend([name, ": ", value, "\n"]);
+        }
+        lines.pop();
+        (!lines.is_empty()).then_some(lines)
     }
 
     /// Refuses what is no page before its body is decoded: a status other than success, a type other than HTML or plain text.
@@ -233,6 +253,17 @@ fn drain(decoder: impl Read, coding: &str, max_bytes: usize, ends_early: impl Fn
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn header_lines_are_whole_and_set_no_cookies() {
+        let lines = |head: &str| Response::parse(format!("HTTP/1.1 200 OK\r\n{head}\r\n").as_bytes()).unwrap().header_lines();
+        assert_eq!(lines("Server: nginx\r\nSet-Cookie: id=1\r\nX-Note: a: b\r\n").unwrap(), "server: nginx\nx-note: a: b");
+        assert_eq!(lines(""), None);
+        assert_eq!(lines("Set-Cookie: id=1\r\n"), None);
+        let long = lines(&"X: 0123456789\r\n".repeat(1000)).unwrap();
+        assert!(long.len() <= 8192 && long.len() > 8100, "{}", long.len());
+        assert!(long.lines().all(|line| line == "x: 0123456789"));
+    }
     use std::io::Write;
 
     const CAP: usize = 1 << 20;

@@ -1,6 +1,6 @@
 //! The decision on the documents of one unit, and its final shards.
 
-use super::output::{CANDIDATES, Extracted, REFUSED, Sink, WRITE_ROWS, add, entry, forget, meta, row_numbers, scratch, waiting};
+use super::output::{CANDIDATES, Extracted, REFUSED, Rejected, Sink, WRITE_ROWS, add, entry, forget, meta, row_numbers, scratch, waiting};
 use crate::config::Config;
 use crate::dedup::decide::{Decision, Judge};
 use crate::dedup::join::Edges;
@@ -43,7 +43,7 @@ pub(crate) fn decide(
         decisions,
         counts: extracted.counts.clone(),
         documents: Sink::create(&dir.data_shard(job.index), &schema::documents(), &meta)?,
-        rejected: Sink::create(&dir.rejected_shard(job.index), &schema::rejected(), &meta)?,
+        rejected: Rejected::new(Sink::create(&dir.rejected_shard(job.index), &schema::rejected(), &meta)?, config.rejected_per_reason),
     };
     let mut refused = Waiting::open(ctx, job)?;
     let candidates = ShardReader::open(&scratch(dir, CANDIDATES, job.index, "parquet"), &waiting(&schema::documents()))?;
@@ -82,7 +82,7 @@ struct Unit<'a> {
     decisions: HashMap<u32, Decision>,
     counts: BTreeMap<String, u64>,
     documents: Sink,
-    rejected: Sink,
+    rejected: Rejected,
 }
 
 impl Unit<'_> {
@@ -193,7 +193,7 @@ impl Waiting {
     }
 
     /// Writes the rows with numbers below `seq`.
-    fn up_to(&mut self, seq: u64, sink: &mut Sink) -> Result<(), Error> {
+    fn up_to(&mut self, seq: u64, sink: &mut Rejected) -> Result<(), Error> {
         loop {
             if self.batch.as_ref().is_none_or(|batch| self.at == batch.num_rows()) {
                 let Some(next) = self.batches.next() else { return Ok(()) };

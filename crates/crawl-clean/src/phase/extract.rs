@@ -195,7 +195,7 @@ impl Writer<'_> {
             let job = &self.jobs[part.job];
             let mut output = match open.take() {
                 Some(output) => output,
-                None => Output::create(self.ctx, job, &self.config.dedup, self.side.meta(part.job, job).as_ref())?,
+                None => Output::create(self.ctx, job, self.config, self.side.meta(part.job, job).as_ref())?,
             };
             for page in part.pages {
                 output.record(page.spent);

@@ -4,7 +4,7 @@
 //! of all, what was counted in `extracted/`. The first two have the columns of the final tables and behind them `seq`, the number of the
 //! row in its unit, so that rows come out in the order of the input; candidates have `counts` too, what is counted if they are kept.
 
-use crate::config::DedupConfig;
+use crate::config::{Config, DedupConfig};
 use crate::dedup::runs::RunWriter;
 use crate::dedup::{Signature, table};
 use crate::error::Error;
@@ -14,7 +14,7 @@ use crate::reason::Reason;
 use crate::units::{FORMAT_VERSION, Job};
 use crate::{NAME, rows};
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, UInt32Array, UInt64Array};
-use arrow::compute::concat_batches;
+use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use handoff::{Digest, OutputFile, ShardMeta, ShardWriter, StageDir, TableSchema, UnitEntry, UnitKey, atomic, schema};
 use serde::{Deserialize, Serialize};
@@ -142,6 +142,43 @@ impl Sink {
     }
 }
 
+/// The final shard of refused rows: of each reason no more than so many, the first ones.
+#[derive(Debug)]
+pub(super) struct Rejected {
+    sink: Sink,
+    /// Rows that are left to each reason; absent where there is no cap.
+    cap: Option<u64>,
+    written: BTreeMap<String, u64>,
+}
+
+impl Rejected {
+    /// A shard of `sink`'s; `cap` of 0 is none.
+    pub(super) fn new(sink: Sink, cap: u64) -> Self {
+        Self { sink, cap: (cap > 0).then_some(cap), written: BTreeMap::new() }
+    }
+
+    pub(super) fn push(&mut self, batch: &RecordBatch) -> Result<(), Error> {
+        let Some(cap) = self.cap else { return self.sink.push(batch) };
+        let reasons = handoff::columns::strings(batch, "reason")?;
+        let mut kept = Vec::new();
+        for (row, reason) in reasons.iter().flatten().enumerate() {
+            let written = match self.written.get_mut(reason) {
+                Some(written) => written,
+                None => self.written.entry(reason.to_owned()).or_default(),
+            };
+            if *written < cap {
+                *written += 1;
+                kept.push(row);
+            }
+        }
+        if kept.len() == batch.num_rows() { self.sink.push(batch) } else { self.sink.push(&take_record_batch(batch, &row_numbers(kept))?) }
+    }
+
+    pub(super) fn finish(self, dir: &StageDir) -> Result<OutputFile, Error> {
+        self.sink.finish(dir)
+    }
+}
+
 /// Bytes of each row's `text`.
 fn row_bytes(batch: &RecordBatch) -> Vec<usize> {
     let texts = batch.column_by_name("text").and_then(|column| column.as_any().downcast_ref::<StringArray>());
@@ -154,7 +191,7 @@ pub(super) struct Output {
     source: String,
     started: Instant,
     documents: Sink,
-    rejected: Sink,
+    rejected: Rejected,
     /// There if the decision is still to come.
     signed: Option<Signed>,
     kept: Rows<Document>,
@@ -198,7 +235,8 @@ struct Signed {
 }
 
 impl Output {
-    pub(super) fn create(ctx: &StageContext, job: &Job, dedup: &DedupConfig, side: Option<&ShardMeta>) -> Result<Self, Error> {
+    pub(super) fn create(ctx: &StageContext, job: &Job, config: &Config, side: Option<&ShardMeta>) -> Result<Self, Error> {
+        let dedup = &config.dedup;
         let (dir, meta) = (&ctx.stage_dir, meta(ctx, job));
         let (documents, rejected) = (schema::documents(), schema::rejected());
         let (documents, rejected, signed) = if dedup.enabled {
@@ -208,9 +246,11 @@ impl Output {
             let side = ShardWriter::create(&dir.side_shard(table::FOLDER, job.index), &table::signature_schema(dedup), &meta)?;
             let signed = Signed { config: dedup.clone(), table: side, keys: RunWriter::default(), rows: Vec::new() };
             let documents = Sink::create(&at(CANDIDATES), &waiting(&documents), &meta)?;
-            (documents, Sink::create(&at(REFUSED), &waiting(&rejected), &meta)?, Some(signed))
+            // All wait: the order of the file comes with the decision, and so does the cap.
+            (documents, Rejected::new(Sink::create(&at(REFUSED), &waiting(&rejected), &meta)?, 0), Some(signed))
         } else {
             let rejected = Sink::create(&dir.rejected_shard(job.index), &rejected, &meta)?;
+            let rejected = Rejected::new(rejected, config.rejected_per_reason);
             (Sink::create(&dir.data_shard(job.index), &documents, &meta)?, rejected, None)
         };
         let side = side.map(|meta| ShardWriter::create(&dir.side_shard(extracted::FOLDER, job.index), &extracted::schema(), meta));

@@ -31,7 +31,7 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
 /// A row as column names to values; nulls are absent.
 pub type Row = BTreeMap<String, String>;
 
-fn read(ctx: &StageContext, rejected: bool, columns: &[&str]) -> Vec<Row> {
+pub fn read(ctx: &StageContext, rejected: bool, columns: &[&str]) -> Vec<Row> {
     let manifest = Manifest::load(&ctx.stage_dir).unwrap();
     let mut rows = Vec::new();
     for unit in manifest.in_order() {
