@@ -11,7 +11,7 @@ use crate::extracted::Stored;
 use crate::filter::lines::Removed;
 use crate::filter::{self, Judgement, Scores, Scratch, pii};
 use crate::input::http::{Body, Response};
-use crate::input::{Content, Item, RawPage};
+use crate::input::{Content, Item, RawPage, date};
 use crate::model::language_tag;
 use crate::reason::{Reason, Rejection};
 use corpus::MinHasher;
@@ -268,6 +268,7 @@ impl<'a> Cleaner<'a> {
             Item::Bad { url, offset, rejection } => return Err(Outcome::Refused(Box::new(Refused::early(url, offset, rejection)))),
         };
         let RawPage { url, offset, date, payload_digest, truncated, content } = page;
+        let date = date.as_deref().and_then(date::stated).map(str::to_owned);
         // Before anything of the body is decoded.
         if let Err(rejection) = self.assets.urls().check(&url) {
             return Err(Outcome::Refused(Box::new(Refused::early(url, offset, rejection))));

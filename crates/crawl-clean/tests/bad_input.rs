@@ -5,7 +5,7 @@
 mod common;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use common::{config, context, documents, page, record, rejected, run};
+use common::{config, context, documents, page, read, record, rejected, run};
 use stage::Exit;
 use std::path::Path;
 use std::sync::Arc;
@@ -125,4 +125,58 @@ fn with_all_switches_off_every_page_comes_out() {
     let ctx = context(&dir.path().join("run"));
     assert_eq!(run(&ctx, &config).unwrap().rows, 3);
     assert_eq!(documents(&ctx).iter().map(|row| row["text"].as_str()).collect::<Vec<_>>(), ["x", "x", ""]);
+}
+
+#[test]
+fn what_is_no_date_is_no_date() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("in");
+    std::fs::create_dir(&input).unwrap();
+    let (dates, topics) = (["2024-05-06", "soon"], ["bridge", "river"]);
+    let records = dates.iter().zip(topics).map(|(date, topic)| {
+        let block = text(topic);
+        format!(
+            "WARC/1.0\r\nWARC-Type: conversion\r\nWARC-Target-URI: u:wet\r\nWARC-Date: {date}\r\nContent-Type: text/plain\r\n\
+             Content-Length: {}\r\n\r\n{block}\r\n\r\n",
+            block.len()
+        )
+    });
+    std::fs::write(input.join("a.wet"), records.collect::<String>()).unwrap();
+    let lines = dates.iter().zip(["valley", "desert"]).map(|(date, topic)| serde_json::json!({"date": date, "text": text(topic)}));
+    std::fs::write(input.join("b.jsonl"), lines.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    let (texts, stated) = (["forest", "island"].map(|topic| Some(text(topic))), dates.map(|date| Some(date.to_owned())));
+    parquet(&input.join("c.parquet"), vec![("text", texts.to_vec()), ("date", stated.to_vec())]);
+    let ctx = context(&dir.path().join("run"));
+    run(&ctx, &config(&[&input])).unwrap();
+    let rows = read(&ctx, false, &["date", "crawl_date"]);
+    let got: Vec<_> = rows.iter().map(|row| (row["date"].as_str(), row["crawl_date"].as_str())).collect();
+    assert_eq!(got, [("2024-05-06", "2024-05-06"), ("", "")].repeat(3));
+}
+
+#[test]
+fn a_damaged_frame_or_a_wrong_length_costs_one_record() {
+    let warc = |topic: &str| {
+        let block = text(topic);
+        format!(
+            "WARC/1.0\r\nWARC-Type: conversion\r\nWARC-Target-URI: u:{topic}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n\
+             {block}\r\n\r\n",
+            block.len()
+        )
+    };
+    let (mut urls, mut reasons, result) = clean(|dir| {
+        let frame = |topic: &str| zstd::encode_all(warc(topic).as_bytes(), 3).unwrap();
+        let mut damaged = frame("river");
+        damaged.truncate(100);
+        std::fs::write(dir.join("a.wet.zst"), [frame("bridge"), damaged, frame("harbour")].concat()).unwrap();
+        let arc = |topic: &str, more: usize| {
+            let body = page(topic);
+            format!("http://{topic}/ 1.2.3.4 20200101000000 text/html {}\n{body}\n", body.len() + more)
+        };
+        let head = "filedesc://b.arc 0.0.0.0 20200101000000 text/plain 10\n1 0 abcdef\n\n".to_owned();
+        std::fs::write(dir.join("b.arc"), [head, arc("valley", 0), arc("desert", 77), arc("island", 0)].concat()).unwrap();
+    });
+    urls.sort();
+    reasons.sort();
+    assert_eq!((urls, result), (["http://island/", "http://valley/", "u:bridge", "u:harbour"].map(str::to_owned).to_vec(), Ok(())));
+    assert_eq!(reasons, ["compression_broken", "record_length"]);
 }

@@ -31,13 +31,54 @@ const STEP: usize = 128 << 10;
 const GZIP_MAGIC: [u8; 3] = [0x1F, 0x8B, 0x08];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 const LZ4_MAGIC: [u8; 4] = [0x04, 0x22, 0x4D, 0x18];
+/// What a frame that holds no data begins with, behind a byte from 0x50 to 0x5F.
+const SKIPPABLE_MAGIC: [u8; 3] = [0x2A, 0x4D, 0x18];
+/// Length of the longest magic.
+const MAX_MAGIC_BYTES: usize = 4;
+
+/// How a file is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    Gzip,
+    Zstd,
+    Lz4,
+}
+
+impl Coding {
+    /// The coding of a file that begins so, if it is compressed.
+    fn of(head: &[u8]) -> Option<Self> {
+        [Self::Gzip, Self::Zstd, Self::Lz4].into_iter().find(|coding| head.starts_with(coding.magic()))
+    }
+
+    /// What each member begins with.
+    fn magic(self) -> &'static [u8] {
+        match self {
+            Self::Gzip => &GZIP_MAGIC,
+            Self::Zstd => &ZSTD_MAGIC,
+            Self::Lz4 => &LZ4_MAGIC,
+        }
+    }
+
+    fn begins_member(self, head: &[u8]) -> bool {
+        let skippable = || self == Self::Zstd && head.get(1..4) == Some(&SKIPPABLE_MAGIC[..]) && head[0] >> 4 == 5;
+        head.starts_with(self.magic()) || skippable()
+    }
+
+    fn no_member(self) -> &'static str {
+        match self {
+            Self::Gzip => "no gzip member begins here",
+            Self::Zstd => "no zstd frame begins here",
+            Self::Lz4 => "no lz4 frame begins here",
+        }
+    }
+}
 
 /// True if a file that begins so is compressed.
 pub(super) fn is_compressed(head: &[u8]) -> bool {
-    head.starts_with(&GZIP_MAGIC[..2]) || head.starts_with(&ZSTD_MAGIC) || head.starts_with(&LZ4_MAGIC)
+    head.starts_with(&GZIP_MAGIC[..2]) || Coding::of(head).is_some()
 }
 
-/// Reads a plain, gzip (one or many members), zstd or lz4 (one or many frames) file.
+/// Reads a plain, gzip, zstd or lz4 file (of one or many members, which the last two call frames).
 pub struct Decoder {
     state: State,
     /// A broken member was reported and none has been read since.
@@ -49,33 +90,62 @@ enum State {
         file: Counted,
         started: bool,
     },
-    Between(Counted),
+    Between(Coding, Counted),
     Member {
-        member: Box<GzDecoder<Counted>>,
+        member: Member,
         offset: u64,
         produced: bool,
     },
     /// A member that failed after bytes which were passed on.
     Failed {
+        coding: Coding,
         file: Counted,
         offset: u64,
         message: String,
     },
-    Zstd {
-        stream: Box<zstd::stream::read::Decoder<'static, Counted>>,
-        started: bool,
-    },
-    Lz4 {
-        frames: Box<FrameDecoder<Counted>>,
-        offset: u64,
-        started: bool,
-    },
-    /// A frame that failed; nothing follows. (One cut between two blocks does not fail: its last record is too short.)
-    Lost {
-        offset: u64,
-        message: String,
-    },
     Done,
+}
+
+/// One member. (An lz4 frame cut between two blocks does not fail: its last record is too short.)
+enum Member {
+    Gzip(Box<GzDecoder<Counted>>),
+    Zstd(Box<zstd::stream::read::Decoder<'static, Counted>>),
+    Lz4(Box<FrameDecoder<Counted>>),
+}
+
+impl Member {
+    fn begin(coding: Coding, file: Counted) -> io::Result<Self> {
+        Ok(match coding {
+            Coding::Gzip => Self::Gzip(Box::new(GzDecoder::new(file))),
+            Coding::Zstd => Self::Zstd(Box::new(zstd::stream::read::Decoder::with_buffer(file)?.single_frame())),
+            Coding::Lz4 => Self::Lz4(Box::new(FrameDecoder::new(file))),
+        })
+    }
+
+    /// Appends bytes; fewer than [`STEP`] if the member ends or fails.
+    fn append(&mut self, out: &mut Vec<u8>) -> (usize, Option<io::Error>) {
+        match self {
+            Self::Gzip(member) => append(&mut **member, out),
+            Self::Zstd(member) => append(&mut **member, out),
+            Self::Lz4(member) => append(&mut **member, out),
+        }
+    }
+
+    fn coding(&self) -> Coding {
+        match self {
+            Self::Gzip(_) => Coding::Gzip,
+            Self::Zstd(_) => Coding::Zstd,
+            Self::Lz4(_) => Coding::Lz4,
+        }
+    }
+
+    fn into_inner(self) -> Counted {
+        match self {
+            Self::Gzip(member) => member.into_inner(),
+            Self::Zstd(member) => member.into_inner(),
+            Self::Lz4(member) => member.into_inner(),
+        }
+    }
 }
 
 impl std::fmt::Debug for Decoder {
@@ -92,14 +162,9 @@ impl Decoder {
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut file = Counted { inner: BufReader::with_capacity(FILE_BUFFER, File::open(path)?), at: 0 };
         let head = file.fill_buf()?;
-        let state = if head.starts_with(&GZIP_MAGIC) {
-            State::Between(file)
-        } else if head.starts_with(&ZSTD_MAGIC) {
-            State::Zstd { stream: Box::new(zstd::stream::read::Decoder::with_buffer(file)?), started: false }
-        } else if head.starts_with(&LZ4_MAGIC) {
-            State::Lz4 { frames: Box::new(FrameDecoder::new(file)), offset: 0, started: false }
-        } else {
-            State::Plain { file, started: false }
+        let state = match Coding::of(head) {
+            Some(coding) => State::Between(coding, file),
+            None => State::Plain { file, started: false },
         };
         Ok(Self { state, recovering: false })
     }
@@ -125,86 +190,46 @@ impl Decoder {
                     self.state = State::Plain { file, started: true };
                     return Ok(Chunk::Data);
                 }
-                State::Zstd { stream, started: false } => {
-                    self.state = State::Zstd { stream, started: true };
-                    return Ok(Chunk::Start(0));
-                }
-                State::Zstd { mut stream, .. } => match append(&mut stream, out) {
-                    (0, None) => return Ok(Chunk::End),
-                    (0, Some(error)) => {
-                        return Ok(Chunk::Broken { offset: 0, message: error.to_string() });
-                    }
-                    // An error behind these bytes comes again with the next call: a frame cannot be left half way.
-                    (_, _) => {
-                        self.state = State::Zstd { stream, started: true };
-                        return Ok(Chunk::Data);
-                    }
-                },
-                State::Lz4 { frames, offset, started: false } => {
-                    self.state = State::Lz4 { frames, offset, started: true };
-                    return Ok(Chunk::Start(offset));
-                }
-                State::Lz4 { mut frames, offset, .. } => {
-                    let (n, error) = append(&mut frames, out);
-                    let (more, at) = {
-                        let file = frames.get_mut();
-                        (!file.fill_buf()?.is_empty(), file.at)
-                    };
-                    self.state = match error {
-                        // What follows damage is lost: where the next frame begins, nothing says.
-                        Some(error) => State::Lost { offset, message: error.to_string() },
-                        None if n == STEP => State::Lz4 { frames, offset, started: true },
-                        None if more => State::Lz4 { frames, offset: at, started: false },
-                        None => State::Done,
-                    };
-                    if n > 0 {
-                        return Ok(Chunk::Data);
-                    }
-                }
-                State::Lost { offset, message } => return Ok(Chunk::Broken { offset, message }),
-                State::Between(mut file) => {
+                State::Between(coding, mut file) => {
                     let offset = file.at;
                     if file.fill_buf()?.is_empty() {
                         return Ok(Chunk::End);
                     }
-                    if !file.at_magic()? {
-                        let found = file.seek_magic(offset)?;
-                        if found {
-                            self.state = State::Between(file);
+                    if !file.at_member(coding)? {
+                        if file.seek_magic(coding, offset)? {
+                            self.state = State::Between(coding, file);
                         }
                         if self.report() {
-                            return Ok(Chunk::Broken { offset, message: "no gzip member begins here".into() });
+                            return Ok(Chunk::Broken { offset, message: coding.no_member().into() });
                         }
                         continue;
                     }
-                    self.state = State::Member { member: Box::new(GzDecoder::new(file)), offset, produced: false };
+                    self.state = State::Member { member: Member::begin(coding, file)?, offset, produced: false };
                     return Ok(Chunk::Start(offset));
                 }
-                State::Member { mut member, offset, produced } => match append(&mut *member, out) {
-                    (0, None) => {
+                State::Member { mut member, offset, produced } => {
+                    let coding = member.coding();
+                    let (n, error) = member.append(out);
+                    if let Some(error) = error {
+                        let told = n > 0 || produced || self.report();
+                        let message = if told { error.to_string() } else { String::new() };
+                        self.state = State::Failed { coding, file: member.into_inner(), offset, message };
+                    } else if n < STEP {
                         self.recovering = false;
-                        self.state = State::Between(member.into_inner());
-                    }
-                    (_, None) => {
+                        self.state = State::Between(coding, member.into_inner());
+                    } else {
                         self.state = State::Member { member, offset, produced: true };
+                    }
+                    if n > 0 {
                         return Ok(Chunk::Data);
                     }
-                    (n, Some(error)) => {
-                        let told = n > 0 || produced || self.report();
-                        let file = member.into_inner();
-                        let message = if told { error.to_string() } else { String::new() };
-                        self.state = State::Failed { file, offset, message };
-                        if n > 0 {
-                            return Ok(Chunk::Data);
-                        }
-                    }
-                },
-                State::Failed { mut file, offset, message } => {
+                }
+                State::Failed { coding, mut file, offset, message } => {
                     self.recovering = true;
-                    if file.seek_magic(offset + 1)? {
-                        self.state = State::Between(file);
+                    if file.seek_magic(coding, offset + 1)? {
+                        self.state = State::Between(coding, file);
                     }
-                    // Three bytes that look like a member occur by chance inside others: only the first failure is told.
+                    // Bytes that look like a member occur by chance inside others: only the first failure is told.
                     if !message.is_empty() {
                         return Ok(Chunk::Broken { offset, message });
                     }
@@ -247,21 +272,23 @@ struct Counted {
 }
 
 impl Counted {
-    fn at_magic(&mut self) -> io::Result<bool> {
+    /// True if a member begins here.
+    fn at_member(&mut self, coding: Coding) -> io::Result<bool> {
         let head = self.inner.fill_buf()?;
-        if head.len() >= GZIP_MAGIC.len() || head.is_empty() {
-            return Ok(head.starts_with(&GZIP_MAGIC));
+        if head.len() >= MAX_MAGIC_BYTES || head.is_empty() {
+            return Ok(coding.begins_member(head));
         }
         // The magic may straddle two buffers: look again from here.
         let at = self.at;
         self.inner.seek(SeekFrom::Start(at))?;
-        Ok(self.inner.fill_buf()?.starts_with(&GZIP_MAGIC))
+        Ok(coding.begins_member(self.inner.fill_buf()?))
     }
 
-    /// Moves to the first place at or behind `from` where a gzip member may begin; false if there is none.
-    fn seek_magic(&mut self, from: u64) -> io::Result<bool> {
+    /// Moves to the first place at or behind `from` where a member may begin; false if there is none.
+    fn seek_magic(&mut self, coding: Coding, from: u64) -> io::Result<bool> {
         self.inner.seek(SeekFrom::Start(from))?;
         self.at = from;
+        let magic = coding.magic();
         let mut matched = 0;
         loop {
             let buffer = self.inner.fill_buf()?;
@@ -270,9 +297,10 @@ impl Counted {
             }
             let length = buffer.len();
             for (i, &byte) in buffer.iter().enumerate() {
-                matched = if byte == GZIP_MAGIC[matched] { matched + 1 } else { usize::from(byte == GZIP_MAGIC[0]) };
-                if matched == GZIP_MAGIC.len() {
-                    self.at += i as u64 + 1 - GZIP_MAGIC.len() as u64;
+                // No magic has its first byte again further on.
+                matched = if byte == magic[matched] { matched + 1 } else { usize::from(byte == magic[0]) };
+                if matched == magic.len() {
+                    self.at = self.at + i as u64 + 1 - magic.len() as u64;
                     let at = self.at;
                     self.inner.seek(SeekFrom::Start(at))?;
                     return Ok(true);
@@ -320,6 +348,10 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    fn zst(text: &str) -> Vec<u8> {
+        zstd::encode_all(text.as_bytes(), 3).unwrap()
+    }
+
     /// Everything a file gives: starts as `@offset`, broken stretches as `!offset`, bytes as text.
     fn trace(bytes: &[u8]) -> String {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -346,18 +378,37 @@ mod tests {
         let (a, b) = (lz4("one "), lz4("two "));
         assert_eq!(trace(&[a.clone(), b.clone()].concat()), format!("@0 one @{} two ", a.len()));
         assert_eq!(trace(&[a.clone(), b[..b.len() - 5].to_vec()].concat()), format!("@0 one @{} !{} ", a.len(), a.len()));
-        assert_eq!(trace(&[a.clone(), b"junk junk".to_vec()].concat()), format!("@0 one @{} !{} ", a.len(), a.len()));
+        assert_eq!(trace(&[a.clone(), b"junk junk".to_vec()].concat()), format!("@0 one !{} ", a.len()));
+        let (a, b) = (zst("one "), zst("two "));
+        let skipped = [0x5E, 0x2A, 0x4D, 0x18, 3, 0, 0, 0, 1, 2, 3];
+        let joined = [&a[..], &skipped, &b].concat();
+        assert_eq!(trace(&joined), format!("@0 one @{} @{} two ", a.len(), a.len() + skipped.len()));
+        // Frames of many steps end where they end.
+        for length in [STEP - 1, STEP, STEP + 1, 3 * STEP] {
+            let text = "x".repeat(length);
+            for code in [gzip, zst, lz4] {
+                let (a, b) = (code(&text), code("two "));
+                assert_eq!(trace(&[a.clone(), b].concat()), format!("@0 {text}@{} two ", a.len()));
+            }
+        }
     }
 
     #[test]
     fn a_damaged_member_does_not_hide_the_next() {
-        let (a, b, c) = (gzip("one "), gzip("a longer text so that damage hits the middle of it 1234567890 "), gzip("three "));
-        let mut damaged = b.clone();
-        damaged.truncate(b.len() / 2);
-        let text = trace(&[a.clone(), damaged, c].concat());
-        assert!(text.starts_with(&format!("@0 one @{} ", a.len())), "{text}");
-        assert!(text.contains(&format!("!{} ", a.len())), "{text}");
-        assert!(text.ends_with(" three "), "{text}");
+        for code in [gzip, zst, lz4] {
+            let (a, b, c) = (code("one "), code("a longer text so that damage hits the middle of it 1234567890 "), code("three "));
+            let (mut cut, mut changed) = (b.clone(), b.clone());
+            cut.truncate(b.len() / 2);
+            // Its own header, and the first of its data.
+            changed[4..14].fill(0xFF);
+            for damaged in [cut, changed] {
+                let text = trace(&[a.clone(), damaged.clone(), c.clone()].concat());
+                assert!(text.starts_with(&format!("@0 one @{} ", a.len())), "{text}");
+                assert_eq!(text.matches('!').count(), 1, "{text}");
+                assert!(text.contains(&format!("!{} ", a.len())), "{text}");
+                assert!(text.ends_with(&format!("@{} three ", a.len() + damaged.len())), "{text}");
+            }
+        }
     }
 
     #[test]
@@ -367,5 +418,9 @@ mod tests {
         assert!(text.starts_with("@0 one ") && text.ends_with("!0 "), "{text}");
         let joined = [a.clone(), b"junk junk".to_vec(), b].concat();
         assert_eq!(trace(&joined), format!("@0 one !{} @{} two ", a.len(), a.len() + 9));
+        for code in [zst, lz4] {
+            let (a, b) = (code("one "), code("two "));
+            assert_eq!(trace(&[&a[..], b"junk junk", &b].concat()), format!("@0 one !{} @{} two ", a.len(), a.len() + 9));
+        }
     }
 }

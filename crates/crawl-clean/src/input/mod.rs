@@ -4,6 +4,7 @@
 //! [`Item::Bad`] with its offset, and reading goes on behind it. Only a file that cannot be read at all is an error.
 
 pub mod arc;
+pub mod date;
 pub mod decoder;
 pub mod discover;
 pub mod http;
@@ -54,7 +55,7 @@ pub struct RawPage {
     pub url: String,
     /// Offset of its record in the file (of the compressed member), or number of its row.
     pub offset: i64,
-    /// Date that the record or row states.
+    /// What the record or row states as its date; [`date::stated`] tells whether it is one.
     pub date: Option<String>,
     /// Digest of the payload as the record states it.
     pub payload_digest: Option<String>,

@@ -156,7 +156,7 @@ impl WarcReader {
         let have = self.window.bytes().len().min(length);
         let cut = self.window.member_within(have).filter(|&at| begins_record(&self.window.bytes()[at..]));
         if have < length || cut.is_some() {
-            let have = cut.unwrap_or(have);
+            let have = cut.or_else(|| swallowed(&self.window.bytes()[..have])).unwrap_or(have);
             self.window.advance(have);
             self.resyncing = true;
             let rejection = Rejection::measured(Reason::RecordLength, have as f64, length as f64).with_detail("the record ends early");
@@ -186,8 +186,7 @@ impl WarcReader {
         }
         self.resyncing = true;
         let stated = body.len() as f64;
-        let swallowed = find_record(body).filter(|&at| body[..at].ends_with(b"\n\r\n") || body[..at].ends_with(b"\n\n"));
-        if let Some(at) = swallowed {
+        if let Some(at) = swallowed(body) {
             // The body swallowed the next record: step back to it.
             let back = self.window.position() - body.len() as u64 + at as u64;
             let passed = (self.window.position() - back) as usize;
@@ -248,6 +247,11 @@ impl Iterator for WarcReader {
 
 pub(super) fn bad(url: &str, offset: u64, rejection: Rejection) -> Item {
     Item::Bad { url: url.to_owned(), offset: offset as i64, rejection }
+}
+
+/// Where in a body a record begins behind an empty line.
+fn swallowed(body: &[u8]) -> Option<usize> {
+    find_record(body).filter(|&at| body[..at].ends_with(b"\n\r\n") || body[..at].ends_with(b"\n\n"))
 }
 
 /// Length of the header block with the empty line behind it.
@@ -393,6 +397,8 @@ mod tests {
         assert_eq!(read((short.clone() + &good).as_bytes()), ["record_length@0", "page:good"]);
         let long = sized("response", "long", "HTTP/1.1 200 OK\r\n\r\nhi", 100);
         assert_eq!(read((long.clone() + &good + &good).as_bytes()), ["record_length@0", "page:good", "page:good"]);
+        let longer = sized("response", "long", "HTTP/1.1 200 OK\r\n\r\nhi", 900);
+        assert_eq!(read((longer + &good + &good).as_bytes()), ["record_length@0", "page:good", "page:good"]);
         let zipped = [gzip(&long), gzip(&good)];
         assert_eq!(read(&zipped.concat()), ["record_length@0", "page:good"]);
         assert_eq!(read(&good.as_bytes()[..good.len() - 6]), ["record_length@0"]);

@@ -28,7 +28,7 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
     crawl_clean::run(ctx, config)
 }
 
-/// A row as column names to values; nulls are absent.
+/// A row as column names to values; nulls are empty.
 pub type Row = BTreeMap<String, String>;
 
 pub fn read(ctx: &StageContext, rejected: bool, columns: &[&str]) -> Vec<Row> {
