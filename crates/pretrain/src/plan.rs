@@ -44,7 +44,7 @@ fn plan(ctx: &StageContext, config: &Config) -> Result<String, Error> {
     for line in plan_lines(&task, &session, &compute).into_iter().chain(long_warm_up(config, &session.lineage)) {
         let _ = writeln!(out, "{line}");
     }
-    let mut optimizer = Optimizer::new(&task.model, config.hyper().optimizer());
+    let mut optimizer = Optimizer::new(&task.model, config.hyper().optimizer())?;
     let peak_flops = compute.peak_flops()?;
     let mut lineage = session.lineage.clone();
     if let Some(first) = lineage.phases.first_mut().filter(|phase| phase.steps == 0) {

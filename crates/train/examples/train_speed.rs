@@ -97,7 +97,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let plan = BatchPlan::new(rows as u64, None, width as u64 - 1)?;
     let data = vec![DataBatch::new([], rows as u64)];
     let config = OptimizerConfig { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1, clip_norm: Some(1.0), muon_lr_ratio: None };
-    let mut optimizer = Optimizer::new(&task.model, config);
+    let mut optimizer = Optimizer::new(&task.model, config)?;
     let mut guard = Guard::of(&task.model, 6.0)?;
     let notes = RefCell::new(Notes::default());
     let mut watch = Watch { notes: &notes, last: Instant::now() };

@@ -49,17 +49,21 @@ pub struct Optimizer {
 
 impl Optimizer {
     /// Zero moments for what `model` trains.
-    pub fn new(model: &Model, config: OptimizerConfig) -> Self {
+    ///
+    /// # Errors
+    /// When there is no memory for them.
+    pub fn new(model: &Model, config: OptimizerConfig) -> Result<Self> {
         let params = model.trainable();
         let by_muon = |i: &usize| config.muon_lr_ratio.is_some() && muon::applies(&params[*i]);
         let (muon, others): (Vec<usize>, Vec<usize>) = (0..params.len()).partition(by_muon);
         let (decaying, plain) = others.into_iter().partition(|&i| params[i].decay);
         let names = params.iter().map(|p| p.name.clone()).collect();
-        let exp_avgs = params.iter().map(|p| p.master.zeros_like()).collect();
-        let second =
-            |i: usize| if muon.contains(&i) { Tensor::zeros([0], (Kind::Float, model.device())) } else { params[i].master.zeros_like() };
-        let exp_avg_sqs = (0..params.len()).map(second).collect();
-        Self { names, exp_avgs, exp_avg_sqs, groups: [decaying, plain], muon, config }
+        let zeros = |master: &Tensor| Ok(master.f_zeros_like()?);
+        let none = || Ok(Tensor::f_zeros([0], (Kind::Float, model.device()))?);
+        let exp_avgs = params.iter().map(|p| zeros(&p.master)).collect::<Result<_>>()?;
+        let second = |i: usize| if muon.contains(&i) { none() } else { zeros(&params[i].master) };
+        let exp_avg_sqs = (0..params.len()).map(second).collect::<Result<_>>()?;
+        Ok(Self { names, exp_avgs, exp_avg_sqs, groups: [decaying, plain], muon, config })
     }
 
     /// Number of tensors with weight decay, and of those without; Muon's are among the latter.
@@ -242,7 +246,7 @@ mod tests {
     fn a_step_that_is_skipped_on_the_device_changes_nothing() {
         for ratio in [None, Some(2.0)] {
             let model = model(Kind::Float);
-            let mut optimizer = Optimizer::new(&model, OptimizerConfig { muon_lr_ratio: ratio, ..CONFIG });
+            let mut optimizer = Optimizer::new(&model, OptimizerConfig { muon_lr_ratio: ratio, ..CONFIG }).unwrap();
             let all = |optimizer: &Optimizer| optimizer.named(&model).iter().map(|(_, t)| values(t)).collect::<Vec<_>>();
             step(&mut optimizer, &model, &grads(&model), 1, 0.01, Some(&Tensor::from(0.0_f32)));
             let before = all(&optimizer);
@@ -255,7 +259,7 @@ mod tests {
             // The same as a step that nothing could have skipped.
             let (a, b) = (self::model(Kind::Float), self::model(Kind::Float));
             let config = OptimizerConfig { muon_lr_ratio: ratio, ..CONFIG };
-            let (mut oa, mut ob) = (Optimizer::new(&a, config), Optimizer::new(&b, config));
+            let (mut oa, mut ob) = (Optimizer::new(&a, config).unwrap(), Optimizer::new(&b, config).unwrap());
             step(&mut oa, &a, &grads(&a), 1, 0.01, None);
             step(&mut ob, &b, &grads(&b), 1, 0.01, Some(&Tensor::from(0.0_f32)));
             assert!(oa.named(&a).iter().zip(ob.named(&b)).all(|((_, x), (_, y))| values(x) == values(y)));
@@ -272,7 +276,7 @@ mod tests {
             let model = model(compute);
             let before: Vec<Vec<f32>> = model.trainable().iter().map(|p| values(&p.master)).collect();
             let grads = grads(&model);
-            let mut optimizer = Optimizer::new(&model, OptimizerConfig { clip_norm: None, ..CONFIG });
+            let mut optimizer = Optimizer::new(&model, OptimizerConfig { clip_norm: None, ..CONFIG }).unwrap();
             step(&mut optimizer, &model, &grads, 1, 0.01, None);
             for ((param, old), grad) in model.trainable().iter().zip(&before).zip(grads.tensors()) {
                 let shrink = if param.decay { 1.0 - 0.01 * 0.1 } else { 1.0 };
@@ -291,7 +295,7 @@ mod tests {
         for (limit, clipped) in [(0.5, true), (1e6, false)] {
             let grads = grads(&model);
             let norm = grads.norm().unwrap();
-            let mut optimizer = Optimizer::new(&model, OptimizerConfig { clip_norm: Some(limit), ..CONFIG });
+            let mut optimizer = Optimizer::new(&model, OptimizerConfig { clip_norm: Some(limit), ..CONFIG }).unwrap();
             step(&mut optimizer, &model, &grads, 1, 0.0, None);
             // The first moment is (1 - beta1) times the clipped gradient.
             let refs: Vec<&Tensor> = optimizer.exp_avgs.iter().collect();
@@ -312,7 +316,7 @@ mod tests {
         let path = dir.path().join("state.safetensors");
         let (a, b) = (model(Kind::BFloat16), model(Kind::BFloat16));
         let config = OptimizerConfig { muon_lr_ratio: ratio, ..CONFIG };
-        let (mut oa, mut ob) = (Optimizer::new(&a, config), Optimizer::new(&b, config));
+        let (mut oa, mut ob) = (Optimizer::new(&a, config).unwrap(), Optimizer::new(&b, config).unwrap());
         let (mut ga, gb) = (Guard::new(6.0, tch::Device::Cpu).unwrap(), Guard::new(6.0, tch::Device::Cpu).unwrap());
         let _ = ga.judge(0, &Tensor::from(2.5_f32), &Tensor::from(0.5_f32)).unwrap();
         step(&mut oa, &a, &grads(&a), 1, 0.01, None);
@@ -327,7 +331,7 @@ mod tests {
             assert_eq!(values(x), values(y), "{name}");
         }
         let wider = Model::new(Config::llama(16, 16, 1, 2), 3, &Options::cpu()).unwrap();
-        let error = Optimizer::new(&wider, CONFIG).load(&wider, &gb, &path).unwrap_err().to_string();
+        let error = Optimizer::new(&wider, CONFIG).unwrap().load(&wider, &gb, &path).unwrap_err().to_string();
         assert!(error.contains("master.model.embed_tokens.weight") && error.contains("[16, 16]"), "{error}");
     }
 

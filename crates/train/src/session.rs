@@ -234,7 +234,7 @@ impl Session {
             self.fix_steps(task, optimizer, minutes, settings.recompute, compute)?;
         }
         let peak_flops = compute.peak_flops()?;
-        let mut optimizer = Optimizer::new(task.model(), optimizer);
+        let mut optimizer = Optimizer::new(task.model(), optimizer)?;
         let mut guard = Guard::of(task.model(), settings.skip_sigma)?;
         let (mut step, mut rows_seen) = (0, 0);
         if let Some(checkpoint) = &self.start {
@@ -275,7 +275,7 @@ impl Session {
 
     /// Turns minutes into steps, for good: they are part of every checkpoint.
     fn fix_steps(&mut self, task: &impl Task, config: OptimizerConfig, minutes: f64, recompute: bool, compute: &Compute) -> Result<()> {
-        let mut scratch = Optimizer::new(task.model(), config);
+        let mut scratch = Optimizer::new(task.model(), config)?;
         // So that the schedule has something to go by; the learning rate is 0 all the same.
         let mut lineage = self.lineage.clone();
         lineage.phases[0].steps = u64::MAX / 2;
