@@ -22,7 +22,7 @@
 //! | | author | utf8? | as the page states it |
 //! | | questions | list\<struct\<question, answer\>\>? | what the page marks up as questions and answers |
 //! | | scores | struct? of float64? and list\<float64\> | what the filters measured, see [`score_fields`]; absent where they did not look |
-//! | | crawl_date | utf8? | date of the record |
+//! | | crawl_date | utf8? | date of the record, if what it states is one |
 //! | | truncated | utf8? | why there is only the beginning of the page: what its record states, or `coding` where the body ends before its coding does |
 //! | | http_headers | utf8? | headers of the response, a line each, names in lower case, without those that set cookies, at most 8 KiB |
 //! | rejected | id, url | utf8 | as above; empty where unknown |

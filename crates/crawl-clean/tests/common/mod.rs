@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+use arrow::array::Array as _;
 use crawl_clean::Config;
 use handoff::columns::strings;
 use handoff::{Manifest, ShardReader, schema};
@@ -28,7 +29,7 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, StageError> {
     crawl_clean::run(ctx, config)
 }
 
-/// A row as column names to values; nulls are empty.
+/// A row as column names to values; nulls are absent.
 pub type Row = BTreeMap<String, String>;
 
 pub fn read(ctx: &StageContext, rejected: bool, columns: &[&str]) -> Vec<Row> {
@@ -41,7 +42,11 @@ pub fn read(ctx: &StageContext, rejected: bool, columns: &[&str]) -> Vec<Row> {
             for batch in reader.batches(1000).unwrap() {
                 let batch = batch.unwrap();
                 for i in 0..batch.num_rows() {
-                    rows.push(columns.iter().map(|&name| (name.to_owned(), strings(&batch, name).unwrap().value(i).to_owned())).collect());
+                    let value = |name: &&str| {
+                        let column = strings(&batch, name).unwrap();
+                        column.is_valid(i).then(|| ((*name).to_owned(), column.value(i).to_owned()))
+                    };
+                    rows.push(columns.iter().filter_map(value).collect());
                 }
             }
         }
