@@ -38,6 +38,10 @@ bench: libtorch ## benchmarks
 	scripts/bench_pretrain.sh
 	scripts/bench_extraction.sh
 	scripts/bench_cleaning.sh
+	cargo build --release --workspace --bins --lib --examples
+	target/release/examples/filter_speed
+	target/release/examples/minhash_speed
+	target/release/examples/language_accuracy
 
 fixtures: ## make the embedded crawl again (needs Python packages; see fixtures/README.md)
 	python3 scripts/make_fixtures.py
