@@ -36,6 +36,11 @@ const SKIPPABLE_MAGIC: [u8; 3] = [0x2A, 0x4D, 0x18];
 /// Length of the longest magic.
 const MAX_MAGIC_BYTES: usize = 4;
 
+/// Bytes of failed members that may be read again to look for others in them: so many, and so many for each byte before. Beyond that the
+/// search goes on behind what a failed member took, so that no file takes more than time in proportion to its size.
+const READ_AGAIN: u64 = 64 << 20;
+const READ_AGAIN_PER_BYTE: u64 = 8;
+
 /// How a file is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Coding {
@@ -83,6 +88,8 @@ pub struct Decoder {
     state: State,
     /// A broken member was reported and none has been read since.
     recovering: bool,
+    /// Bytes of failed members that were read again.
+    read_again: u64,
 }
 
 enum State {
@@ -166,7 +173,7 @@ impl Decoder {
             Some(coding) => State::Between(coding, file),
             None => State::Plain { file, started: false },
         };
-        Ok(Self { state, recovering: false })
+        Ok(Self { state, recovering: false, read_again: 0 })
     }
 
     /// Appends some bytes to `out`, or says what happened instead.
@@ -226,7 +233,11 @@ impl Decoder {
                 }
                 State::Failed { coding, mut file, offset, message } => {
                     self.recovering = true;
-                    if file.seek_magic(coding, offset + 1)? {
+                    // What it took may have been another member's.
+                    self.read_again += file.at - offset;
+                    let again = self.read_again <= READ_AGAIN + READ_AGAIN_PER_BYTE * offset;
+                    let from = if again { offset + 1 } else { file.at.max(offset + 1) };
+                    if file.seek_magic(coding, from)? {
                         self.state = State::Between(coding, file);
                     }
                     // Bytes that look like a member occur by chance inside others: only the first failure is told.
@@ -284,10 +295,16 @@ impl Counted {
         Ok(coding.begins_member(self.inner.fill_buf()?))
     }
 
+    /// Moves to a place; what is in the buffer is not read again.
+    fn go_to(&mut self, to: u64) -> io::Result<()> {
+        self.inner.seek_relative(to.wrapping_sub(self.at) as i64)?;
+        self.at = to;
+        Ok(())
+    }
+
     /// Moves to the first place at or behind `from` where a member may begin; false if there is none.
     fn seek_magic(&mut self, coding: Coding, from: u64) -> io::Result<bool> {
-        self.inner.seek(SeekFrom::Start(from))?;
-        self.at = from;
+        self.go_to(from)?;
         let magic = coding.magic();
         let mut matched = 0;
         loop {
@@ -300,9 +317,7 @@ impl Counted {
                 // No magic has its first byte again further on.
                 matched = if byte == magic[matched] { matched + 1 } else { usize::from(byte == magic[0]) };
                 if matched == magic.len() {
-                    self.at = self.at + i as u64 + 1 - magic.len() as u64;
-                    let at = self.at;
-                    self.inner.seek(SeekFrom::Start(at))?;
+                    self.go_to(self.at + i as u64 + 1 - magic.len() as u64)?;
                     return Ok(true);
                 }
             }
@@ -334,12 +349,37 @@ impl BufRead for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::growth::{in_proportion, timed};
     use std::io::Write;
 
     fn gzip(text: &str) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         encoder.write_all(text.as_bytes()).unwrap();
         encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn nothing_but_beginnings_takes_linear_time() {
+        for coding in [Coding::Gzip, Coding::Zstd, Coding::Lz4] {
+            let time = |n: usize| {
+                let file = tempfile::NamedTempFile::new().unwrap();
+                std::fs::write(file.path(), coding.magic().repeat(n)).unwrap();
+                let mut decoder = Decoder::open(file.path()).unwrap();
+                let mut broken = 0;
+                let (_, time) = timed(|| {
+                    loop {
+                        match decoder.read_more(&mut Vec::new()).unwrap() {
+                            Chunk::End => break,
+                            Chunk::Broken { .. } => broken += 1,
+                            _ => {}
+                        }
+                    }
+                });
+                assert_eq!(broken, 1);
+                time
+            };
+            in_proportion(time, (10_000, 100_000), (40, 50));
+        }
     }
 
     fn lz4(text: &str) -> Vec<u8> {

@@ -253,6 +253,7 @@ fn drain(decoder: impl Read, coding: &str, max_bytes: usize, ends_early: impl Fn
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     #[test]
     fn header_lines_are_whole_and_set_no_cookies() {
@@ -264,7 +265,6 @@ mod tests {
         assert!(long.len() <= 8192 && long.len() > 8100, "{}", long.len());
         assert!(long.lines().all(|line| line == "x: 0123456789"));
     }
-    use std::io::Write;
 
     const CAP: usize = 1 << 20;
 
