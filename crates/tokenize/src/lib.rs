@@ -245,7 +245,7 @@ fn encode_unit(
     if let Some(begin) = frozen.ends.begin {
         extra.insert("bos_token_id".into(), begin.to_string());
     }
-    if let Some(pad) = tokenizer.pad_id().filter(|pad| *pad != frozen.ends.end) {
+    if let Some(pad) = tokenizer.pad_id().filter(|pad| *pad != frozen.ends.end && Some(*pad) != frozen.ends.begin) {
         extra.insert("pad_token_id".into(), pad.to_string());
     }
     let meta = ShardMeta { stage: Tokenize::NAME.into(), config_digest: key.config_digest.to_string(), extra };

@@ -17,8 +17,9 @@ const USABLE: f64 = 0.8;
 const LATER_BYTES: u64 = 12;
 
 /// The most rows, among the divisors of `batch_rows`, whose forward and backward pass fits into the memory that is free
-/// now, beside the optimizer's moments and the gradients' sum, which come later. `micro` gives a micro-batch of so many rows. Two small passes are measured on the CPU, and what more rows take
-/// is worked out; on a GPU large passes are tried until one fits.
+/// now, beside the optimizer's moments and the gradients' sum, which come later. `micro` gives a micro-batch of so many
+/// rows. Two small passes are measured on the CPU, and what more rows take is worked out; on a GPU large passes are tried
+/// until one fits.
 ///
 /// # Errors
 /// [`Error::OutOfMemory`] where not even one row fits, and what libtorch refuses otherwise.
