@@ -65,6 +65,13 @@ fn write_tokens_with(dir: &StageDir, path: &Path, tokenizer: &Tokenizer, documen
         Arc::new(StringArray::from_iter_values((0..n).map(|at| if at % 4 == 0 { "zh-Hans" } else { "en" }))),
         Arc::new(StringArray::from_iter_values((0..n).map(|at| if at % 2 == 0 { "even.warc" } else { "odd.warc" }))),
     ];
+    let table = schema::tokens(TokenWidth::U16);
+    let mut writer = ShardWriter::create(path, &table, &metadata(tokenizer, pad)).expect("creates");
+    writer.write(&RecordBatch::try_new(table.arrow.clone(), columns).expect("a batch")).expect("writes");
+    writer.finish(dir).expect("finishes")
+}
+
+fn metadata(tokenizer: &Tokenizer, pad: &str) -> ShardMeta {
     let extra = [
         ("tokenizer_digest", tokenizer.digest().to_string()),
         ("vocab_size", tokenizer.vocab_size().to_string()),
@@ -72,11 +79,7 @@ fn write_tokens_with(dir: &StageDir, path: &Path, tokenizer: &Tokenizer, documen
         ("eos_token_id", "0".to_string()),
         ("pad_token_id", pad.to_string()),
     ];
-    let extra = extra.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
-    let table = schema::tokens(TokenWidth::U16);
-    let mut writer = ShardWriter::create(path, &table, &ShardMeta { extra, ..ShardMeta::default() }).expect("creates");
-    writer.write(&RecordBatch::try_new(table.arrow.clone(), columns).expect("a batch")).expect("writes");
-    writer.finish(dir).expect("finishes")
+    ShardMeta { extra: extra.into_iter().map(|(key, value)| (key.to_string(), value)).collect(), ..ShardMeta::default() }
 }
 
 /// Commits a shard of tokens as unit `name` of `tokenize`.
@@ -434,6 +437,67 @@ fn the_same_bytes_with_little_memory() {
         assert_eq!(seen[0].len(), 4, "no file is left besides");
         assert_eq!(seen[0], seen[1], "{changes}");
     }
+}
+
+/// A megabyte is 1,000,000 bytes; ids take two each. `JIELONG_TOKENS_MB` asks for more of them.
+#[test]
+fn a_corpus_larger_than_memory_is_packed_within_a_limit_of_the_system() {
+    let megabytes = std::env::var("JIELONG_TOKENS_MB").map_or(100, |text| text.parse().expect("a number"));
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let run = RunDir::new(temp.path().join("run"));
+    let tokens = add_long_shards(run.path(), megabytes);
+    std::fs::write(temp.path().join("limit.toml"), "run = \"limit\"\n[stage.shard]\ninputs = [\"tokenize\"]\n").expect("writes");
+    // The rest is for rows on their way, buffers of files, and the program.
+    let (held, limit) = (megabytes / 5, 60 + megabytes * 226 / 1000);
+    let pack = |memory: usize| {
+        let program = testkit::binary("shard");
+        let command = format!(
+            "ulimit -d {} && exec {:?} --config limit.toml --run run --max-memory {memory} --force",
+            limit * 1_000_000 / 1024,
+            program
+        );
+        let output = std::process::Command::new("sh").args(["-c", &command]).current_dir(temp.path()).output().expect("starts");
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (done, said) = pack(2 * megabytes);
+    assert!(!done && said.contains("memory allocation"), "{limit} MB are enough for all of it, or it failed otherwise: {said}");
+    let (done, said) = pack(held);
+    assert!(done, "{megabytes} MB of ids within {limit} MB: {said}");
+    let counts = Manifest::load(&run.stage("shard")).expect("loads").summary().counts;
+    assert_eq!(counts["tokens.train"] + counts["tokens.validation"], tokens);
+}
+
+/// Adds shards of documents of a thousand tokens and more, and returns how many tokens they have.
+fn add_long_shards(run: &Path, megabytes: usize) -> u64 {
+    let tokenizer = tokenizer(false);
+    let dir = RunDir::new(run).stage("tokenize");
+    std::fs::create_dir_all(dir.tokenizer_dir()).expect("creates");
+    tokenizer.files().copy_to(&dir.tokenizer_dir()).expect("writes");
+    let (table, meta) = (schema::tokens(TokenWidth::U16), metadata(&tokenizer, "1"));
+    let wanted = megabytes as u64 * 500_000;
+    let (mut tokens, mut document, mut shard) = (0, 0_u32, 0);
+    while tokens < wanted {
+        let mut writer = ShardWriter::with_split_ids(&dir.data_shard(shard), &table, &meta, 4096).expect("creates");
+        for _ in 0..10 {
+            let rows: Vec<Vec<u32>> =
+                (document..document + 1000).map(|n| (0..1000 + n % 1000).map(|at| 10 + (at * 7 + n) % 250).chain([0]).collect()).collect();
+            tokens += rows.iter().map(|row| row.len() as u64).sum::<u64>();
+            let columns: Vec<ArrayRef> = vec![
+                Arc::new(StringArray::from_iter_values(
+                    (document..document + 1000).map(|n| handoff::document_id("test", &n.to_string(), "")),
+                )),
+                columns::build_tokens(TokenWidth::U16, &rows),
+                Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.len() as i64 - 1))),
+                Arc::new(StringArray::from(vec!["en"; 1000])),
+                Arc::new(StringArray::from(vec!["test"; 1000])),
+            ];
+            writer.write(&RecordBatch::try_new(table.arrow.clone(), columns).expect("a batch")).expect("writes");
+            document += 1000;
+        }
+        testkit::commit_unit(&dir, &format!("shard-{shard:05}"), (0, shard), writer.finish(&dir).expect("finishes"));
+        shard += 1;
+    }
+    tokens
 }
 
 #[test]

@@ -84,6 +84,9 @@ pub fn main_stage<S: Stage>() -> ExitCode {
     if !S::PHASES.is_empty() {
         clap = clap.arg(phase_argument(S::PHASES));
     }
+    if has_memory_key(S::DEFAULT_TOML) {
+        clap = clap.arg(memory_argument());
+    }
     for command in &commands {
         let about = command.clap.get_about().cloned().unwrap_or_default();
         clap = clap.subcommand(CommonArgs::augment_args(command.clap.clone()).about(about));
@@ -93,10 +96,13 @@ pub fn main_stage<S: Stage>() -> ExitCode {
         Some((name, sub)) => (sub.clone(), Some(name.to_owned())),
         None => (matches, None),
     };
-    let args = match CommonArgs::from_arg_matches(&matches) {
+    let mut args = match CommonArgs::from_arg_matches(&matches) {
         Ok(args) => args,
         Err(e) => e.exit(),
     };
+    if let Some(megabytes) = matches.try_get_one::<u64>(MAX_MEMORY).ok().flatten() {
+        args.sets.push(format!("stage.{}.{MAX_MEMORY_KEY}={megabytes}", S::NAME));
+    }
     let phase = matches.try_get_one::<String>("phase").ok().flatten().cloned();
     let result = match sub {
         Some(name) => commands.iter().find(|c| c.clap.get_name() == name).map_or(Ok(()), |c| run_command(c, &args, &matches)),
@@ -119,6 +125,42 @@ fn phase_argument(phases: &[(&'static str, &'static str)]) -> clap::Arg {
         .value_parser(values.collect::<Vec<_>>())
         .help("Do one phase only, to share it among workers [default: all of them]")
         .help_heading("Parallel work")
+}
+
+/// Name of the flag that stands for [`MAX_MEMORY_KEY`].
+const MAX_MEMORY: &str = "max-memory";
+
+/// The key of stages that hold a bounded part of their data in memory.
+const MAX_MEMORY_KEY: &str = "max_memory_mb";
+
+fn has_memory_key(default_toml: &str) -> bool {
+    toml::from_str::<toml::Table>(default_toml).is_ok_and(|keys| keys.contains_key(MAX_MEMORY_KEY))
+}
+
+fn memory_argument() -> clap::Arg {
+    clap::Arg::new(MAX_MEMORY)
+        .long(MAX_MEMORY)
+        .visible_alias("memory")
+        .value_name("SIZE")
+        .value_parser(parse_megabytes)
+        .help("Memory in MB, or as 4G: stands for the key `max_memory_mb`")
+        .help_heading("Parallel work")
+}
+
+/// Megabytes of 1,000,000 bytes, from a number of them or one with a unit.
+fn parse_megabytes(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let factor = match text[digits..].to_ascii_lowercase().as_str() {
+        "" | "m" | "mb" => Some(1),
+        "g" | "gb" => Some(1000),
+        "t" | "tb" => Some(1_000_000),
+        _ => None,
+    };
+    let number = text[..digits].parse::<u64>().ok();
+    number
+        .zip(factor)
+        .and_then(|(n, factor)| n.checked_mul(factor))
+        .ok_or_else(|| "expected megabytes, such as 4000, 4000M or 4G".to_string())
 }
 
 fn load<S: Stage>(args: &CommonArgs) -> Result<Loaded<S::Config>, StageError> {
@@ -294,4 +336,20 @@ fn write_effective<C>(run: &RunDir, stage: &str, loaded: &Loaded<C>) -> Result<(
         atomic::write(&path, text.as_bytes())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_given_in_megabytes_or_with_a_unit() {
+        for (text, megabytes) in [("4000", 4000), ("300M", 300), ("300mb", 300), ("4G", 4000), ("1TB", 1_000_000)] {
+            assert_eq!(parse_megabytes(text), Ok(megabytes), "{text}");
+        }
+        for text in ["", "G", "-1", "1.5G", "4 G", "4GiB", "99999999999999999T"] {
+            assert!(parse_megabytes(text).is_err(), "{text}");
+        }
+        assert!(has_memory_key("a = 1\nmax_memory_mb = 2") && !has_memory_key("a = 1"));
+    }
 }
