@@ -3,19 +3,7 @@
 #
 # usage: IMAGE=… CLAIM=… scripts/kubernetes/clean.sh PIPELINE WORKERS      (PIPELINE as the pods see it, from /data)
 set -eu
-if [ $# -ne 2 ] || [ -z "${IMAGE:-}" ] || [ -z "${CLAIM:-}" ]; then
-    sed -n '2,4s/^# \{0,1\}//p' "$0" >&2
-    exit 2
-fi
-here=$(cd "$(dirname "$0")" && pwd)
+. "$(dirname "$0")/job.sh"
 for phase in extract join decide; do
-    sed -e "s|\${PHASE}|$phase|g; s|\${WORKERS}|$2|g; s|\${IMAGE}|$IMAGE|g; s|\${CLAIM}|$CLAIM|g; s|\${PIPELINE}|$1|g" \
-        "$here/crawl-clean.yaml" | kubectl apply -f -
-    until kubectl wait --for=condition=complete --timeout=60s "job/crawl-clean-$phase" 2>/dev/null; do
-        if kubectl wait --for=condition=failed --timeout=0 "job/crawl-clean-$phase" 2>/dev/null; then
-            echo "error: phase $phase failed; see kubectl logs job/crawl-clean-$phase" >&2
-            exit 1
-        fi
-    done
-    kubectl delete "job/crawl-clean-$phase"
+    job "crawl-clean-$phase" "$2" crawl-clean "$1" "--phase $phase"
 done
