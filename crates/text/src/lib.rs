@@ -28,4 +28,4 @@ pub use error::Error;
 pub use files::TokenizerFiles;
 pub use stream::StreamDecoder;
 pub use template::{ChatTemplate, Message, RenderOptions, Rendered, SpanSource};
-pub use tokenizer::{Encoded, Special, Tokenizer, VOCAB_MULTIPLE};
+pub use tokenizer::{Encoded, MAX_IDS, Special, Tokenizer, VOCAB_MULTIPLE};

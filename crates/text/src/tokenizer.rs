@@ -11,6 +11,9 @@ use crate::{ChatTemplate, Error, StreamDecoder, TokenizerFiles};
 /// Embeddings of models made here have a multiple of this many rows: matrix units like it, and it leaves room for later tokens.
 pub const VOCAB_MULTIPLE: usize = 64;
 
+/// Most ids of a vocabulary: tables by id are as long as the highest, so that a single wrong number in a file could take all memory.
+pub const MAX_IDS: usize = 1 << 24;
+
 /// What to do with a special token spelled out in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Special {
@@ -76,6 +79,10 @@ impl Tokenizer {
 
         let vocab = parsing.get_vocab(true);
         let size = vocab.values().max().map_or(0, |id| *id as usize + 1);
+        if size > MAX_IDS {
+            let message = format!("an id is {}, but ids end at {MAX_IDS}", size - 1);
+            return Err(Error::BadTokenizer { path, message });
+        }
         let mut specials: Vec<(String, u32)> = parsing
             .get_added_tokens_decoder()
             .into_iter()

@@ -171,6 +171,12 @@ fn what_is_missing_or_broken_is_named() {
     std::fs::write(dir.path().join("tokenizer.json"), "{}").expect("writes");
     check(dir.path(), "not a usable `tokenizer.json`");
     build(template::PLAIN).files().copy_to(dir.path()).expect("writes");
+    let whole = std::fs::read(dir.path().join("tokenizer.json")).expect("reads");
+    let mut json: serde_json::Value = serde_json::from_slice(&whole).expect("parses");
+    json["model"]["vocab"]["far away"] = 4_000_000_000_u32.into();
+    std::fs::write(dir.path().join("tokenizer.json"), json.to_string()).expect("writes");
+    check(dir.path(), "an id is 4000000000");
+    std::fs::write(dir.path().join("tokenizer.json"), whole).expect("writes");
     std::fs::write(dir.path().join("tokenizer_config.json"), r#"{"eos_token": "<end>"}"#).expect("writes");
     check(dir.path(), "`eos_token` is `<end>`");
     std::fs::write(dir.path().join("tokenizer_config.json"), "{").expect("writes");

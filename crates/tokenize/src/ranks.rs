@@ -12,7 +12,7 @@ use std::path::Path;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
-use text::{TokenizerFiles, special};
+use text::{MAX_IDS, TokenizerFiles, special};
 
 use crate::Error;
 use crate::config::{Config, Pattern};
@@ -52,9 +52,19 @@ fn parse(line: &str) -> Result<(Vec<u8>, u32), &'static str> {
 /// The tokenizer that a rank file describes, with a chat template.
 ///
 /// # Errors
-/// When the file cannot be read, a line is no token and rank, a token or rank stands twice, or a single byte has no token.
+/// When the file cannot be read, and as [`parse_file`].
 pub(crate) fn read(path: &Path, config: &Config, chat_template: &str) -> Result<TokenizerFiles, Error> {
     let content = std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.into(), source })?;
+    let cuts = pre_tokenizer(config.pattern, config.split_digits, config.isolate_han);
+    parse_file(&content, path, cuts, config.reserved_tokens, chat_template)
+}
+
+/// The tokenizer that the content of a rank file describes. Where the number of ranks tells no published tokenizer, text is cut by `cuts`,
+/// a pre-tokenizer as in `tokenizer.json`. `path` is for messages.
+///
+/// # Errors
+/// When a line is no token and rank, a token or rank stands twice, a single byte has no token, or no ids are left for special tokens.
+pub fn parse_file(content: &str, path: &Path, cuts: Value, reserved_tokens: usize, chat_template: &str) -> Result<TokenizerFiles, Error> {
     let bad = |line: usize, problem: &str| Error::BadRanks { path: path.into(), problem: format!("line {line} {problem}") };
     let mut ranks: HashMap<Vec<u8>, u32> = HashMap::new();
     let mut tokens: Vec<(u32, Vec<u8>)> = Vec::new();
@@ -79,13 +89,14 @@ pub(crate) fn read(path: &Path, config: &Config, chat_template: &str) -> Result<
         pairs.sort();
         merges.extend(pairs.into_iter().map(|(_, _, left, right)| json!([spelled(left), spelled(right)])));
     }
-    let cuts = known_cuts(tokens.len()).unwrap_or_else(|| pre_tokenizer(config.pattern, config.split_digits, config.isolate_han));
-    let room = u32::try_from(special::ALL.len() + config.reserved_tokens).unwrap_or(u32::MAX);
+    let cuts = known_cuts(tokens.len()).unwrap_or(cuts);
+    let room = u32::try_from(special::ALL.len() + reserved_tokens).unwrap_or(u32::MAX);
     let first_free = tokens.last().map_or(0, |(rank, _)| rank.saturating_add(1));
-    if first_free.checked_add(room).is_none() {
-        return Err(Error::BadRanks { path: path.into(), problem: format!("rank {} leaves no ids for special tokens", first_free - 1) });
+    if first_free.checked_add(room).is_none_or(|end| end as usize > MAX_IDS) {
+        let problem = format!("rank {} is too high: ids, special tokens included, end at {MAX_IDS}", first_free - 1);
+        return Err(Error::BadRanks { path: path.into(), problem });
     }
-    let names = special::ALL.iter().map(|name| name.to_string()).chain((0..config.reserved_tokens).map(special::reserved));
+    let names = special::ALL.iter().map(|name| name.to_string()).chain((0..reserved_tokens).map(special::reserved));
     let specials: Vec<(u32, String)> = (first_free..).zip(names).collect();
     let mut vocab: Map<String, Value> = tokens.iter().map(|(rank, bytes)| (spelled(bytes), json!(rank))).collect();
     vocab.extend(specials.iter().map(|(id, name)| (name.clone(), json!(id))));
@@ -182,6 +193,7 @@ mod tests {
             (format!("{good}Y* 256\n"), "line 257 has a token that is no base64"),
             (format!("{good}YQ== 256\n"), "line 257 has a token that stands before"),
             (format!("{good}YWI= 255\n"), "two tokens have rank 255"),
+            (format!("{good}YWI= 4000000000\n"), "rank 4000000000 is too high"),
             (good.lines().skip(1).collect::<Vec<_>>().join("\n"), "byte 0 has no token"),
         ] {
             std::fs::write(&path, content).unwrap();
