@@ -121,7 +121,7 @@ impl Asker<'_> {
     /// The beginning of a document.
     fn plain(&self, text: &str) -> Result<Vec<i64>, Error> {
         let ids = self.subject.tokenizer.encode(text).map_err(|e| self.tokenizer_error(e))?;
-        let start = self.subject.tokenizer.bos_id().or(self.subject.tokenizer.eos_id());
+        let start = self.subject.tokenizer.begin_id().or(self.subject.tokenizer.eos_id());
         Ok(start.into_iter().chain(ids).map(i64::from).collect())
     }
 

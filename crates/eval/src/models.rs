@@ -49,7 +49,12 @@ impl Subject {
         if weights.is_empty() && !config.random {
             return Err(missing(dir.join("model.safetensors")));
         }
-        let tokenizer = Tokenizer::load(&dir).map_err(|source| Error::Tokenizer { name: config.name.clone(), source })?;
+        let failed = |source| Error::Tokenizer { name: config.name.clone(), source };
+        let mut tokenizer = Tokenizer::load(&dir).map_err(failed)?;
+        // An open model that was only pretrained is asked in the layout that fine-tuning would give it.
+        if tokenizer.chat_template().is_none() {
+            tokenizer.set_chat_template(text::template::PLAIN).map_err(failed)?;
+        }
         let random = config.random.then_some(ctx.seed);
         let mut digest = DigestBuilder::new().field("config", cache.digest(&config_json)?.as_bytes());
         for path in &weights {

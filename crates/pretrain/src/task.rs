@@ -129,7 +129,7 @@ impl Pretraining {
 
 /// The prompts to go on with, as token ids behind the token that comes before every document.
 pub(crate) fn prompts(config: &Config, tokenizer: &Tokenizer) -> Result<Vec<(String, Vec<i64>)>, Error> {
-    let first = tokenizer.bos_id().or(tokenizer.eos_id());
+    let first = tokenizer.begin_id().or(tokenizer.eos_id());
     let encode = |prompt: &String| {
         let ids = tokenizer.encode(prompt)?;
         let first = first.filter(|first| ids.first() != Some(first));

@@ -41,7 +41,12 @@ pub(crate) fn decide(ctx: &StageContext, config: &Config, shards: &[UpstreamShar
         let taken = if ranks::is_rank_file(&path) {
             Tokenizer::from_files(ranks::read(&path, config, &template_source(ctx, config)?)?)?
         } else {
-            Tokenizer::load(&path)?
+            let mut taken = Tokenizer::load(&path)?;
+            // Those of models that were only pretrained, such as LLaMA's, have none, and fine-tuning needs one.
+            if taken.chat_template().is_none() {
+                taken.set_chat_template(&template_source(ctx, config)?)?;
+            }
+            taken
         };
         let old = if dir.exists() { Tokenizer::load(&dir).ok() } else { None };
         let same = old.as_ref().is_some_and(|old| {
@@ -126,11 +131,30 @@ pub(crate) fn obtain(ctx: &StageContext, config: &Config, shards: &[UpstreamShar
     };
     if !config.trains() {
         watch.push(ctx.path(&config.tokenizer));
+        notes.extend(without_effect(ctx, config));
     } else if let Some(path) = template_path(ctx, config) {
         watch.push(path);
     }
     let ends = ends(&tokenizer, config)?;
     Ok(Some(Frozen { tokenizer, ends, notes, watch }))
+}
+
+/// Names the keys that were set although the tokenizer that was taken leaves nothing for them to decide.
+fn without_effect(ctx: &StageContext, config: &Config) -> Option<String> {
+    let path = ctx.path(&config.tokenizer);
+    let rank_file = ranks::is_rank_file(&path);
+    let has_template = !rank_file && TokenizerFiles::read(&path).is_ok_and(|files| files.chat_template().is_some());
+    let mut idle = vec!["vocab_size", "min_frequency", "max_token_bytes", "train_max_bytes", "max_memory_mb"];
+    if !rank_file {
+        idle.extend(["reserved_tokens", "pattern", "split_digits", "isolate_han"]);
+    }
+    if has_template {
+        idle.push("chat_template");
+    }
+    let defaults: serde_json::Value = toml::from_str(include_str!("default.toml")).unwrap_or_default();
+    let set = serde_json::to_value(config).unwrap_or_default();
+    let named: Vec<String> = idle.iter().filter(|key| set.get(*key) != defaults.get(*key)).map(|key| format!("`{key}`")).collect();
+    (!named.is_empty()).then(|| format!("no effect on a tokenizer that is taken: {}", named.join(", ")))
 }
 
 /// The tokens around every document.

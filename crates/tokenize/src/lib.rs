@@ -36,11 +36,13 @@ mod merge;
 mod nfc;
 pub mod pieces;
 mod published;
-mod ranks;
+pub mod ranks;
 mod report;
 mod train;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::time::Instant;
 
 use handoff::manifest::UnitEntry;
@@ -140,47 +142,57 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
         .collect();
     let encoder = Encoder::new(&frozen.tokenizer)?;
     let bar = ctx.progress.bar("encode", todo.len() as u64, "shards");
-    let mut failures: Vec<(String, Error)> = Vec::new();
+    let mut failures: BTreeMap<usize, Error> = BTreeMap::new();
     let mut done = 0;
-    for (input, batch, index) in &todo {
-        if ctx.cancel.is_cancelled() {
-            manifest.write_summary()?;
-            return Ok(None);
-        }
-        let key = UnitKey { input_digest: input.digest, config_digest, format_version: FORMAT_VERSION };
-        let start = Instant::now();
-        match encode_unit(ctx, &frozen, &encoder, &key, input, *index) {
-            Ok((output, counts)) => {
-                let wall_secs = start.elapsed().as_secs_f64();
-                tracing::debug!(unit = %input.unit, documents = counts.documents, tokens = counts.tokens, wall_secs, "encoded");
-                manifest.commit(UnitEntry {
-                    unit: input.unit.clone(),
-                    batch: *batch,
-                    index: *index,
-                    key,
-                    outputs: vec![output],
-                    rejected: Vec::new(),
-                    counts: counts.to_manifest(),
-                    wall_secs,
-                })?;
-                done += 1;
+    let keys = |input: &Input| UnitKey { input_digest: input.digest, config_digest, format_version: FORMAT_VERSION };
+    side_by_side(
+        todo.len(),
+        rayon::current_num_threads(),
+        |at| {
+            let (input, _, index) = todo[at];
+            let start = Instant::now();
+            let encoded =
+                if ctx.cancel.is_cancelled() { return None } else { encode_unit(ctx, &frozen, &encoder, &keys(input), input, index) };
+            Some((encoded, start.elapsed().as_secs_f64()))
+        },
+        |at, (encoded, wall_secs)| {
+            let (input, batch, index) = todo[at];
+            match encoded {
+                Ok((output, counts)) => {
+                    tracing::debug!(unit = %input.unit, documents = counts.documents, tokens = counts.tokens, wall_secs, "encoded");
+                    manifest.commit(UnitEntry {
+                        unit: input.unit.clone(),
+                        batch,
+                        index,
+                        key: keys(input),
+                        outputs: vec![output],
+                        rejected: Vec::new(),
+                        counts: counts.to_manifest(),
+                        wall_secs,
+                    })?;
+                    done += 1;
+                }
+                Err(error) => drop(failures.insert(at, error)),
             }
-            Err(error) => failures.push((input.unit.clone(), error)),
-        }
-        bar.inc(1);
+            bar.inc(1);
+            Ok(())
+        },
+    )?;
+    if done + failures.len() < todo.len() {
+        manifest.write_summary()?;
+        return Ok(None);
     }
     bar.finish();
     let summary = manifest.write_summary()?;
-    if !failures.is_empty() {
-        let (failed, units) = (failures.len(), todo.len());
-        let (first, source) = failures.swap_remove(0);
-        return Err(Error::Units { failed, units, first, source: Box::new(source) });
+    let failed = failures.len();
+    if let Some((at, source)) = failures.pop_first() {
+        return Err(Error::Units { failed, units: todo.len(), first: todo[at].0.unit.clone(), source: Box::new(source) });
     }
     let mut notes = frozen.notes;
     notes.push(encode::bytes_per_token(&summary.counts));
     let shards = ctx.stage_dir.data();
     Ok(Some(Report {
-        inputs_done: done,
+        inputs_done: done as u64,
         inputs_skipped: planned.skip.len() as u64,
         rows: summary.rows,
         bytes_out: summary.bytes,
@@ -194,6 +206,39 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
         watch: inputs.watch.into_iter().chain(frozen.watch).collect(),
         text: None,
     }))
+}
+
+/// Works on `units` numbers from 0, on up to `threads` of them at a time, and gives every result to `take` on the calling thread, in the order
+/// in which they are done. `work` may say that nothing more is to be begun.
+///
+/// Reading and writing a shard cannot be shared between threads: with one shard after the other, they would keep all cores but one waiting.
+///
+/// # Errors
+/// What `take` returns, after which nothing more is begun.
+fn side_by_side<R: Send>(
+    units: usize,
+    threads: usize,
+    work: impl Fn(usize) -> Option<R> + Sync,
+    mut take: impl FnMut(usize, R) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let (next, (results, taken)) = (AtomicUsize::new(0), mpsc::channel());
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(units) {
+            let (results, next, work) = (results.clone(), &next, &work);
+            scope.spawn(move || {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(result) = (at < units).then(|| work(at)).flatten() else { break };
+                    // Nobody listens any more after an error.
+                    if results.send((at, result)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(results);
+        taken.into_iter().try_for_each(|(at, result)| take(at, result))
+    })
 }
 
 /// What a unit's ids depend on besides its documents: the tokenizer, the begin token and the end token.
@@ -255,4 +300,53 @@ fn encode_unit(
         writer.write(&encode::encode(&batch?, encoder, frozen.ends, width, &mut counts)?)?;
     }
     Ok((writer.finish(&ctx.stage_dir)?, counts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_unit_is_worked_on_once_by_any_number_of_threads() {
+        for threads in [1, 3, 50] {
+            let mut seen = Vec::new();
+            side_by_side(
+                20,
+                threads,
+                |at| Some(at * at),
+                |at, square| {
+                    seen.push((at, square));
+                    Ok(())
+                },
+            )
+            .unwrap();
+            seen.sort_unstable();
+            assert_eq!(seen, (0..20).map(|at| (at, at * at)).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn nothing_more_is_begun_after_an_error_or_a_stop() {
+        let begun = AtomicUsize::new(0);
+        let error = side_by_side(
+            1000,
+            1,
+            |at| {
+                begun.fetch_add(1, Ordering::Relaxed);
+                // Slow enough that the error arrives before all of them are done.
+                std::thread::sleep(std::time::Duration::from_millis(1));
+                Some(at)
+            },
+            |_, _| Err(Error::Build { message: "full".into() }),
+        );
+        assert!(error.is_err() && begun.load(Ordering::Relaxed) < 1000);
+        let mut taken = 0;
+        let until_ten = |at| (at < 10).then_some(());
+        side_by_side(1000, 2, until_ten, |_, ()| {
+            taken += 1;
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(taken, 10);
+    }
 }

@@ -234,6 +234,8 @@ fn a_taken_tokenizer_is_copied_and_used() {
     let taken = format!("tokenizer = {:?}", from.display().to_string());
     let report = go(other.path(), &taken).expect("runs");
     assert_eq!(report.inputs_done, 1);
+    let idle = report.notes.iter().find(|note| note.contains("no effect")).expect("`vocab_size` is set");
+    assert!(idle.contains("`vocab_size`") && !idle.contains("`pattern`"), "{idle}");
     let (a, b) = (files(run.path()), files(other.path()));
     assert_eq!(a.get(Path::new("tokenize/data/00000.parquet")), b.get(Path::new("tokenize/data/00000.parquet")));
     assert_eq!(go(other.path(), &taken).expect("runs").inputs_done, 0);
@@ -252,6 +254,34 @@ fn a_taken_tokenizer_is_copied_and_used() {
     assert_eq!(files(run.path()), trained);
     let forced = StageContext { force: true, ..context(run.path()) };
     assert_eq!(tokenize::run(&forced, &config(&taken)).expect("runs").expect("not cancelled").inputs_done, 1);
+}
+
+#[test]
+fn a_taken_tokenizer_without_a_template_gets_the_one_asked_for() {
+    let run = tempfile::tempdir().expect("temporary directory");
+    add_shard(run.path(), "a", (0, 0), 0);
+    go(run.path(), "").expect("runs");
+    let own = RunDir::new(run.path()).stage("tokenize").tokenizer_dir();
+    let bare = tempfile::tempdir().expect("temporary directory");
+    let template = |changes: &str| {
+        let other = tempfile::tempdir().expect("temporary directory");
+        add_shard(other.path(), "a", (0, 0), 0);
+        let keys = format!("tokenizer = {:?}\n{changes}", bare.path().display().to_string());
+        let report = go(other.path(), &keys).expect("runs");
+        let again = go(other.path(), &keys).expect("runs");
+        assert_eq!((report.inputs_done, again.inputs_done), (1, 0));
+        let copy = Tokenizer::load(&RunDir::new(other.path()).stage("tokenize").tokenizer_dir()).expect("loads");
+        let idle = report.notes.iter().any(|note| note.contains("`chat_template`"));
+        (copy.chat_template().map(|template| template.source().to_owned()), idle)
+    };
+    for file in ["tokenizer.json", "special_tokens_map.json"] {
+        std::fs::copy(own.join(file), bare.path().join(file)).expect("copies");
+    }
+    assert_eq!(Tokenizer::load(bare.path()).expect("loads").chat_template().map(text::ChatTemplate::source), None);
+    assert_eq!(template(""), (Some(text::template::PLAIN.to_owned()), false));
+    assert_eq!(template("chat_template = \"chatml\""), (Some(text::template::CHATML.to_owned()), false));
+    std::fs::write(bare.path().join("chat_template.jinja"), "{{ messages }}").expect("writes");
+    assert_eq!(template("chat_template = \"chatml\""), (Some("{{ messages }}".to_owned()), true));
 }
 
 /// Llama's and Mistral's tokenizers put their begin token before every text, by a template or by their configuration.
