@@ -403,3 +403,22 @@ fn random_texts_have_the_same_ids() {
         }
     }
 }
+
+#[test]
+fn a_megabyte_of_one_class_has_the_ids_of_the_library() {
+    let units = ["a", "日", "=-", "7", "e\u{301}", "👩\u{200d}", "\n", "ab日c"];
+    for (name, pre_tokenizer) in pre_tokenizers() {
+        if !matches!(name, "GPT-2" | "gpt4, digits, Han" | "GPT-4o") {
+            continue;
+        }
+        let json = trained(&pre_tokenizer, 1500);
+        let tokenizer = tokenizer(&json);
+        let encoder = Encoder::new(&tokenizer).expect("made");
+        for unit in units {
+            same(name, &encoder, &tokenizer, &unit.repeat(1_000_000 / unit.len()));
+        }
+        let mut random = Random(13);
+        let letters: String = (0..1_000_000).map(|_| char::from(b'a' + random.below(3) as u8)).collect();
+        same(name, &encoder, &tokenizer, &letters);
+    }
+}
