@@ -18,9 +18,9 @@ pub fn window_rows(seq_len: usize) -> usize {
     (WINDOW_TOKENS / seq_len).max(MIN_WINDOW_ROWS)
 }
 
-/// Memory of a window, in bytes: its ids, and as much again for documents and layout.
+/// Memory of a window, in bytes: its ids twice, and as much again for documents and layout.
 pub(crate) fn window_bytes(seq_len: usize) -> u64 {
-    2 * 4 * (window_rows(seq_len) * seq_len) as u64
+    3 * 4 * (window_rows(seq_len) * seq_len) as u64
 }
 
 /// A run of a document's tokens that are targets of one row.
@@ -60,6 +60,8 @@ struct Held {
 pub(super) struct Pool<'a, T> {
     pub(super) frame: Frame<'a>,
     ids: Vec<T>,
+    /// Where the ids that stay are put together. New memory for every window would have to be cleared every time.
+    spare: Vec<T>,
     documents: Vec<Held>,
 }
 
@@ -93,7 +95,9 @@ impl<T: TokenId> Pool<'_, T> {
 
     /// Forgets everything but the pieces given, which are numbered anew.
     fn keep_only(&mut self, pieces: &mut [Piece]) {
-        let mut ids = Vec::new();
+        let mut ids = std::mem::take(&mut self.spare);
+        ids.clear();
+        ids.reserve(self.ids.capacity());
         let mut documents: Vec<Held> = Vec::new();
         let mut numbers = BTreeMap::new();
         for piece in pieces.iter_mut() {
@@ -107,7 +111,7 @@ impl<T: TokenId> Pool<'_, T> {
                 documents.len() - 1
             });
         }
-        (self.ids, self.documents) = (ids, documents);
+        (self.ids, self.spare, self.documents) = (ids, std::mem::take(&mut self.ids), documents);
     }
 
     /// Decides where a row comes in its window's order, whatever is in it.
@@ -176,7 +180,7 @@ pub(super) struct Windowed<'a, T> {
 impl<'a, T: TokenId> Windowed<'a, T> {
     pub(super) fn new(frame: Frame<'a>, pack: Pack<T>, crops: bool) -> Self {
         Self {
-            pool: Pool { frame, ids: Vec::new(), documents: Vec::new() },
+            pool: Pool { frame, ids: Vec::new(), spare: Vec::new(), documents: Vec::new() },
             pieces: Vec::new(),
             waiting: 0,
             filled: Filled::default(),
