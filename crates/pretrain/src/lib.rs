@@ -114,7 +114,7 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, Error> {
     for line in plan_lines(&task, &session, &compute) {
         tracing::info!("{line}");
     }
-    if let Some(line) = long_warm_up(config, &session.lineage) {
+    for line in warnings(config, &inputs, &session) {
         tracing::warn!("{line}");
         notes.push(line);
     }
@@ -152,6 +152,12 @@ fn request(ctx: &StageContext, config: &Config, inputs: &Inputs) -> Result<Reque
     recipe.insert("samples_config".into(), json!(inputs.samples_config));
     recipe.insert("tokenizer_digest".into(), json!(inputs.tokenizer.digest()));
     recipe.insert("init_digest".into(), json!(inputs.init.as_ref().map(|base| base.digest)));
+    if let (Some(rows), Some(base)) = (task::new_rows(config, inputs)?, &inputs.init)
+        && rows.start < base.config_for(&inputs.tokenizer_dir, 0)?.vocab_size
+    {
+        // Which rows begin anew is not in the digest of the weights.
+        recipe.insert("init_ids".into(), json!(rows.start));
+    }
     let cooldown = cooldown(ctx, config, &mut recipe, &inputs.batches)?;
     // A branch is trained on what its source was trained on, whatever has come since.
     let batches = cooldown.as_ref().map_or_else(|| inputs.batches.clone(), |branch| branch.from.state.lineage.batches.clone());
@@ -274,6 +280,12 @@ fn spread(n: u64, limit: u64) -> Vec<u64> {
         return (0..n).collect();
     }
     (0..limit).map(|i| i * n / limit).collect()
+}
+
+/// What a user should know of before the first step.
+fn warnings(config: &Config, inputs: &Inputs, session: &Session) -> Vec<String> {
+    let rows = if session.start.is_none() { task::unknown_rows(inputs) } else { None };
+    rows.into_iter().chain(long_warm_up(config, &session.lineage)).collect()
 }
 
 /// What is to be said where the warm-up does not end before the training does.
