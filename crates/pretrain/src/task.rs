@@ -128,13 +128,20 @@ impl Pretraining {
     }
 }
 
-/// The prompts to go on with, as token ids behind the token that comes before every document.
-pub(crate) fn prompts(config: &Config, tokenizer: &Tokenizer) -> Result<Vec<(String, Vec<i64>)>, Error> {
+/// The prompts to go on with, as token ids behind the token that comes before every document; `longest` is what the model takes.
+pub(crate) fn prompts(config: &Config, inputs: &Inputs, longest: i64) -> Result<Vec<(String, Vec<i64>)>, Error> {
+    let tokenizer = &inputs.tokenizer;
     let first = tokenizer.bos_id().or(tokenizer.eos_id());
     let encode = |prompt: &String| {
         let ids = tokenizer.encode(prompt)?;
         let first = first.filter(|first| ids.first() != Some(first));
-        Ok((prompt.clone(), first.into_iter().chain(ids).map(i64::from).collect()))
+        let ids: Vec<i64> = first.into_iter().chain(ids).map(i64::from).collect();
+        // One token at least has to be seen, and one to come.
+        let most = longest - 1;
+        if !(1..=most).contains(&(ids.len() as i64)) {
+            return Err(Error::PromptTokens { prompt: prompt.chars().take(40).collect(), got: ids.len(), most });
+        }
+        Ok((prompt.clone(), ids))
     };
     config.sample_prompts.iter().map(encode).collect()
 }
@@ -147,6 +154,15 @@ pub(crate) fn vocab_size(config: &Config, inputs: &Inputs) -> Result<usize, Erro
 /// Parameters of the model, before there is one.
 pub(crate) fn num_params(config: &Config, inputs: &Inputs) -> Result<u64, Error> {
     Ok(planned(config, inputs)?.num_params() as u64)
+}
+
+/// Longest sequence that the model takes, whose rows have `row_targets` tokens.
+pub(crate) fn longest(config: &Config, inputs: &Inputs, row_targets: u64) -> Result<i64, Error> {
+    let shape = match &inputs.init {
+        Some(_) => planned(config, inputs)?,
+        None => shape(config, &inputs.tokenizer, row_targets as usize + 1),
+    };
+    Ok(shape.max_position_embeddings)
 }
 
 fn planned(config: &Config, inputs: &Inputs) -> Result<model::Config, Error> {

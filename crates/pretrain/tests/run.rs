@@ -102,6 +102,7 @@ fn killed_at_any_instant_also_while_saving_loses_nothing() {
 fn it_learns_and_a_second_run_does_nothing() {
     let bench = bench(&["a"]);
     bench.go("a", &["--dry-run"]).expect(0).says("training starts");
+    bench.go("a", &["--dry-run", "--set", "stage.pretrain.batch_rows=999"]).expect(0).says("`batch_rows` is 999, there are");
     bench.go("a", &[]).expect(0);
     let stage = bench.run("a").stage("pretrain");
     let losses = metric(&stage.metrics_jsonl(), "train/loss");
@@ -277,6 +278,12 @@ fn misuse_gets_its_exit_code_and_a_hint() {
     bench.go("a", &["--set", "stage.pretrain.keep_last=1"]).expect(2).says("keep_last");
     bench.go("a", &["--set", "stage.pretrain.max_positions=32"]).expect(2).says("rows have 64 tokens").says("at most 32");
     bench.go("a", &["--set", "stage.pretrain.device=\"cuda:77\""]).expect(2).says("cuda:77");
+    let long = format!("stage.pretrain.sample_prompts=[\"the\", \"{}\"]", "a".repeat(80));
+    let long = ["--set", &long, "--set", "stage.pretrain.max_positions=80"];
+    // 80 bytes and the token before them.
+    bench.go("a", &long).expect(2).says("has 81 token(s), the model takes 1 to 79").says("hint: shorten it");
+    bench.go("a", &[&["plan"], &long[..]].concat()).expect(2).says("has 81 token(s)");
+    assert!(!bench.run("a").stage("pretrain").checkpoints().exists(), "nothing was trained");
     bench
         .go("a", &["--set", "stage.pretrain.num_heads=3"])
         .expect(2)
