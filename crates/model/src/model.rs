@@ -71,25 +71,30 @@ impl Model {
         Ok(model)
     }
 
-    /// Gives the embedding, and an output matrix of its own, rows for more tokens: `vocab_size` in all. A new row is the mean
-    /// of the old ones, so that a new token is at first as likely as an average one (Hewitt 2021, "Initializing new word
-    /// embeddings for pretrained language models"). An adapter must be attached after this.
+    /// Makes the rows `known..end` of the embedding, and of an output matrix of its own, those of new tokens; they may be spare
+    /// rows that no token had, or come behind all rows there are. A new row is the mean of the `known` ones before it, so that a
+    /// new token is at first as likely as an average one (Hewitt 2021, "Initializing new word embeddings for pretrained language
+    /// models"). An adapter must be attached after this.
     ///
     /// # Errors
-    /// Fewer rows than there are, or what libtorch refuses.
-    pub fn extend_vocab(&mut self, vocab_size: i64) -> Result<()> {
+    /// No known rows, or more than there are; or what libtorch refuses.
+    pub fn add_tokens(&mut self, known: i64, end: i64) -> Result<()> {
         let old = self.config.vocab_size;
-        if vocab_size < old || self.adapter.is_some() {
-            return Err(Error::Input(format!("cannot extend a vocabulary of {old} to {vocab_size}, or below an adapter")));
+        if !(1..=old).contains(&known) || end < known || self.adapter.is_some() {
+            return Err(Error::Input(format!("rows {known} to {end} of a vocabulary of {old} cannot be new, or not below an adapter")));
         }
+        let vocab_size = end.max(old);
         self.config.vocab_size = vocab_size;
         let head = params::index::head(self.params_layers(), self.config.tie_word_embeddings);
         let matrices = if head == params::index::EMBED { vec![head] } else { vec![params::index::EMBED, head] };
         for index in matrices {
             let param = &self.params[index];
             let rows = param.master.f_detach()?;
-            let mean = rows.f_to_kind(Kind::Float)?.f_mean_dim([0].as_slice(), true, Kind::Float)?.f_to_kind(rows.kind())?;
-            let master = Tensor::f_cat(&[&rows, &mean.f_expand([vocab_size - old, rows.size()[1]], false)?], 0)?;
+            let kept = rows.f_narrow(0, 0, known)?;
+            let mean = kept.f_to_kind(Kind::Float)?.f_mean_dim([0].as_slice(), true, Kind::Float)?.f_to_kind(rows.kind())?;
+            let new = mean.f_expand([end - known, rows.size()[1]], false)?;
+            let spare = rows.f_slice(0, end.min(old), old, 1)?;
+            let master = Tensor::f_cat(&[&kept, &new, &spare], 0)?;
             let parts = param.parts.iter().map(|part| params::Part { rows: vocab_size, ..part.clone() }).collect();
             self.params[index] = Param::new(param.name.clone(), parts, master, self.options.compute, self.options.trainable)?;
         }

@@ -165,6 +165,47 @@ fn wrong_weights_are_named() {
 }
 
 #[test]
+fn new_tokens_begin_as_the_mean_of_the_known_ones() {
+    for (tied, compute) in [(true, Kind::Float), (false, Kind::Float), (true, Kind::BFloat16), (false, Kind::BFloat16)] {
+        // Within the rows there are, up to their end, and beyond it.
+        for (known, end) in [(40, 44), (40, 50), (40, 64), (50, 64)] {
+            let shape = Config { tie_word_embeddings: tied, ..Config::llama(50, 32, 1, 4) };
+            let options = Options { compute, ..Options::cpu() };
+            let [mut model, before] = [1, 1].map(|seed| Model::new(shape.clone(), seed, &options).unwrap());
+            model.add_tokens(known, end).unwrap();
+            let rows = end.max(50);
+            assert_eq!(model.config().vocab_size, rows);
+            let mut changed = 0;
+            for (new, old) in model.params().iter().zip(before.params()) {
+                if !new.name.contains("embed_tokens") && !new.name.contains("lm_head") {
+                    assert!(new.master.equal(&old.master), "{}", new.name);
+                    continue;
+                }
+                changed += 1;
+                let cut = |from: i64, to: i64| new.master.narrow(0, from, to - from);
+                assert_eq!((new.master.size(), new.parts[0].rows), (vec![rows, 32], rows), "{}", new.name);
+                assert!(cut(0, known).equal(&old.master.narrow(0, 0, known)));
+                let mean = old.master.narrow(0, 0, known).mean_dim([0].as_slice(), true, Kind::Float).expand([end - known, 32], false);
+                assert!(cut(known, end).allclose(&mean, 1e-6, 1e-7, false), "{} {known}..{end}", new.name);
+                assert!(cut(end, rows).equal(&old.master.narrow(0, end.min(50), rows - end)), "spare rows stay");
+            }
+            assert_eq!(changed, if tied { 1 } else { 2 });
+            // What the forward pass reads is the new rows: an average token is as likely as the average of the others.
+            let tokens = Tensor::from_slice(&[1_i64, 2, 3]).view([1, 3]);
+            let [new, old] = [&model, &before].map(|model| logits(model, &tokens));
+            assert!(max_diff(&new.narrow(2, 0, known), &old.narrow(2, 0, known)) < 1e-6);
+            let expected = old.narrow(2, 0, known).mean_dim([2].as_slice(), true, Kind::Float);
+            let worst = max_diff(&new.narrow(2, known, end - known), &expected.expand([1, 3, end - known], false));
+            assert!(worst < if compute == Kind::Float { 1e-5 } else { 2e-2 }, "{worst}");
+        }
+    }
+    let mut model = Model::new(Config::llama(50, 32, 1, 4), 1, &Options::cpu()).unwrap();
+    for (known, end) in [(0, 10), (51, 60), (20, 10)] {
+        assert!(model.add_tokens(known, end).is_err(), "{known}..{end}");
+    }
+}
+
+#[test]
 fn a_sharded_model_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let model = Model::new(config(), 3, &Options::cpu()).unwrap();

@@ -46,6 +46,16 @@ pub enum Error {
         /// The model's limit.
         max_positions: i64,
     },
+    /// A text to go on with has no tokens, or leaves no room to go on.
+    #[error("the prompt \"{prompt}…\" of `sample_prompts` has {got} token(s), the model takes 1 to {most} and one more")]
+    PromptTokens {
+        /// Its beginning.
+        prompt: String,
+        /// Its tokens, with the one that begins a document.
+        got: usize,
+        /// The most that the model can go on with.
+        most: i64,
+    },
     /// Training failed.
     #[error(transparent)]
     Train(#[from] train::Error),
@@ -65,7 +75,7 @@ impl stage::Failure for Error {
         match self {
             Self::NotAStage { .. } => Exit::Usage,
             Self::NoTrainingRows { .. } | Self::NoLength { .. } | Self::OtherTokenizer { .. } => Exit::Upstream,
-            Self::RowsTooLong { .. } | Self::Model(model::Error::Config(_)) => Exit::Usage,
+            Self::RowsTooLong { .. } | Self::PromptTokens { .. } | Self::Model(model::Error::Config(_)) => Exit::Usage,
             Self::Train(error) => stage::Failure::exit(error),
             Self::Handoff(error) => stage::Failure::exit(error),
             Self::Model(_) | Self::Text(_) => Exit::Failed,
@@ -79,6 +89,7 @@ impl stage::Failure for Error {
             Self::NoLength { .. } => Some("it was not written by `shard`; pack its tokens with `shard`".into()),
             Self::OtherTokenizer { .. } => Some("run `shard` again with this tokenizer, or name the tokenizer it used".into()),
             Self::RowsTooLong { .. } => Some("make shorter rows (`seq_len` of `shard`), or raise `max_positions` of a new model".into()),
+            Self::PromptTokens { .. } => Some("shorten it, or raise `max_positions` of a new model".into()),
             Self::Train(error) => stage::Failure::hint(error),
             Self::Handoff(error) => stage::Failure::hint(error),
             Self::Model(model::Error::Config(_)) => {

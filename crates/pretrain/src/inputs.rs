@@ -29,6 +29,8 @@ pub(crate) struct Inputs {
     pub(crate) tokenizer: Tokenizer,
     /// The model to start from.
     pub(crate) init: Option<BaseModel>,
+    /// Ids that the tokenizer in its folder gives out, if there is one.
+    pub(crate) init_ids: Option<usize>,
     /// Files and folders outside the stage that were read.
     pub(crate) watch: Vec<PathBuf>,
 }
@@ -52,9 +54,10 @@ impl Inputs {
         let tokenizer = Tokenizer::load(&tokenizer_dir)?;
         let mut watch = vec![upstream.dir().manifest_dir(), tokenizer_dir.clone()];
         let init = config.init_from.as_ref().map(|text| BaseModel::find(ctx, text)).transpose()?;
+        let init_ids = init.as_ref().map(BaseModel::num_ids).transpose()?.flatten();
         watch.extend(init.iter().map(|base| base.watch.clone()));
         let batches = batches_of(&train);
         let samples_config = upstream.config_digest();
-        Ok(Self { stage, train, validation, batches, samples_config, tokenizer_dir, tokenizer, init, watch })
+        Ok(Self { stage, train, validation, batches, samples_config, tokenizer_dir, tokenizer, init, init_ids, watch })
     }
 }

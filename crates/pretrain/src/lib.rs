@@ -77,7 +77,7 @@ impl Stage for Pretrain {
         let steps = session.lineage.total_steps() - session.first_step();
         let bytes = inputs.train.iter().map(|s| s.bytes).sum();
         let why = session.decision.to_string();
-        let notes = vec![format!("{steps} step(s) to do")];
+        let notes = std::iter::once(format!("{steps} step(s) to do")).chain(warnings(config, &inputs, &session)).collect();
         Ok(DryRun { todo: vec![DryUnit { unit: "model".into(), why, bytes }], skip: 0, notes })
     }
 
@@ -114,7 +114,7 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, Error> {
     for line in plan_lines(&task, &session, &compute) {
         tracing::info!("{line}");
     }
-    if let Some(line) = long_warm_up(config, &session.lineage) {
+    for line in warnings(config, &inputs, &session) {
         tracing::warn!("{line}");
         notes.push(line);
     }
@@ -152,6 +152,12 @@ fn request(ctx: &StageContext, config: &Config, inputs: &Inputs) -> Result<Reque
     recipe.insert("samples_config".into(), json!(inputs.samples_config));
     recipe.insert("tokenizer_digest".into(), json!(inputs.tokenizer.digest()));
     recipe.insert("init_digest".into(), json!(inputs.init.as_ref().map(|base| base.digest)));
+    if let (Some(rows), Some(base)) = (task::new_rows(config, inputs)?, &inputs.init)
+        && rows.start < base.config_for(&inputs.tokenizer_dir, 0)?.vocab_size
+    {
+        // Which rows begin anew is not in the digest of the weights.
+        recipe.insert("init_ids".into(), json!(rows.start));
+    }
     let cooldown = cooldown(ctx, config, &mut recipe, &inputs.batches)?;
     // A branch is trained on what its source was trained on, whatever has come since.
     let batches = cooldown.as_ref().map_or_else(|| inputs.batches.clone(), |branch| branch.from.state.lineage.batches.clone());
@@ -223,6 +229,7 @@ fn place(ctx: &StageContext, config: &Config, inputs: &Inputs, vocab_size: usize
 
 fn prepare(ctx: &StageContext, config: &Config, inputs: &Inputs, compute: &Compute) -> Result<Pretraining, Error> {
     let vocab_size = task::vocab_size(config, inputs)?;
+    let prompts = task::prompts(config, inputs, task::longest(config, inputs, row_targets(inputs)?)?)?;
     let place = place(ctx, config, inputs, vocab_size)?;
     let load = |shards: &[handoff::UpstreamShard], place: &Place| {
         Samples::load(shards.iter().map(|s| (s.path.as_path(), s.digest)), vocab_size, place)
@@ -240,7 +247,6 @@ fn prepare(ctx: &StageContext, config: &Config, inputs: &Inputs, compute: &Compu
     let plan = BatchPlan::new(config.batch_rows, config.micro_rows(), row_tokens as u64 - 1)?;
     // The tokenizer is loaded again, because inputs are still needed and it is not cheap to share.
     let tokenizer = text::Tokenizer::load(&inputs.tokenizer_dir)?;
-    let prompts = task::prompts(config, &tokenizer)?;
     let (document_mask, sample_tokens) = (config.document_mask, config.sample_tokens);
     let ahead = task::ahead(&train, document_mask);
     Ok(Pretraining { model, train, validation, ahead, plan, eval_rows, document_mask, tokenizer, prompts, sample_tokens })
@@ -274,6 +280,24 @@ fn spread(n: u64, limit: u64) -> Vec<u64> {
         return (0..n).collect();
     }
     (0..limit).map(|i| i * n / limit).collect()
+}
+
+/// What a user should know of before the first step.
+fn warnings(config: &Config, inputs: &Inputs, session: &Session) -> Vec<String> {
+    let rows = if session.start.is_none() { task::unknown_rows(inputs) } else { None };
+    let rows = rows.into_iter().chain(repeated_rows(config, &session.lineage, session.first_step()));
+    rows.chain(long_warm_up(config, &session.lineage)).collect()
+}
+
+/// What is to be said where a phase that is not over at `step` has fewer rows than a step takes.
+fn repeated_rows(config: &Config, lineage: &Lineage, step: u64) -> Option<String> {
+    // A phase without steps is one whose minutes are not measured yet.
+    let to_come = lineage.phases.iter().filter(|phase| phase.steps == 0 || phase.first_step + phase.steps > step);
+    let rows = to_come.map(|phase| lineage.rows_of(phase)).filter(|rows| !rows.is_empty()).map(|rows| rows.len()).min()?;
+    (rows < config.batch_rows).then(|| {
+        let (batch, times) = (config.batch_rows, config.batch_rows.div_ceil(rows));
+        format!("`batch_rows` is {batch}, there are {rows} training row(s): a step has each of them up to {times} times; `batch_rows = {rows}` would have each once")
+    })
 }
 
 /// What is to be said where the warm-up does not end before the training does.
@@ -346,6 +370,24 @@ fn summary(task: &Pretraining, session: &Session, outcome: &Outcome) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_that_a_step_repeats_are_told() {
+        let toml = include_str!("default.toml").replace("[stage.pretrain]", "inputs = \"shard\"\ntokenizer = \"tokenize\"\nepochs = 2.0\n");
+        let config = Config { batch_rows: 8, ..toml::from_str(&toml).unwrap() };
+        let plan = BatchPlan::new(8, None, 4).unwrap();
+        let batch = |name: &[u8], rows| DataBatch::new([&handoff::Digest::of_bytes(name)], rows);
+        let horizon = config.horizon().unwrap();
+        let lineage = |rows| Lineage::fresh(json!({}), vec![batch(b"a", rows)], 0, horizon, &plan);
+        assert_eq!(repeated_rows(&config, &lineage(8), 0), None);
+        let told = repeated_rows(&config, &lineage(3), 0).unwrap();
+        assert!(told.contains("3 training row(s)") && told.contains("up to 3 times"), "{told}");
+        assert_eq!(repeated_rows(&config, &lineage(3), 1), None, "its one step is done");
+        // Two new rows and two earlier ones for them.
+        let grown = lineage(8).extended(vec![batch(b"a", 8), batch(b"b", 2)], horizon, &plan, 1.0);
+        let told = repeated_rows(&config, &grown, 0).unwrap();
+        assert!(told.contains("4 training row(s)") && told.contains("up to 2 times"), "{told}");
+    }
 
     #[test]
     fn evaluated_rows_are_spread_over_the_split() {

@@ -12,7 +12,7 @@ use train::trainer::{calibrate, duration_text};
 use crate::config::Config;
 use crate::error::Error;
 use crate::inputs::Inputs;
-use crate::{Pretrain, find_micro_rows, long_warm_up, plan_lines, prepare, request};
+use crate::{Pretrain, find_micro_rows, plan_lines, prepare, request, warnings};
 
 /// How long the calibration measures, after one step that does not count.
 const CALIBRATION: Duration = Duration::from_secs(2);
@@ -41,7 +41,7 @@ fn plan(ctx: &StageContext, config: &Config) -> Result<String, Error> {
     let mut task = prepare(ctx, config, &inputs, &compute)?;
     find_micro_rows(config, &mut task, &mut session, &compute)?;
     let mut out = String::new();
-    for line in plan_lines(&task, &session, &compute).into_iter().chain(long_warm_up(config, &session.lineage)) {
+    for line in plan_lines(&task, &session, &compute).into_iter().chain(warnings(config, &inputs, &session)) {
         let _ = writeln!(out, "{line}");
     }
     let mut optimizer = Optimizer::new(&task.model, config.hyper().optimizer())?;

@@ -1,6 +1,7 @@
 //! Next-token prediction on packed rows, and its score on the validation split.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -127,13 +128,20 @@ impl Pretraining {
     }
 }
 
-/// The prompts to go on with, as token ids behind the token that comes before every document.
-pub(crate) fn prompts(config: &Config, tokenizer: &Tokenizer) -> Result<Vec<(String, Vec<i64>)>, Error> {
+/// The prompts to go on with, as token ids behind the token that comes before every document; `longest` is what the model takes.
+pub(crate) fn prompts(config: &Config, inputs: &Inputs, longest: i64) -> Result<Vec<(String, Vec<i64>)>, Error> {
+    let tokenizer = &inputs.tokenizer;
     let first = tokenizer.begin_id().or(tokenizer.eos_id());
     let encode = |prompt: &String| {
         let ids = tokenizer.encode(prompt)?;
         let first = first.filter(|first| ids.first() != Some(first));
-        Ok((prompt.clone(), first.into_iter().chain(ids).map(i64::from).collect()))
+        let ids: Vec<i64> = first.into_iter().chain(ids).map(i64::from).collect();
+        // One token at least has to be seen, and one to come.
+        let most = longest - 1;
+        if !(1..=most).contains(&(ids.len() as i64)) {
+            return Err(Error::PromptTokens { prompt: prompt.chars().take(40).collect(), got: ids.len(), most });
+        }
+        Ok((prompt.clone(), ids))
     };
     config.sample_prompts.iter().map(encode).collect()
 }
@@ -148,6 +156,15 @@ pub(crate) fn num_params(config: &Config, inputs: &Inputs) -> Result<u64, Error>
     Ok(planned(config, inputs)?.num_params() as u64)
 }
 
+/// Longest sequence that the model takes, whose rows have `row_targets` tokens.
+pub(crate) fn longest(config: &Config, inputs: &Inputs, row_targets: u64) -> Result<i64, Error> {
+    let shape = match &inputs.init {
+        Some(_) => planned(config, inputs)?,
+        None => shape(config, &inputs.tokenizer, row_targets as usize + 1),
+    };
+    Ok(shape.max_position_embeddings)
+}
+
 fn planned(config: &Config, inputs: &Inputs) -> Result<model::Config, Error> {
     let Some(base) = &inputs.init else { return Ok(shape(config, &inputs.tokenizer, 1)) };
     if !config.extend_vocab {
@@ -160,6 +177,26 @@ fn planned(config: &Config, inputs: &Inputs) -> Result<model::Config, Error> {
     Ok(planned)
 }
 
+/// Rows of the embedding of `init_from` that no token of its own tokenizer has, and tokens of ours have: spare ones, and those
+/// that are added. Where its folder has no tokenizer, the spare ones are not known.
+pub(crate) fn new_rows(config: &Config, inputs: &Inputs) -> Result<Option<Range<i64>>, Error> {
+    let Some(base) = &inputs.init else { return Ok(None) };
+    let rows = base.config_for(&inputs.tokenizer_dir, 0)?.vocab_size;
+    let wanted = vocab_size(config, inputs)? as i64;
+    let end = if wanted > rows { wanted } else { inputs.tokenizer.vocab_size() as i64 };
+    let known = inputs.init_ids.map_or(rows, |ids| rows.min(ids as i64));
+    Ok((end > known).then_some(known..end))
+}
+
+/// What is to be said where it is not known which rows of `init_from` are spare.
+pub(crate) fn unknown_rows(inputs: &Inputs) -> Option<String> {
+    let base = inputs.init.as_ref().filter(|_| inputs.init_ids.is_none())?;
+    Some(format!(
+        "`{}` has no `tokenizer.json`: all rows of its embedding are kept, also spare ones that new tokens may fall on",
+        base.dir.display()
+    ))
+}
+
 /// The model of the first step: new, or with the weights of `init_from`.
 pub(crate) fn first_model(config: &Config, inputs: &Inputs, row_tokens: usize, seed: u64, compute: &Compute) -> Result<Model, Error> {
     let options = Options { device: compute.device, compute: compute.kind, trainable: true };
@@ -167,10 +204,17 @@ pub(crate) fn first_model(config: &Config, inputs: &Inputs, row_tokens: usize, s
     let mut model = match &inputs.init {
         Some(base) => {
             let mut model = Model::load(&base.dir, &options)?;
-            let (old, wanted) = (model.config().vocab_size, vocab_size(config, inputs)? as i64);
-            if wanted > old {
-                tracing::info!("vocabulary: {old} tokens extended to {wanted}, new ones begin as the mean of the old");
-                model.extend_vocab(wanted)?;
+            let old = model.config().vocab_size;
+            if let Some(new) = new_rows(config, inputs)? {
+                if new.end > old {
+                    tracing::info!("vocabulary: {old} tokens extended to {}", new.end);
+                }
+                tracing::info!(
+                    "vocabulary: tokens {} to {} are new to the model and begin as the mean of the others",
+                    new.start,
+                    new.end - 1
+                );
+                model.add_tokens(new.start, new.end)?;
             }
             model
         }

@@ -102,6 +102,7 @@ fn killed_at_any_instant_also_while_saving_loses_nothing() {
 fn it_learns_and_a_second_run_does_nothing() {
     let bench = bench(&["a"]);
     bench.go("a", &["--dry-run"]).expect(0).says("training starts");
+    bench.go("a", &["--dry-run", "--set", "stage.pretrain.batch_rows=999"]).expect(0).says("`batch_rows` is 999, there are");
     bench.go("a", &[]).expect(0);
     let stage = bench.run("a").stage("pretrain");
     let losses = metric(&stage.metrics_jsonl(), "train/loss");
@@ -277,6 +278,12 @@ fn misuse_gets_its_exit_code_and_a_hint() {
     bench.go("a", &["--set", "stage.pretrain.keep_last=1"]).expect(2).says("keep_last");
     bench.go("a", &["--set", "stage.pretrain.max_positions=32"]).expect(2).says("rows have 64 tokens").says("at most 32");
     bench.go("a", &["--set", "stage.pretrain.device=\"cuda:77\""]).expect(2).says("cuda:77");
+    let long = format!("stage.pretrain.sample_prompts=[\"the\", \"{}\"]", "a".repeat(80));
+    let long = ["--set", &long, "--set", "stage.pretrain.max_positions=80"];
+    // 80 bytes and the token before them.
+    bench.go("a", &long).expect(2).says("has 81 token(s), the model takes 1 to 79").says("hint: shorten it");
+    bench.go("a", &[&["plan"], &long[..]].concat()).expect(2).says("has 81 token(s)");
+    assert!(!bench.run("a").stage("pretrain").checkpoints().exists(), "nothing was trained");
     bench
         .go("a", &["--set", "stage.pretrain.num_heads=3"])
         .expect(2)
@@ -418,4 +425,55 @@ fn more_tokens_than_the_model_has_are_refused_or_added() {
     other.go("a", &["--set", &init, "--set", "stage.pretrain.extend_vocab=true"]).expect(0).says(&format!("{fewer} tokens extended to"));
     let grown = model::Model::load(&run.stage("pretrain").model(), &model::Options::cpu()).unwrap();
     assert_eq!(grown.config().vocab_size, model.config().vocab_size);
+}
+
+#[test]
+fn spare_rows_of_an_open_model_begin_as_the_mean_where_tokens_are_new() {
+    let shapeless = PIPELINE.replace("hidden_size = 32\nnum_layers = 2\nnum_heads = 2\n", "").replace("steps = 40", "steps = 1");
+    let bench = Bench::new(env!("CARGO_BIN_EXE_pretrain"), &shapeless);
+    let run = bench.run("a");
+    let tokenizer = write_tokenizer(&run.stage("tokenize").tokenizer_dir());
+    write_shard(&run, &tokenizer, 0, 64, &sentences(0, 60));
+    let ids = tokenizer.vocab_size() as i64;
+    // More rows than ids, and a tokenizer of its own with 200 of ours.
+    let (known, rows) = (200, ids + 36);
+    let base = bench.dir.path().join("base");
+    std::fs::create_dir(&base).unwrap();
+    let shape = model::Config { tie_word_embeddings: false, ..model::Config::llama(rows, 32, 1, 2) };
+    let before = model::Model::new(shape, 1, &model::Options::cpu()).unwrap();
+    before.save(&base).unwrap();
+    // So small a step that the weights stay as they begin.
+    let go = |more: &[&str]| {
+        let still = ["--set", "stage.pretrain.init_from=\"base\"", "--set", "stage.pretrain.learning_rate=1e-12"];
+        bench.go("a", &[more, &still].concat())
+    };
+    let is_as_before = |from: i64, to: i64| -> bool {
+        let after = model::Model::load(&run.stage("pretrain").model(), &model::Options::cpu()).unwrap();
+        let matrices =
+            after.params().iter().zip(before.params()).filter(|(new, _)| new.name.contains("embed") || new.name.contains("lm_head"));
+        let cut = |param: &model::Param| param.master.narrow(0, from, to - from);
+        let same: Vec<bool> = matrices.map(|(new, old)| cut(new).allclose(&cut(old), 0.0, 1e-9, false)).collect();
+        assert!(same.len() == 2 && same[0] == same[1], "embedding and head alike");
+        same[0]
+    };
+    go(&[]).expect(0).says("has no `tokenizer.json`");
+    assert!(is_as_before(0, rows));
+
+    let vocab: serde_json::Map<String, serde_json::Value> = (0..known).map(|id| (format!("w{id}"), id.into())).collect();
+    let model = serde_json::json!({ "type": "WordLevel", "vocab": vocab, "unk_token": "w0" });
+    let json = serde_json::json!({ "version": "1.0", "added_tokens": [], "model": model });
+    std::fs::write(base.join("tokenizer.json"), json.to_string()).unwrap();
+    go(&[]).expect(1).says("`init_ids`: null → 200");
+    go(&["--fresh"]).expect(0).says(&format!("tokens {known} to {} are new", ids - 1));
+    assert!(is_as_before(0, known) && !is_as_before(known, known + 1) && !is_as_before(ids - 1, ids) && is_as_before(ids, rows));
+    let after = model::Model::load(&run.stage("pretrain").model(), &model::Options::cpu()).unwrap();
+    for param in after.params().iter().filter(|param| param.name.contains("embed") || param.name.contains("lm_head")) {
+        let mean = param.master.narrow(0, 0, known).mean_dim([0].as_slice(), true, tch::Kind::Float);
+        assert!((param.master.narrow(0, known, ids - known) - mean).abs().max().double_value(&[]) < 1e-7, "{}", param.name);
+    }
+
+    // A tokenizer with all ids of ours leaves nothing to do.
+    std::fs::copy(run.stage("tokenize").tokenizer_dir().join("tokenizer.json"), base.join("tokenizer.json")).unwrap();
+    go(&["--fresh"]).expect(0);
+    assert!(is_as_before(0, rows));
 }

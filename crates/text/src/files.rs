@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use crate::Error;
+use crate::tokenizer::num_ids;
 
 const TOKENIZER: &str = "tokenizer.json";
 const CONFIG: &str = "tokenizer_config.json";
@@ -88,6 +89,13 @@ impl TokenizerFiles {
     /// The bytes of `tokenizer.json`.
     pub fn tokenizer_json(&self) -> &[u8] {
         &self.tokenizer_json
+    }
+
+    /// Largest id + 1, for a tokenizer of which nothing else is asked: its templates and special tokens need not be usable.
+    pub fn vocab_size(&self) -> Result<usize, Error> {
+        let tokenizer = tokenizers::Tokenizer::from_bytes(&self.tokenizer_json)
+            .map_err(|e| Error::BadTokenizer { path: self.origin.clone(), message: e.to_string() })?;
+        Ok(num_ids(&tokenizer))
     }
 
     /// `tokenizer_config.json`.

@@ -77,8 +77,7 @@ impl Tokenizer {
         let mut plain = parsing.clone();
         plain.set_encode_special_tokens(true);
 
-        let vocab = parsing.get_vocab(true);
-        let size = vocab.values().max().map_or(0, |id| *id as usize + 1);
+        let size = num_ids(&parsing);
         if size > MAX_IDS {
             let message = format!("an id is {}, but ids end at {MAX_IDS}", size - 1);
             return Err(Error::BadTokenizer { path, message });
@@ -280,6 +279,11 @@ impl Tokenizer {
     pub fn origin(&self) -> PathBuf {
         self.files.origin().to_path_buf()
     }
+}
+
+/// Largest id + 1.
+pub(crate) fn num_ids(tokenizer: &tokenizers::Tokenizer) -> usize {
+    tokenizer.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1)
 }
 
 fn failed(error: tokenizers::Error) -> Error {

@@ -60,6 +60,7 @@ fn ids_and_sizes() {
     let tokenizer = build(template::PLAIN);
     assert_eq!((tokenizer.eos_id(), tokenizer.bos_id(), tokenizer.pad_id()), (Some(0), Some(0), Some(1)));
     assert_eq!(tokenizer.vocab_size(), 8 + 256 + 3);
+    assert_eq!(tokenizer.files().vocab_size().expect("counts"), tokenizer.vocab_size());
     assert_eq!(tokenizer.padded_vocab_size(), 320);
     assert_eq!(tokenizer.stop_ids(), [0]);
     assert!(tokenizer.is_special(7) && !tokenizer.is_special(8) && !tokenizer.is_special(9999));

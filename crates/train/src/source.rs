@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use handoff::{Digest, DigestCache, Upstream, UpstreamShard};
 use stage::{InputRef, StageContext};
+use text::TokenizerFiles;
 
 use crate::lineage::DataBatch;
 use crate::session::MODEL_SCHEMA;
@@ -60,6 +61,18 @@ impl BaseModel {
         }
         Ok(config)
     }
+
+    /// Ids that the tokenizer in the model's own folder gives out, the largest + 1; embeddings often have more rows than that.
+    /// `None` where the folder has no tokenizer.
+    ///
+    /// # Errors
+    /// A tokenizer that cannot be read.
+    pub fn num_ids(&self) -> Result<Option<usize>> {
+        match TokenizerFiles::read(&self.dir) {
+            Err(text::Error::NoTokenizer { .. }) => Ok(None),
+            files => Ok(Some(files?.vocab_size()?)),
+        }
+    }
 }
 
 fn is_model_file(path: &Path) -> bool {
@@ -99,6 +112,13 @@ mod tests {
         assert_eq!(digest(), first);
         std::fs::write(base.join("model.safetensors"), "v").unwrap();
         assert_ne!(digest(), first);
+        assert_eq!(BaseModel::find(&ctx, "base").unwrap().num_ids().unwrap(), None);
+        let vocab = r#"{"version":"1.0","added_tokens":[],"model":{"type":"WordLevel","vocab":{"a":0,"b":6},"unk_token":"a"}}"#;
+        std::fs::write(base.join("tokenizer.json"), vocab).unwrap();
+        std::fs::write(base.join("tokenizer_config.json"), r#"{"eos_token":"absent","chat_template":"{% unclosed"}"#).unwrap();
+        assert_eq!(BaseModel::find(&ctx, "base").unwrap().num_ids().unwrap(), Some(7), "only its ids are asked for");
+        std::fs::write(base.join("tokenizer.json"), "{").unwrap();
+        assert!(BaseModel::find(&ctx, "base").unwrap().num_ids().unwrap_err().to_string().contains("base"));
         let error = BaseModel::find(&ctx, "pretrain").unwrap_err();
         assert_eq!(stage::Failure::exit(&error), stage::Exit::Upstream, "{error}");
     }
