@@ -36,7 +36,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use handoff::TokenWidth;
+use handoff::{DigestBuilder, TokenWidth};
 use serde_json::{Value, json};
 use stage::{Command, ConfigProblem, DryRun, DryUnit, Report, Stage, StageContext, StageError};
 use train::batch::BatchPlan;
@@ -244,12 +244,14 @@ fn prepare(ctx: &StageContext, config: &Config, inputs: &Inputs, compute: &Compu
     let row_tokens = train.row_tokens();
     let model = task::first_model(config, inputs, row_tokens, ctx.seed, compute)?;
     let eval_rows = spread(validation.len(), config.eval_rows);
+    let shards = inputs.validation.iter().fold(DigestBuilder::new(), |digest, shard| digest.field("shard", shard.digest.as_bytes()));
+    let held_out = shards.field("rows", (eval_rows.len() as u64).to_le_bytes()).finish();
     let plan = BatchPlan::new(config.batch_rows, config.micro_rows(), row_tokens as u64 - 1)?;
     // The tokenizer is loaded again, because inputs are still needed and it is not cheap to share.
     let tokenizer = text::Tokenizer::load(&inputs.tokenizer_dir)?;
     let (document_mask, sample_tokens) = (config.document_mask, config.sample_tokens);
     let ahead = task::ahead(&train, document_mask);
-    Ok(Pretraining { model, train, validation, ahead, plan, eval_rows, document_mask, tokenizer, prompts, sample_tokens })
+    Ok(Pretraining { model, train, validation, ahead, plan, eval_rows, held_out, document_mask, tokenizer, prompts, sample_tokens })
 }
 
 /// Finds out how many rows of a forward pass memory holds, where the configuration asks for it and no checkpoint knows.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use handoff::Digest;
 use model::{Model, Options};
 use tch::Kind;
 use text::Tokenizer;
@@ -42,6 +43,8 @@ pub(crate) struct Pretraining {
     pub(crate) ahead: RefCell<Ahead>,
     pub(crate) plan: BatchPlan,
     pub(crate) eval_rows: Vec<u64>,
+    /// Digest of these rows.
+    pub(crate) held_out: Digest,
     pub(crate) document_mask: bool,
     pub(crate) tokenizer: Tokenizer,
     /// Texts to go on with while training, as token ids too.
@@ -87,6 +90,10 @@ impl Task for Pretraining {
         // Bits of all targets, end tokens included, over the bytes of text they stand for.
         let bits_per_byte = nats / std::f64::consts::LN_2 / bytes.max(1) as f64;
         Ok(vec![("validation/loss", loss), ("validation/bits_per_byte", bits_per_byte)])
+    }
+
+    fn held_out(&self) -> Digest {
+        self.held_out
     }
 
     fn text_samples(&self) -> train::Result<Vec<TextSample>> {

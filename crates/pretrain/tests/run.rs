@@ -152,7 +152,11 @@ fn new_data_is_refused_continued_or_restarted() {
     assert_eq!(last_step(&stage.metrics_jsonl()), STEPS);
 
     let first = metric(&stage.metrics_jsonl(), "train/loss");
-    bench.go("a", &["--set", "stage.pretrain.on_new_data=\"continue\""]).expect(0).says("1 new batch(es)");
+    bench
+        .go("a", &["--set", "stage.pretrain.on_new_data=\"continue\""])
+        .expect(0)
+        .says("1 new batch(es)")
+        .says("the validation rows have changed");
     let after = metric(&stage.metrics_jsonl(), "train/loss");
     let steps = *after.keys().next_back().unwrap();
     assert!(steps > STEPS, "{steps}");

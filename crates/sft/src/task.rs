@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use handoff::{Digest, DigestBuilder};
 use model::Model;
 use tch::Kind;
 use text::Tokenizer;
@@ -71,6 +72,12 @@ impl Task for FineTuning {
         Ok(vec![("validation/loss", nats / targets.max(1) as f64)])
     }
 
+    fn held_out(&self) -> Digest {
+        let bytes = |values: &[i64]| values.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<_>>();
+        let add = |digest: DigestBuilder, row: &Row| digest.field("ids", bytes(&row.ids)).field("targets", bytes(&row.targets));
+        self.rows.validation.iter().fold(DigestBuilder::new(), add).finish()
+    }
+
     /// A model folder; with LoRA an adapter folder, which names its base model.
     fn snapshot(&self) -> train::Result<Write> {
         let model = match self.method {
@@ -102,7 +109,6 @@ fn rows_of_step(order: &PhaseRows, steps: u64, step: u64, batch_rows: u64, lengt
 #[cfg(test)]
 mod tests {
     use super::*;
-    use handoff::Digest;
 
     #[test]
     fn every_row_comes_once_a_pass_and_batches_are_even() {

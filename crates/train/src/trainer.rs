@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use handoff::Digest;
 use model::{Grads, Inputs, Model};
 use tch::{Device, Kind, Tensor};
 
@@ -71,6 +72,9 @@ pub trait Task {
     /// # Errors
     /// What libtorch refuses.
     fn evaluate(&self) -> Result<Vec<(&'static str, f64)>>;
+
+    /// Digest of the rows that [`Task::evaluate`] scores: scores on others are not compared.
+    fn held_out(&self) -> Digest;
 
     /// Text to look at while training; empty where none is wanted. Must not change any state.
     ///
@@ -426,8 +430,8 @@ impl<T: Task> Trainer<'_, T> {
             self.observer.scalars(step, &scores)?;
         }
         if let Some((metric, value)) = scores.first().filter(|_| self.settings.keep_best) {
-            let generation = self.state.generation;
-            self.checkpoints.mark_if_best(Best { generation, step, metric: (*metric).to_owned(), value: *value })?;
+            let (generation, held_out) = (self.state.generation, Some(self.task.held_out()));
+            self.checkpoints.mark_if_best(Best { generation, step, metric: (*metric).to_owned(), value: *value, held_out })?;
         }
         if self.observer.cancelled() {
             return Ok(scores);
