@@ -4,7 +4,7 @@
 #[path = "../../train/tests/support/mod.rs"]
 mod support;
 
-use support::{Bench, checkpoints, last_step, metric, result_digests, sentences, write_shard, write_tokenizer};
+use support::{Bench, checkpoints, last_step, metric, result_digests, sentences, write_shard, write_split, write_tokenizer};
 
 const STEPS: u64 = 40;
 
@@ -69,6 +69,8 @@ fn interrupted_by_either_signal_and_resumed_equals_uninterrupted() {
     let losses = metric(&stage.metrics_jsonl(), "train/loss");
     assert_eq!(losses.len() as u64, STEPS, "each step once, however often it was done");
     assert_eq!(losses, metric(&bench.run("whole").stage("pretrain").metrics_jsonl(), "train/loss"));
+    let scores = |run: &str| metric(&bench.run(run).stage("pretrain").metrics_jsonl(), "validation/loss");
+    assert_eq!(scores("cut"), scores("whole"), "an evaluation that was due is made when the training goes on");
 }
 
 #[test]
@@ -96,6 +98,35 @@ fn killed_at_any_instant_also_while_saving_loses_nothing() {
     assert_eq!(losses("cut"), losses("whole"));
     let names: Vec<String> = checkpoints(&stage).iter().map(|p| p.file_name().unwrap().to_string_lossy().into_owned()).collect();
     assert!(names.iter().all(|name| name.starts_with("step-")), "no leftovers: {names:?}");
+}
+
+#[test]
+fn a_signal_ends_an_evaluation_and_it_is_made_again() {
+    // A thousand forward passes over held-out rows, so that a signal finds an evaluation under way.
+    let long =
+        PIPELINE.replace("steps = 40", "steps = 20").replace("batch_rows = 8", "batch_rows = 8\nmicro_batch_rows = 1\neval_rows = 0");
+    let bench = Bench::new(env!("CARGO_BIN_EXE_pretrain"), &long);
+    for run in ["whole", "cut"] {
+        let run = bench.run(run);
+        let tokenizer = write_tokenizer(&run.stage("tokenize").tokenizer_dir());
+        write_split(&run, &tokenizer, 64, &sentences(0, 2000), 1000);
+    }
+    bench.go("whole", &[]).expect(0);
+    let stage = bench.run("cut").stage("pretrain");
+    let scores = |stage: &handoff::StageDir| metric(&stage.metrics_jsonl(), "validation/loss");
+    // Within the training and at its end.
+    for step in [10, 20] {
+        let (at, ran) = bench.interrupt("cut", &stage.metrics_jsonl(), step, "TERM");
+        assert_eq!(at, Some(step));
+        ran.expect(130).says(&format!("interrupted after step {step}; the checkpoint is saved"));
+        assert!(!scores(&stage).contains_key(&step), "it did not wait for the end of the evaluation");
+        assert!(stage.checkpoint(step).exists() && !stage.model().exists());
+    }
+    bench.go("cut", &[]).expect(0);
+    let whole = bench.run("whole").stage("pretrain");
+    assert_eq!(result_digests(&stage, 20), result_digests(&whole, 20), "weights and optimizer state, bit for bit");
+    assert_eq!(scores(&whole).keys().copied().collect::<Vec<_>>(), [10, 20]);
+    assert_eq!(scores(&stage), scores(&whole));
 }
 
 #[test]

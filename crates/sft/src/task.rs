@@ -10,7 +10,7 @@ use train::batch::BatchPlan;
 use train::checkpoint::Write;
 use train::lineage::{Lineage, Phase};
 use train::order::{Permutation, PhaseRows};
-use train::trainer::{MakeMicro, StepBatch, Task};
+use train::trainer::{MakeMicro, Scores, StepBatch, Task};
 
 use crate::config::Method;
 use crate::rows::{Row, Rows, micro};
@@ -56,20 +56,23 @@ impl Task for FineTuning {
         Ok(StepBatch { micro, targets, tokens, rows })
     }
 
-    fn evaluate(&self) -> train::Result<Vec<(&'static str, f64)>> {
+    fn evaluate(&self, stop: &dyn Fn() -> bool) -> train::Result<Option<Scores>> {
         let mut rows: Vec<&Row> = self.rows.validation.iter().collect();
         if rows.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
         }
         rows.sort_by_key(|row| row.ids.len());
         let (mut nats, mut targets) = (0.0, 0);
         for part in rows.chunks(self.plan.micro_rows as usize) {
+            if stop() {
+                return Ok(None);
+            }
             let batch = micro(part, self.pad(), self.model.device())?;
             let nll = self.model.token_losses(&batch.ids, &batch.targets, &batch.inputs)?;
             nats += f64::try_from(nll.f_sum(Kind::Double)?)?;
             targets += part.iter().map(|row| row.num_targets()).sum::<u64>();
         }
-        Ok(vec![("validation/loss", nats / targets.max(1) as f64)])
+        Ok(Some(vec![("validation/loss", nats / targets.max(1) as f64)]))
     }
 
     fn held_out(&self) -> Digest {

@@ -399,6 +399,12 @@ impl Writer {
         Ok(())
     }
 
+    /// Whether the checkpoint of just this step of this training is there.
+    pub fn holds(&self, state: &State) -> bool {
+        let there = read_state(&self.checkpoints.stage_dir.checkpoint(state.step));
+        there.is_ok_and(|there| (there.generation, there.step) == (state.generation, state.step))
+    }
+
     /// Waits until the last one is safe.
     ///
     /// # Errors
