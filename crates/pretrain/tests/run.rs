@@ -171,6 +171,62 @@ fn plan_and_doctor_tell_what_it_takes_and_train_nothing() {
     assert!(missing.stdout.contains("libtorch: ") && missing.stdout.contains("GPU: "), "{}", missing.stdout);
 }
 
+/// Files and folders with their times of change and their bytes.
+type Tree = std::collections::BTreeMap<std::path::PathBuf, (std::time::SystemTime, Vec<u8>)>;
+
+fn assert_same(before: &Tree, after: &Tree) {
+    let changed: Vec<_> = before.keys().chain(after.keys()).filter(|path| before.get(*path) != after.get(*path)).collect();
+    assert!(changed.is_empty(), "{changed:?}");
+}
+
+/// Everything under `dir`.
+fn everything(dir: &std::path::Path) -> Tree {
+    let mut found = Tree::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
+        let bytes = if path.is_dir() { Vec::new() } else { std::fs::read(&path).unwrap() };
+        if path.is_dir() {
+            found.extend(everything(&path));
+        }
+        found.insert(path, (modified, bytes));
+    }
+    found
+}
+
+#[test]
+fn a_plan_and_a_dry_run_change_nothing_on_disk() {
+    let bench = bench(&["a", "b"]);
+    let on_disk = ["--set", "stage.pretrain.samples_memory_mb=0"];
+    bench.go("b", &[&on_disk[..], &["--limit", "3"]].concat()).expect(0);
+    let before = everything(bench.dir.path());
+    let data = |ran: support::Ran| -> String { ran.expect(0).stdout.lines().find(|line| line.starts_with("data: ")).unwrap().to_owned() };
+    // With the rows in memory, and with more than that is meant to hold, where token files are there and where there are none.
+    let whole = data(bench.go("a", &["plan"]));
+    for (run, more) in [("a", &on_disk[..]), ("b", &on_disk), ("b", &[])] {
+        assert_eq!(data(bench.go(run, &[&["plan"], more].concat())), whole, "all rows are told, whatever was read of them");
+    }
+    bench.go("b", &["--dry-run"]).expect(0);
+    assert_same(&before, &everything(bench.dir.path()));
+
+    // A folder whose digests are worth remembering: its files have not just been written.
+    let shapeless = PIPELINE.replace("hidden_size = 32\nnum_layers = 2\nnum_heads = 2\n", "") + "init_from = \"base\"\n";
+    let open = Bench::new(env!("CARGO_BIN_EXE_pretrain"), &shapeless);
+    let tokenizer = write_tokenizer(&open.run("a").stage("tokenize").tokenizer_dir());
+    write_shard(&open.run("a"), &tokenizer, 0, 64, &sentences(0, 60));
+    let base = open.dir.path().join("base");
+    std::fs::create_dir(&base).unwrap();
+    model::Model::new(model::Config::llama(320, 32, 2, 2), 1, &model::Options::cpu()).unwrap().save(&base).unwrap();
+    for entry in std::fs::read_dir(&base).unwrap() {
+        let file = std::fs::File::options().append(true).open(entry.unwrap().path()).unwrap();
+        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(60)).unwrap();
+    }
+    let before = everything(open.dir.path());
+    open.go("a", &["plan"]).expect(0);
+    open.go("a", &["--dry-run"]).expect(0);
+    assert_same(&before, &everything(open.dir.path()));
+}
+
 #[test]
 fn new_data_is_refused_continued_or_restarted() {
     let bench = bench(&["a"]);
