@@ -98,9 +98,14 @@ impl Grads {
         if let Some((_, param)) = grads.iter().zip(model.trainable()).find(|(grad, _)| !grad.defined()) {
             return Err(Error::Input(format!("the loss does not depend on `{}`", param.name)));
         }
+        self.add_found(grads)
+    }
+
+    /// Adds gradients of the compute type, which need no copy in f32 beside the sums: each number is converted where it is added.
+    fn add_found(&mut self, grads: Vec<Tensor>) -> Result<()> {
         if self.sums.is_empty() {
-            let own = |grad: &Tensor| -> Result<Tensor> { Ok(grad.f_to_kind(Kind::Float)?.f_contiguous()?) };
-            self.sums = grads.iter().map(own).collect::<Result<_>>()?;
+            let own = |grad: Tensor| -> Result<Tensor> { Ok(grad.f_to_kind(Kind::Float)?.f_contiguous()?) };
+            self.sums = grads.into_iter().map(own).collect::<Result<_>>()?;
             return Ok(());
         }
         Ok(torch_ext::foreach_add(&self.tensors(), &grads.iter().collect::<Vec<_>>(), 1.0)?)
@@ -150,8 +155,7 @@ impl Grads {
         if let Some((_, param)) = found.iter().zip(model.trainable()).find(|(grad, _)| grad.is_none()) {
             return Err(Error::Input(format!("the loss does not depend on `{}`", param.name)));
         }
-        let own = |grad: Tensor| -> Result<Tensor> { Ok(grad.f_to_kind(Kind::Float)?.f_contiguous()?) };
-        self.add(Self { sums: found.into_iter().flatten().map(own).collect::<Result<_>>()? })?;
+        self.add_found(found.into_iter().flatten().collect())?;
         Ok(loss.f_detach()?)
     }
 

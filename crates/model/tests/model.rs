@@ -322,6 +322,37 @@ fn training_repeats_bit_for_bit() {
 }
 
 #[test]
+fn gradients_added_pass_by_pass_are_the_bits_of_their_sum() {
+    for (compute, tied) in [(Kind::Float, true), (Kind::BFloat16, true), (Kind::BFloat16, false)] {
+        let shape = Config { tie_word_embeddings: tied, ..config() };
+        let model = Model::new(shape, 3, &Options { compute, ..Options::cpu() }).unwrap();
+        let add = |grads: &mut Grads, rows: i64, recompute: bool| {
+            let ids = ids(rows, 10);
+            let (ids, targets) = (ids.narrow(1, 0, 9), ids.narrow(1, 1, 9));
+            if recompute {
+                let _ = grads.add_recomputed(&model, &ids, &targets, &Inputs::default(), 7.0).unwrap();
+            } else {
+                grads.add_backward(&model, &(model.loss(&ids, &targets, &Inputs::default()).unwrap() / 7.0)).unwrap();
+            }
+        };
+        for recompute in [false, true] {
+            let (mut sum, mut expected) = (Grads::new(), Grads::new());
+            for rows in [2, 3, 1] {
+                add(&mut sum, rows, recompute);
+                // Each pass in f32 by itself, and then added.
+                let mut alone = Grads::new();
+                add(&mut alone, rows, recompute);
+                assert!(alone.tensors().iter().all(|grad| grad.kind() == Kind::Float && grad.is_contiguous()));
+                expected.add(alone).unwrap();
+            }
+            for ((a, b), param) in sum.tensors().iter().zip(expected.tensors()).zip(model.trainable()) {
+                assert!(a.equal(b), "{} in {compute:?}, recomputed: {recompute}", param.name);
+            }
+        }
+    }
+}
+
+#[test]
 fn every_layout_reads_back_in_every_type_and_in_shards() {
     for (name, config) in family() {
         let dir = tempfile::tempdir().unwrap();

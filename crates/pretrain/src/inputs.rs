@@ -36,8 +36,8 @@ pub(crate) struct Inputs {
 }
 
 impl Inputs {
-    /// Finds the inputs that the configuration names.
-    pub(crate) fn open(ctx: &StageContext, config: &Config) -> Result<Self, Error> {
+    /// Finds the inputs that the configuration names. With `remember`, what was found out about them may be written down in the run.
+    pub(crate) fn open(ctx: &StageContext, config: &Config, remember: bool) -> Result<Self, Error> {
         let InputRef::Stage(stage) = ctx.resolve(&config.inputs) else {
             return Err(Error::NotAStage { got: config.inputs.clone() });
         };
@@ -53,11 +53,16 @@ impl Inputs {
         let tokenizer_dir = tokenizer_dir(ctx, &config.tokenizer);
         let tokenizer = Tokenizer::load(&tokenizer_dir)?;
         let mut watch = vec![upstream.dir().manifest_dir(), tokenizer_dir.clone()];
-        let init = config.init_from.as_ref().map(|text| BaseModel::find(ctx, text)).transpose()?;
+        let init = config.init_from.as_ref().map(|text| BaseModel::find(ctx, text, remember)).transpose()?;
         let init_ids = init.as_ref().map(BaseModel::num_ids).transpose()?.flatten();
         watch.extend(init.iter().map(|base| base.watch.clone()));
         let batches = batches_of(&train);
         let samples_config = upstream.config_digest();
         Ok(Self { stage, train, validation, batches, samples_config, tokenizer_dir, tokenizer, init, init_ids, watch })
+    }
+
+    /// Rows of the training split.
+    pub(crate) fn train_rows(&self) -> u64 {
+        self.train.iter().map(|shard| shard.rows).sum()
     }
 }

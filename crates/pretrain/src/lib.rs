@@ -32,11 +32,11 @@ mod plan;
 mod task;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use handoff::TokenWidth;
+use handoff::{DigestBuilder, TokenWidth};
 use serde_json::{Value, json};
 use stage::{Command, ConfigProblem, DryRun, DryUnit, Report, Stage, StageContext, StageError};
 use train::batch::BatchPlan;
@@ -68,7 +68,7 @@ impl Stage for Pretrain {
     }
 
     fn dry_run(ctx: &StageContext, config: &Config) -> Result<DryRun, StageError> {
-        let inputs = Inputs::open(ctx, config)?;
+        let inputs = Inputs::open(ctx, config, false)?;
         let request = request(ctx, config, &inputs)?;
         if !(ctx.force || ctx.fresh) && request.finished(&ctx.stage_dir).map_err(Error::from)?.is_some() {
             return Ok(DryRun { skip: 1, ..DryRun::default() });
@@ -96,7 +96,7 @@ impl Stage for Pretrain {
 /// See [`Error`].
 pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, Error> {
     let started = Instant::now();
-    let inputs = Inputs::open(ctx, config)?;
+    let inputs = Inputs::open(ctx, config, true)?;
     let request = request(ctx, config, &inputs)?;
     let over = ctx.force || ctx.fresh;
     if let Some(entry) = if over { None } else { request.finished(&ctx.stage_dir).map_err(Error::from)? } {
@@ -109,9 +109,12 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, Error> {
 
     let threads = ctx.threads.unwrap_or(config.threads);
     let compute = Compute::resolve(&config.device, config.precision, threads)?;
-    let mut task = prepare(ctx, config, &inputs, &compute)?;
+    let place = place(ctx, config, &inputs)?;
+    let digests = if let Place::Disk(_) = place { inputs.train.iter().map(|s| s.digest).collect() } else { BTreeSet::new() };
+    forget_others(&tokens_folder(ctx), &digests)?;
+    let mut task = prepare(ctx, config, &inputs, &place, &compute)?;
     find_micro_rows(config, &mut task, &mut session, &compute)?;
-    for line in plan_lines(&task, &session, &compute) {
+    for line in plan_lines(&task, &inputs, &session, &compute) {
         tracing::info!("{line}");
     }
     for line in warnings(config, &inputs, &session) {
@@ -210,31 +213,32 @@ fn row_targets(inputs: &Inputs) -> Result<u64, Error> {
     key.ok_or_else(|| Error::NoLength { path: first.path.clone() })
 }
 
+/// Where token ids are written once more, to be read row by row.
+fn tokens_folder(ctx: &StageContext) -> PathBuf {
+    ctx.stage_dir.side("tokens")
+}
+
 /// Where the training rows are held: in memory, if they are allowed that much of it.
-fn place(ctx: &StageContext, config: &Config, inputs: &Inputs, vocab_size: usize) -> Result<Place, Error> {
-    let rows: u64 = inputs.train.iter().map(|s| s.rows).sum();
-    let id_bytes = if TokenWidth::for_vocab(vocab_size) == TokenWidth::U16 { 2 } else { 4 };
-    let bytes = rows * (row_targets(inputs)? + 1) * id_bytes;
-    let folder = ctx.stage_dir.side("tokens");
-    let in_memory = bytes <= config.samples_memory_mb.saturating_mul(1_000_000);
-    let digests = if in_memory { BTreeSet::new() } else { inputs.train.iter().map(|s| s.digest).collect() };
-    forget_others(&folder, &digests)?;
-    if in_memory {
+fn place(ctx: &StageContext, config: &Config, inputs: &Inputs) -> Result<Place, Error> {
+    let id_bytes = if TokenWidth::for_vocab(task::vocab_size(config, inputs)?) == TokenWidth::U16 { 2 } else { 4 };
+    let bytes = inputs.train_rows() * (row_targets(inputs)? + 1) * id_bytes;
+    if bytes <= config.samples_memory_mb.saturating_mul(1_000_000) {
         return Ok(Place::Memory);
     }
+    let folder = tokens_folder(ctx);
     let (mb, most) = (bytes / 1_000_000, config.samples_memory_mb);
     tracing::info!("{mb} MB of token ids are read from `{}` (samples_memory_mb = {most})", folder.display());
     Ok(Place::Disk(folder))
 }
 
-fn prepare(ctx: &StageContext, config: &Config, inputs: &Inputs, compute: &Compute) -> Result<Pretraining, Error> {
+/// Reads what is trained on, into `place`, and the model of the first step.
+fn prepare(ctx: &StageContext, config: &Config, inputs: &Inputs, place: &Place, compute: &Compute) -> Result<Pretraining, Error> {
     let vocab_size = task::vocab_size(config, inputs)?;
     let prompts = task::prompts(config, inputs, task::longest(config, inputs, row_targets(inputs)?)?)?;
-    let place = place(ctx, config, inputs, vocab_size)?;
     let load = |shards: &[handoff::UpstreamShard], place: &Place| {
         Samples::load(shards.iter().map(|s| (s.path.as_path(), s.digest)), vocab_size, place)
     };
-    let (train, validation) = (Arc::new(load(&inputs.train, &place)?), load(&inputs.validation, &Place::Memory)?);
+    let (train, validation) = (Arc::new(load(&inputs.train, place)?), load(&inputs.validation, &Place::Memory)?);
     let expected = inputs.tokenizer.digest();
     for (samples, shards) in [(&*train, &inputs.train), (&validation, &inputs.validation)] {
         if let (Some(got), Some(first)) = (samples.metadata("tokenizer_digest").filter(|got| *got != expected), shards.first()) {
@@ -244,12 +248,14 @@ fn prepare(ctx: &StageContext, config: &Config, inputs: &Inputs, compute: &Compu
     let row_tokens = train.row_tokens();
     let model = task::first_model(config, inputs, row_tokens, ctx.seed, compute)?;
     let eval_rows = spread(validation.len(), config.eval_rows);
+    let shards = inputs.validation.iter().fold(DigestBuilder::new(), |digest, shard| digest.field("shard", shard.digest.as_bytes()));
+    let held_out = shards.field("rows", (eval_rows.len() as u64).to_le_bytes()).finish();
     let plan = BatchPlan::new(config.batch_rows, config.micro_rows(), row_tokens as u64 - 1)?;
     // The tokenizer is loaded again, because inputs are still needed and it is not cheap to share.
     let tokenizer = text::Tokenizer::load(&inputs.tokenizer_dir)?;
     let (document_mask, sample_tokens) = (config.document_mask, config.sample_tokens);
     let ahead = task::ahead(&train, document_mask);
-    Ok(Pretraining { model, train, validation, ahead, plan, eval_rows, document_mask, tokenizer, prompts, sample_tokens })
+    Ok(Pretraining { model, train, validation, ahead, plan, eval_rows, held_out, document_mask, tokenizer, prompts, sample_tokens })
 }
 
 /// Finds out how many rows of a forward pass memory holds, where the configuration asks for it and no checkpoint knows.
@@ -313,8 +319,8 @@ fn long_warm_up(config: &Config, lineage: &Lineage) -> Option<String> {
     })
 }
 
-fn plan_lines(task: &Pretraining, session: &Session, compute: &Compute) -> Vec<String> {
-    let (config, plan) = (task.model.config(), &task.plan);
+fn plan_lines(task: &Pretraining, inputs: &Inputs, session: &Session, compute: &Compute) -> Vec<String> {
+    let (config, plan, rows) = (task.model.config(), &task.plan, inputs.train_rows());
     let total = session.lineage.total_steps();
     vec![
         format!(
@@ -326,8 +332,7 @@ fn plan_lines(task: &Pretraining, session: &Session, compute: &Compute) -> Vec<S
             config.vocab_size
         ),
         format!(
-            "data: {} training rows of {} tokens, {} validation rows ({} evaluated)",
-            task.train.len(),
+            "data: {rows} training rows of {} tokens, {} validation rows ({} evaluated)",
             plan.tokens_per_row,
             task.validation.len(),
             task.eval_rows.len()
@@ -336,7 +341,7 @@ fn plan_lines(task: &Pretraining, session: &Session, compute: &Compute) -> Vec<S
         format!(
             "horizon: {total} steps, {} tokens, {:.1} passes over the rows",
             total * plan.tokens_per_step(),
-            (total * plan.rows_per_step) as f64 / task.train.len().max(1) as f64
+            (total * plan.rows_per_step) as f64 / rows.max(1) as f64
         ),
         format!("compute: {} on {}, {} thread(s)", compute.precision(), compute.device_name(), compute.threads),
     ]

@@ -4,15 +4,18 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use stage::{Command, StageContext, StageError};
+use train::batch::Horizon;
 use train::compute::Compute;
+use train::lineage::{DataBatch, Lineage};
 use train::optimizer::Optimizer;
+use train::samples::Place;
 use train::session::Session;
 use train::trainer::{calibrate, duration_text};
 
 use crate::config::Config;
 use crate::error::Error;
 use crate::inputs::Inputs;
-use crate::{Pretrain, find_micro_rows, plan_lines, prepare, request, warnings};
+use crate::{Pretrain, find_micro_rows, place, plan_lines, prepare, request, warnings};
 
 /// How long the calibration measures, after one step that does not count.
 const CALIBRATION: Duration = Duration::from_secs(2);
@@ -33,24 +36,27 @@ pub(crate) fn commands() -> Vec<Command<Pretrain>> {
     ]
 }
 
-/// What would be done, and what it takes.
+/// What would be done, and what it takes. Nothing is changed on disk.
 fn plan(ctx: &StageContext, config: &Config) -> Result<String, Error> {
-    let inputs = Inputs::open(ctx, config)?;
+    let inputs = Inputs::open(ctx, config, false)?;
     let mut session = Session::open(&ctx.stage_dir, request(ctx, config, &inputs)?, ctx.force || ctx.fresh)?;
     let compute = Compute::resolve(&config.device, config.precision, ctx.threads.unwrap_or(config.threads))?;
-    let mut task = prepare(ctx, config, &inputs, &compute)?;
+    let place = match place(ctx, config, &inputs)? {
+        // Training would read rows from a copy of them on disk, beside its steps; any rows are as good for measuring those.
+        Place::Disk(_) => Place::First(config.batch_rows),
+        other => other,
+    };
+    let mut task = prepare(ctx, config, &inputs, &place, &compute)?;
     find_micro_rows(config, &mut task, &mut session, &compute)?;
     let mut out = String::new();
-    for line in plan_lines(&task, &session, &compute).into_iter().chain(warnings(config, &inputs, &session)) {
+    for line in plan_lines(&task, &inputs, &session, &compute).into_iter().chain(warnings(config, &inputs, &session)) {
         let _ = writeln!(out, "{line}");
     }
     let mut optimizer = Optimizer::new(&task.model, config.hyper().optimizer())?;
     let peak_flops = compute.peak_flops()?;
-    let mut lineage = session.lineage.clone();
-    if let Some(first) = lineage.phases.first_mut().filter(|phase| phase.steps == 0) {
-        // Minutes are steps only once they are measured, which is done here too.
-        first.steps = u64::MAX / 2;
-    }
+    // Steps without an end over the rows that were read; minutes are steps only once they are measured, which is done here too.
+    let rows = vec![DataBatch::new([], task.train.len())];
+    let lineage = Lineage::fresh(session.lineage.recipe.clone(), rows, ctx.seed, Horizon::Steps(u64::MAX / 2), &task.plan);
     let recompute = config.activation_checkpointing;
     let measured = calibrate(&task, &mut optimizer, &lineage, compute.threads, recompute, CALIBRATION)?;
     let params = task.model.config().num_params() as u64;

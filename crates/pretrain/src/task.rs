@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use handoff::Digest;
 use model::{Model, Options};
 use tch::Kind;
 use text::Tokenizer;
@@ -14,7 +15,7 @@ use train::compute::Compute;
 use train::lineage::{Lineage, Phase};
 use train::prefetch::Prefetch;
 use train::samples::{RowBatch, Samples};
-use train::trainer::{MakeMicro, StepBatch, Task, TextSample};
+use train::trainer::{MakeMicro, Scores, StepBatch, Task, TextSample};
 
 use crate::config::Config;
 use crate::error::Error;
@@ -42,6 +43,8 @@ pub(crate) struct Pretraining {
     pub(crate) ahead: RefCell<Ahead>,
     pub(crate) plan: BatchPlan,
     pub(crate) eval_rows: Vec<u64>,
+    /// Digest of these rows.
+    pub(crate) held_out: Digest,
     pub(crate) document_mask: bool,
     pub(crate) tokenizer: Tokenizer,
     /// Texts to go on with while training, as token ids too.
@@ -70,12 +73,15 @@ impl Task for Pretraining {
         Ok(StepBatch { micro, targets, tokens: self.plan.tokens_per_step(), rows: this.0 })
     }
 
-    fn evaluate(&self) -> train::Result<Vec<(&'static str, f64)>> {
+    fn evaluate(&self, stop: &dyn Fn() -> bool) -> train::Result<Option<Scores>> {
         if self.eval_rows.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
         }
         let (mut nats, mut targets, mut bytes) = (0.0, 0, 0);
         for rows in self.eval_rows.chunks(self.plan.micro_rows as usize) {
+            if stop() {
+                return Ok(None);
+            }
             let read = self.validation.micro(rows, self.document_mask)?;
             let (batch, n) = (read.on(self.model.device())?, read.num_targets);
             let nll = self.model.token_losses(&batch.ids, &batch.targets, &batch.inputs)?;
@@ -86,7 +92,11 @@ impl Task for Pretraining {
         let loss = nats / targets.max(1) as f64;
         // Bits of all targets, end tokens included, over the bytes of text they stand for.
         let bits_per_byte = nats / std::f64::consts::LN_2 / bytes.max(1) as f64;
-        Ok(vec![("validation/loss", loss), ("validation/bits_per_byte", bits_per_byte)])
+        Ok(Some(vec![("validation/loss", loss), ("validation/bits_per_byte", bits_per_byte)]))
+    }
+
+    fn held_out(&self) -> Digest {
+        self.held_out
     }
 
     fn text_samples(&self) -> train::Result<Vec<TextSample>> {

@@ -4,7 +4,7 @@
 #[path = "../../train/tests/support/mod.rs"]
 mod support;
 
-use support::{Bench, checkpoints, last_step, metric, result_digests, sentences, write_shard, write_tokenizer};
+use support::{Bench, checkpoints, last_step, metric, result_digests, sentences, write_shard, write_split, write_tokenizer};
 
 const STEPS: u64 = 40;
 
@@ -69,6 +69,8 @@ fn interrupted_by_either_signal_and_resumed_equals_uninterrupted() {
     let losses = metric(&stage.metrics_jsonl(), "train/loss");
     assert_eq!(losses.len() as u64, STEPS, "each step once, however often it was done");
     assert_eq!(losses, metric(&bench.run("whole").stage("pretrain").metrics_jsonl(), "train/loss"));
+    let scores = |run: &str| metric(&bench.run(run).stage("pretrain").metrics_jsonl(), "validation/loss");
+    assert_eq!(scores("cut"), scores("whole"), "an evaluation that was due is made when the training goes on");
 }
 
 #[test]
@@ -96,6 +98,35 @@ fn killed_at_any_instant_also_while_saving_loses_nothing() {
     assert_eq!(losses("cut"), losses("whole"));
     let names: Vec<String> = checkpoints(&stage).iter().map(|p| p.file_name().unwrap().to_string_lossy().into_owned()).collect();
     assert!(names.iter().all(|name| name.starts_with("step-")), "no leftovers: {names:?}");
+}
+
+#[test]
+fn a_signal_ends_an_evaluation_and_it_is_made_again() {
+    // A thousand forward passes over held-out rows, so that a signal finds an evaluation under way.
+    let long =
+        PIPELINE.replace("steps = 40", "steps = 20").replace("batch_rows = 8", "batch_rows = 8\nmicro_batch_rows = 1\neval_rows = 0");
+    let bench = Bench::new(env!("CARGO_BIN_EXE_pretrain"), &long);
+    for run in ["whole", "cut"] {
+        let run = bench.run(run);
+        let tokenizer = write_tokenizer(&run.stage("tokenize").tokenizer_dir());
+        write_split(&run, &tokenizer, 64, &sentences(0, 2000), 1000);
+    }
+    bench.go("whole", &[]).expect(0);
+    let stage = bench.run("cut").stage("pretrain");
+    let scores = |stage: &handoff::StageDir| metric(&stage.metrics_jsonl(), "validation/loss");
+    // Within the training and at its end.
+    for step in [10, 20] {
+        let (at, ran) = bench.interrupt("cut", &stage.metrics_jsonl(), step, "TERM");
+        assert_eq!(at, Some(step));
+        ran.expect(130).says(&format!("interrupted after step {step}; the checkpoint is saved"));
+        assert!(!scores(&stage).contains_key(&step), "it did not wait for the end of the evaluation");
+        assert!(stage.checkpoint(step).exists() && !stage.model().exists());
+    }
+    bench.go("cut", &[]).expect(0);
+    let whole = bench.run("whole").stage("pretrain");
+    assert_eq!(result_digests(&stage, 20), result_digests(&whole, 20), "weights and optimizer state, bit for bit");
+    assert_eq!(scores(&whole).keys().copied().collect::<Vec<_>>(), [10, 20]);
+    assert_eq!(scores(&stage), scores(&whole));
 }
 
 #[test]
@@ -140,6 +171,62 @@ fn plan_and_doctor_tell_what_it_takes_and_train_nothing() {
     assert!(missing.stdout.contains("libtorch: ") && missing.stdout.contains("GPU: "), "{}", missing.stdout);
 }
 
+/// Files and folders with their times of change and their bytes.
+type Tree = std::collections::BTreeMap<std::path::PathBuf, (std::time::SystemTime, Vec<u8>)>;
+
+fn assert_same(before: &Tree, after: &Tree) {
+    let changed: Vec<_> = before.keys().chain(after.keys()).filter(|path| before.get(*path) != after.get(*path)).collect();
+    assert!(changed.is_empty(), "{changed:?}");
+}
+
+/// Everything under `dir`.
+fn everything(dir: &std::path::Path) -> Tree {
+    let mut found = Tree::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
+        let bytes = if path.is_dir() { Vec::new() } else { std::fs::read(&path).unwrap() };
+        if path.is_dir() {
+            found.extend(everything(&path));
+        }
+        found.insert(path, (modified, bytes));
+    }
+    found
+}
+
+#[test]
+fn a_plan_and_a_dry_run_change_nothing_on_disk() {
+    let bench = bench(&["a", "b"]);
+    let on_disk = ["--set", "stage.pretrain.samples_memory_mb=0"];
+    bench.go("b", &[&on_disk[..], &["--limit", "3"]].concat()).expect(0);
+    let before = everything(bench.dir.path());
+    let data = |ran: support::Ran| -> String { ran.expect(0).stdout.lines().find(|line| line.starts_with("data: ")).unwrap().to_owned() };
+    // With the rows in memory, and with more than that is meant to hold, where token files are there and where there are none.
+    let whole = data(bench.go("a", &["plan"]));
+    for (run, more) in [("a", &on_disk[..]), ("b", &on_disk), ("b", &[])] {
+        assert_eq!(data(bench.go(run, &[&["plan"], more].concat())), whole, "all rows are told, whatever was read of them");
+    }
+    bench.go("b", &["--dry-run"]).expect(0);
+    assert_same(&before, &everything(bench.dir.path()));
+
+    // A folder whose digests are worth remembering: its files have not just been written.
+    let shapeless = PIPELINE.replace("hidden_size = 32\nnum_layers = 2\nnum_heads = 2\n", "") + "init_from = \"base\"\n";
+    let open = Bench::new(env!("CARGO_BIN_EXE_pretrain"), &shapeless);
+    let tokenizer = write_tokenizer(&open.run("a").stage("tokenize").tokenizer_dir());
+    write_shard(&open.run("a"), &tokenizer, 0, 64, &sentences(0, 60));
+    let base = open.dir.path().join("base");
+    std::fs::create_dir(&base).unwrap();
+    model::Model::new(model::Config::llama(320, 32, 2, 2), 1, &model::Options::cpu()).unwrap().save(&base).unwrap();
+    for entry in std::fs::read_dir(&base).unwrap() {
+        let file = std::fs::File::options().append(true).open(entry.unwrap().path()).unwrap();
+        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(60)).unwrap();
+    }
+    let before = everything(open.dir.path());
+    open.go("a", &["plan"]).expect(0);
+    open.go("a", &["--dry-run"]).expect(0);
+    assert_same(&before, &everything(open.dir.path()));
+}
+
 #[test]
 fn new_data_is_refused_continued_or_restarted() {
     let bench = bench(&["a"]);
@@ -152,7 +239,11 @@ fn new_data_is_refused_continued_or_restarted() {
     assert_eq!(last_step(&stage.metrics_jsonl()), STEPS);
 
     let first = metric(&stage.metrics_jsonl(), "train/loss");
-    bench.go("a", &["--set", "stage.pretrain.on_new_data=\"continue\""]).expect(0).says("1 new batch(es)");
+    bench
+        .go("a", &["--set", "stage.pretrain.on_new_data=\"continue\""])
+        .expect(0)
+        .says("1 new batch(es)")
+        .says("the validation rows have changed");
     let after = metric(&stage.metrics_jsonl(), "train/loss");
     let steps = *after.keys().next_back().unwrap();
     assert!(steps > STEPS, "{steps}");

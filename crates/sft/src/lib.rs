@@ -108,7 +108,7 @@ impl Inputs {
         if tokenizer.chat_template().is_none() {
             return Err(Error::NoTemplate { tokenizer: tokenizer_dir });
         }
-        let base = BaseModel::find(ctx, config.shape_from.as_ref().unwrap_or(&config.init_from))?;
+        let base = BaseModel::find(ctx, config.shape_from.as_ref().unwrap_or(&config.init_from), true)?;
         let shape = base.config_for(&tokenizer_dir, tokenizer.vocab_size())?;
         let limit = shape.max_position_embeddings;
         if let Some(got) = config.max_tokens.filter(|&n| n > limit as u64) {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use handoff::{Digest, DigestBuilder};
 use model::Model;
 use tch::Kind;
 use text::Tokenizer;
@@ -9,7 +10,7 @@ use train::batch::BatchPlan;
 use train::checkpoint::Write;
 use train::lineage::{Lineage, Phase};
 use train::order::{Permutation, PhaseRows};
-use train::trainer::{MakeMicro, StepBatch, Task};
+use train::trainer::{MakeMicro, Scores, StepBatch, Task};
 
 use crate::config::Method;
 use crate::rows::{Row, Rows, micro};
@@ -55,20 +56,29 @@ impl Task for FineTuning {
         Ok(StepBatch { micro, targets, tokens, rows })
     }
 
-    fn evaluate(&self) -> train::Result<Vec<(&'static str, f64)>> {
+    fn evaluate(&self, stop: &dyn Fn() -> bool) -> train::Result<Option<Scores>> {
         let mut rows: Vec<&Row> = self.rows.validation.iter().collect();
         if rows.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
         }
         rows.sort_by_key(|row| row.ids.len());
         let (mut nats, mut targets) = (0.0, 0);
         for part in rows.chunks(self.plan.micro_rows as usize) {
+            if stop() {
+                return Ok(None);
+            }
             let batch = micro(part, self.pad(), self.model.device())?;
             let nll = self.model.token_losses(&batch.ids, &batch.targets, &batch.inputs)?;
             nats += f64::try_from(nll.f_sum(Kind::Double)?)?;
             targets += part.iter().map(|row| row.num_targets()).sum::<u64>();
         }
-        Ok(vec![("validation/loss", nats / targets.max(1) as f64)])
+        Ok(Some(vec![("validation/loss", nats / targets.max(1) as f64)]))
+    }
+
+    fn held_out(&self) -> Digest {
+        let bytes = |values: &[i64]| values.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<_>>();
+        let add = |digest: DigestBuilder, row: &Row| digest.field("ids", bytes(&row.ids)).field("targets", bytes(&row.targets));
+        self.rows.validation.iter().fold(DigestBuilder::new(), add).finish()
     }
 
     /// A model folder; with LoRA an adapter folder, which names its base model.
@@ -102,7 +112,6 @@ fn rows_of_step(order: &PhaseRows, steps: u64, step: u64, batch_rows: u64, lengt
 #[cfg(test)]
 mod tests {
     use super::*;
-    use handoff::Digest;
 
     #[test]
     fn every_row_comes_once_a_pass_and_batches_are_even() {

@@ -110,6 +110,10 @@ pub struct Best {
     pub metric: String,
     /// The value.
     pub value: f64,
+    /// What it was scored on ([`crate::trainer::Task::held_out`]): other scores on other rows say nothing about it. `None` where a
+    /// version before this one was written.
+    #[serde(default)]
+    pub held_out: Option<Digest>,
 }
 
 /// The checkpoints of one stage directory.
@@ -158,7 +162,8 @@ impl Checkpoints {
 
     /// Marks a checkpoint as the best one, unless one of its generation, not later than it, is better. After a crash the
     /// steps behind the last checkpoint are done again, so a later mark is from the same weights or does not count. The best one
-    /// so far is then no longer kept for that. What is not finite is never the best.
+    /// so far is then no longer kept for that. A score on other rows is not compared: the best begins anew. What is not finite is
+    /// never the best.
     ///
     /// # Errors
     /// When the mark cannot be written, or a checkpoint cannot be removed.
@@ -166,8 +171,18 @@ impl Checkpoints {
         if !candidate.value.is_finite() {
             return Ok(());
         }
-        let better = |best: Best| best.step <= candidate.step && best.value <= candidate.value;
-        if !self.best(candidate.generation).is_some_and(better) {
+        let best = self.best(candidate.generation);
+        if let Some(other) = best.as_ref().filter(|best| best.held_out != candidate.held_out) {
+            tracing::warn!(
+                "the validation rows have changed: {} {:.4} of step {} is not compared, the best checkpoint begins anew at step {}",
+                other.metric,
+                other.value,
+                other.step,
+                candidate.step
+            );
+        }
+        let better = |best: Best| best.held_out == candidate.held_out && best.step <= candidate.step && best.value <= candidate.value;
+        if !best.is_some_and(better) {
             atomic::write_json(&self.best_path(), candidate)?;
             self.prune(candidate.generation)?;
         }
@@ -384,6 +399,12 @@ impl Writer {
         Ok(())
     }
 
+    /// Whether the checkpoint of just this step of this training is there.
+    pub fn holds(&self, state: &State) -> bool {
+        let there = read_state(&self.checkpoints.stage_dir.checkpoint(state.step));
+        there.is_ok_and(|there| (there.generation, there.step) == (state.generation, state.step))
+    }
+
     /// Waits until the last one is safe.
     ///
     /// # Errors
@@ -486,6 +507,10 @@ mod tests {
         checkpoints.save(state(generation, step), false, write).unwrap().path
     }
 
+    fn scored(generation: u64, step: u64, value: f64, rows: &[u8]) -> Best {
+        Best { generation, step, metric: "validation/loss".into(), value, held_out: Some(Digest::of_bytes(rows)) }
+    }
+
     fn steps(checkpoints: &Checkpoints) -> Vec<u64> {
         checkpoints.directories().unwrap().iter().map(|p| read_state(p).unwrap().step).collect()
     }
@@ -513,7 +538,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::new(RunDir::new(dir.path()).stage("pretrain"), Keep { last: 2, every: Some(20) });
         let mark = |generation, step, value| {
-            checkpoints.mark_if_best(&Best { generation, step, metric: "validation/loss".into(), value }).unwrap();
+            checkpoints.mark_if_best(&scored(generation, step, value, b"a")).unwrap();
             checkpoints.best(generation).unwrap().step
         };
         for (step, value, best) in [(5, 3.0, 5), (10, 2.0, 10), (15, 2.5, 10), (20, 2.1, 10), (25, 2.2, 10), (30, 2.3, 10), (35, 2.4, 10)] {
@@ -526,6 +551,30 @@ mod tests {
         assert_eq!(checkpoints.best(2), None);
         assert_eq!(mark(2, 5, 9.0), 5);
         assert_eq!(steps(&checkpoints), [5]);
+    }
+
+    #[test]
+    fn scores_on_other_rows_are_not_compared() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::new(RunDir::new(dir.path()).stage("pretrain"), Keep { last: 1, every: None });
+        let mark = |candidate: &Best| {
+            checkpoints.mark_if_best(candidate).unwrap();
+            checkpoints.best(1).unwrap().step
+        };
+        for (step, value, rows, best) in
+            [(5, 2.0, b"a", 5), (10, 2.5, b"a", 5), (15, 3.0, b"b", 15), (20, 3.5, b"b", 15), (25, 2.9, b"b", 25)]
+        {
+            save(&checkpoints, 1, step);
+            assert_eq!(mark(&scored(1, step, value, rows)), best, "step {step}");
+        }
+        assert_eq!(steps(&checkpoints), [25], "what was best on the rows of before is not kept for it");
+        // A mark that does not say what it was scored on, as before there was that.
+        let mut old = serde_json::to_value(scored(1, 25, 0.1, b"b")).unwrap();
+        old.as_object_mut().unwrap().remove("held_out").unwrap();
+        fs::write(checkpoints.best_path(), old.to_string()).unwrap();
+        assert_eq!(checkpoints.best(1).unwrap().held_out, None);
+        save(&checkpoints, 1, 30);
+        assert_eq!(mark(&scored(1, 30, 2.0, b"b")), 30);
     }
 
     #[test]
@@ -577,7 +626,7 @@ mod tests {
         let checkpoints = Checkpoints::new(RunDir::new(dir.path()).stage("pretrain"), Keep { last: 1, every: None });
         for (step, value) in [(1, f64::NAN), (2, 3.0), (3, f64::NAN), (4, f64::NEG_INFINITY)] {
             save(&checkpoints, 1, step);
-            checkpoints.mark_if_best(&Best { generation: 1, step, metric: "validation/loss".into(), value }).unwrap();
+            checkpoints.mark_if_best(&scored(1, step, value, b"a")).unwrap();
         }
         assert_eq!(checkpoints.best(1).map(|best| best.step), Some(2));
         assert_eq!(steps(&checkpoints), [2, 4]);

@@ -78,9 +78,7 @@ impl Replicas {
     /// What libtorch refuses.
     pub(crate) fn add_gradients(&self, model: &Model, micro: Micro, targets: u64, grads: &mut Grads) -> Result<Tensor> {
         if self.workers.is_empty() {
-            let (loss, part) = gradients(model, &micro, targets, self.recompute)?;
-            grads.add(part)?;
-            return Ok(loss);
+            return gradients(model, &micro, targets, self.recompute, grads);
         }
         let rows = usize::try_from(micro.ids.size()[0]).unwrap_or(0);
         let share = rows.div_ceil(self.workers.len()).max(1);
@@ -152,7 +150,8 @@ impl Worker {
             for job in inbox {
                 let reply = match job {
                     Job::Gradients { micro, targets } => {
-                        gradients(&model, &micro, targets, recompute).map(|(loss, grads)| Reply::Gradients(loss, grads))
+                        let mut grads = Grads::new();
+                        gradients(&model, &micro, targets, recompute, &mut grads).map(|loss| Reply::Gradients(loss, grads))
                     }
                     Job::Work(work) => work().map(|()| Reply::Done),
                 };
@@ -168,17 +167,16 @@ impl Worker {
     }
 }
 
-fn gradients(model: &Model, micro: &Micro, targets: u64, recompute: bool) -> Result<(Tensor, Grads)> {
+/// Adds the gradients of a micro-batch to `grads`; returns its loss.
+fn gradients(model: &Model, micro: &Micro, targets: u64, recompute: bool, grads: &mut Grads) -> Result<Tensor> {
     // Divided by the targets of the whole step, so that accumulation changes nothing but rounding.
     let targets = targets.max(1) as f64;
-    let mut grads = Grads::new();
     if recompute {
-        let loss = grads.add_recomputed(model, &micro.ids, &micro.targets, &micro.inputs, targets)?;
-        return Ok((loss, grads));
+        return Ok(grads.add_recomputed(model, &micro.ids, &micro.targets, &micro.inputs, targets)?);
     }
     let loss = model.loss(&micro.ids, &micro.targets, &micro.inputs)? / targets;
     grads.add_backward(model, &loss)?;
-    Ok((loss.detach(), grads))
+    Ok(loss.detach())
 }
 
 #[cfg(test)]

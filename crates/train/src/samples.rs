@@ -39,6 +39,8 @@ pub enum Place {
     /// In files in this folder, one a shard and named for its digest, written where they are missing. Files of other shards are
     /// removed by [`forget_others`].
     Disk(PathBuf),
+    /// In memory, and no more than the first rows, at least so many if there are: enough to measure steps on.
+    First(u64),
 }
 
 /// Removes from `folder` what [`Place::Disk`] left there for shards that are none of `digests`.
@@ -88,8 +90,8 @@ impl Samples {
         let width = TokenWidth::for_vocab(vocab_size);
         let ids = match (place, width) {
             (Place::Disk(_), width) => Ids::Disk { files: Vec::new(), width },
-            (Place::Memory, TokenWidth::U16) => Ids::U16(Vec::new()),
-            (Place::Memory, TokenWidth::U32) => Ids::U32(Vec::new()),
+            (Place::Memory | Place::First(_), TokenWidth::U16) => Ids::U16(Vec::new()),
+            (Place::Memory | Place::First(_), TokenWidth::U32) => Ids::U32(Vec::new()),
         };
         let mut samples = Self {
             ids,
@@ -102,7 +104,9 @@ impl Samples {
         };
         for (path, digest) in shards {
             match place {
-                Place::Memory => samples.append(path, vocab_size, None)?,
+                Place::Memory => samples.append(path, vocab_size, u64::MAX, None)?,
+                Place::First(rows) if samples.len() >= *rows => break,
+                Place::First(rows) => samples.append(path, vocab_size, *rows, None)?,
                 Place::Disk(folder) => {
                     let extension = if width == TokenWidth::U16 { "u16" } else { "u32" };
                     samples.append_on_disk(path, vocab_size, &folder.join(format!("{digest}.{vocab_size}.{extension}")))?;
@@ -125,7 +129,7 @@ impl Samples {
                 tracing::warn!("`{}` is not what was written there; it is made again", fixed.display());
             }
             let mut out = AtomicFile::create(fixed)?;
-            self.append(path, vocab_size, Some(&mut out))?;
+            self.append(path, vocab_size, u64::MAX, Some(&mut out))?;
             out.commit()?;
             atomic::write(&recorded, Digest::of_file(fixed)?.to_string().as_bytes())?;
         }
@@ -158,8 +162,8 @@ impl Samples {
         Ok(())
     }
 
-    /// Appends a shard; its ids go to `out` where there is one.
-    fn append(&mut self, path: &Path, vocab_size: usize, mut out: Option<&mut AtomicFile>) -> Result<()> {
+    /// Appends a shard, or no more of it once there are `enough` rows; its ids go to `out` where there is one.
+    fn append(&mut self, path: &Path, vocab_size: usize, enough: u64, mut out: Option<&mut AtomicFile>) -> Result<()> {
         let reader = open(path)?;
         self.metadata.add(&reader)?;
         let mut fixed = Vec::new();
@@ -188,6 +192,9 @@ impl Samples {
                 fixed.clear();
             }
             self.append_rows(&batch)?;
+            if self.len() >= enough {
+                break;
+            }
         }
         Ok(())
     }
@@ -474,6 +481,10 @@ mod tests {
         let b = write(&stage, 1, TokenWidth::U32, &[vec![7, 8, 9]]);
         let samples = load([a.as_path(), b.as_path()], 10).unwrap();
         assert_eq!((samples.len(), samples.row_tokens(), samples.num_bytes(1)), (3, 3, 11));
+        let shards = [&a, &b].map(|path| (path.as_path(), Digest::of_file(path).unwrap()));
+        let first = |rows: u64| Samples::load(shards, 10, &Place::First(rows)).unwrap();
+        assert_eq!([1, 2, 3, 99].map(|rows| first(rows).len()), [2, 2, 3, 3], "whole batches of them, and no more shards than that");
+        assert_eq!(first(1).row(1).unwrap(), samples.row(1).unwrap());
         assert_eq!(samples.segment_starts(2), [0, 1]);
         let values = |t: &Tensor| Vec::<i64>::try_from(t.flatten(0, -1)).unwrap();
         let batch = samples.micro(&[2, 0], false).unwrap();

@@ -22,11 +22,12 @@ pub struct BaseModel {
 }
 
 impl BaseModel {
-    /// Finds the model of a stage or variant (`pretrain`, `sft/lora`), or in a folder.
+    /// Finds the model of a stage or variant (`pretrain`, `sft/lora`), or in a folder. With `remember`, the digests of a folder's
+    /// files are written down in the run, so that they need not be taken again.
     ///
     /// # Errors
     /// An upstream stage without a finished model, a folder that cannot be read.
-    pub fn find(ctx: &StageContext, text: &str) -> Result<Self> {
+    pub fn find(ctx: &StageContext, text: &str, remember: bool) -> Result<Self> {
         match ctx.resolve(text) {
             InputRef::Stage(name) => {
                 let upstream = Upstream::open(&ctx.run, &name, MODEL_SCHEMA)?;
@@ -43,7 +44,9 @@ impl BaseModel {
                 files.sort();
                 let mut cache = DigestCache::open(&ctx.run);
                 let digests = files.iter().map(|path| cache.digest(path)).collect::<Result<Vec<_>, _>>()?;
-                cache.save()?;
+                if remember {
+                    cache.save()?;
+                }
                 Ok(Self { digest: DataBatch::new(&digests, 0).digest, watch: dir.clone(), dir })
             }
         }
@@ -106,20 +109,20 @@ mod tests {
         std::fs::create_dir(&base).unwrap();
         std::fs::write(base.join("config.json"), "{}").unwrap();
         std::fs::write(base.join("model.safetensors"), "w").unwrap();
-        let digest = || BaseModel::find(&ctx, "base").unwrap().digest;
+        let digest = || BaseModel::find(&ctx, "base", true).unwrap().digest;
         let first = digest();
         std::fs::write(base.join("README.md"), "hello").unwrap();
         assert_eq!(digest(), first);
         std::fs::write(base.join("model.safetensors"), "v").unwrap();
         assert_ne!(digest(), first);
-        assert_eq!(BaseModel::find(&ctx, "base").unwrap().num_ids().unwrap(), None);
+        assert_eq!(BaseModel::find(&ctx, "base", true).unwrap().num_ids().unwrap(), None);
         let vocab = r#"{"version":"1.0","added_tokens":[],"model":{"type":"WordLevel","vocab":{"a":0,"b":6},"unk_token":"a"}}"#;
         std::fs::write(base.join("tokenizer.json"), vocab).unwrap();
         std::fs::write(base.join("tokenizer_config.json"), r#"{"eos_token":"absent","chat_template":"{% unclosed"}"#).unwrap();
-        assert_eq!(BaseModel::find(&ctx, "base").unwrap().num_ids().unwrap(), Some(7), "only its ids are asked for");
+        assert_eq!(BaseModel::find(&ctx, "base", true).unwrap().num_ids().unwrap(), Some(7), "only its ids are asked for");
         std::fs::write(base.join("tokenizer.json"), "{").unwrap();
-        assert!(BaseModel::find(&ctx, "base").unwrap().num_ids().unwrap_err().to_string().contains("base"));
-        let error = BaseModel::find(&ctx, "pretrain").unwrap_err();
+        assert!(BaseModel::find(&ctx, "base", true).unwrap().num_ids().unwrap_err().to_string().contains("base"));
+        let error = BaseModel::find(&ctx, "pretrain", true).unwrap_err();
         assert_eq!(stage::Failure::exit(&error), stage::Exit::Upstream, "{error}");
     }
 }

@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use handoff::Digest;
 use model::{Grads, Inputs, Model};
 use tch::{Device, Kind, Tensor};
 
@@ -55,6 +56,9 @@ pub struct StepBatch {
     pub rows: Vec<u64>,
 }
 
+/// Scores by metric.
+pub type Scores = Vec<(&'static str, f64)>;
+
 /// The part of training that differs between pretraining and fine-tuning.
 pub trait Task {
     /// The model being trained.
@@ -66,11 +70,15 @@ pub trait Task {
     /// What building tensors may refuse.
     fn batch(&self, lineage: &Lineage, phase: &Phase, step_in_phase: u64) -> Result<StepBatch>;
 
-    /// Scores on held-out rows as (metric, value); empty where there are none. Must not change any state.
+    /// Scores on held-out rows as (metric, value); empty where there are none. Must not change any state. `stop` is asked between
+    /// forward passes: once it says so, there are no scores (`None`).
     ///
     /// # Errors
     /// What libtorch refuses.
-    fn evaluate(&self) -> Result<Vec<(&'static str, f64)>>;
+    fn evaluate(&self, stop: &dyn Fn() -> bool) -> Result<Option<Scores>>;
+
+    /// Digest of the rows that [`Task::evaluate`] scores: scores on others are not compared.
+    fn held_out(&self) -> Digest;
 
     /// Text to look at while training; empty where none is wanted. Must not change any state.
     ///
@@ -107,8 +115,11 @@ pub struct TextSample {
 
 /// Who is told how training goes, and may ask it to stop.
 pub trait Observer {
-    /// True once the user wants to stop; asked after every step.
+    /// True once the user wants to stop; asked after every step, and between the forward passes of an evaluation.
     fn cancelled(&self) -> bool;
+
+    /// Whether the scores after `step` were recorded, by this process or one before.
+    fn has_scores(&self, step: u64) -> bool;
 
     /// Scalars of a step, for `metrics.jsonl` and TensorBoard.
     ///
@@ -170,7 +181,7 @@ pub struct Outcome {
     /// Steps skipped since the training began.
     pub skipped: u64,
     /// Scores after the last step.
-    pub scores: Vec<(&'static str, f64)>,
+    pub scores: Scores,
 }
 
 /// A running training.
@@ -238,10 +249,11 @@ struct StepResult {
 }
 
 impl<T: Task> Trainer<'_, T> {
-    /// Trains until the lineage's last step, and evaluates there.
+    /// Trains until the lineage's last step, and evaluates there. An evaluation that was due where an earlier process stopped comes
+    /// first, so that the scores are those of a training without a stop.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] after a clean save, [`Error::Skipped`] after too many bad steps, [`Error::NoGradient`], and
+    /// [`Error::Interrupted`] after a clean save, also while evaluating, [`Error::Skipped`] after too many bad steps, [`Error::NoGradient`], and
     /// what saving and libtorch refuse.
     pub fn run(&mut self) -> Result<Outcome> {
         let total = self.state.lineage.total_steps();
@@ -252,6 +264,9 @@ impl<T: Task> Trainer<'_, T> {
             Outcome { complete: true, steps: 0, targets: 0, tokens_per_sec: 0.0, last_loss: None, skipped: 0, scores: Vec::new() };
         let mut without_gradient: Option<Vec<usize>> = None;
         let on_cpu = self.task.model().device() == Device::Cpu;
+        if first < total && self.is_evaluated_at(first) && self.checkpoints.holds(&self.state) && !self.observer.has_scores(first) {
+            self.evaluate_between(&replicas)?;
+        }
         while self.state.step < total {
             let started = Instant::now();
             let step = self.state.step;
@@ -273,7 +288,7 @@ impl<T: Task> Trainer<'_, T> {
             self.observer.progress(done, line.as_deref());
             let stop = self.observer.cancelled();
             let limited = !last && self.settings.limit.is_some_and(|limit| done - first >= limit);
-            let evaluates = !last && !stop && !limited && self.settings.eval_every.is_some_and(|every| done.is_multiple_of(every));
+            let evaluates = !last && !stop && !limited && self.is_evaluated_at(done);
             if let (true, Some(loss)) = (last, outcome.last_loss.filter(|loss| !loss.is_finite())) {
                 return Err(Error::Diverged { step: done, what: "training loss".into(), value: loss });
             }
@@ -292,11 +307,7 @@ impl<T: Task> Trainer<'_, T> {
                 break;
             }
             if evaluates {
-                self.evaluate(&replicas)?;
-                if self.observer.cancelled() {
-                    self.checkpoints.finish()?;
-                    return Err(Error::Interrupted { step: done });
-                }
+                self.evaluate_between(&replicas)?;
             }
         }
         outcome.steps = self.state.step - first;
@@ -419,15 +430,38 @@ impl<T: Task> Trainer<'_, T> {
         self.checkpoints.finish()
     }
 
-    fn evaluate(&mut self, replicas: &Replicas) -> Result<Vec<(&'static str, f64)>> {
+    /// Whether there is an evaluation after `step`, if it is not the last.
+    fn is_evaluated_at(&self, step: u64) -> bool {
+        self.settings.eval_every.is_some_and(|every| step.is_multiple_of(every))
+    }
+
+    /// Evaluates where training goes on after it, unless it is to stop.
+    fn evaluate_between(&mut self, replicas: &Replicas) -> Result<()> {
+        self.evaluate(replicas)?;
+        if self.observer.cancelled() { Err(self.interrupted()?) } else { Ok(()) }
+    }
+
+    /// What to end with after a signal while evaluating. What was saved before stands; the evaluation is made when the training goes on.
+    fn interrupted(&mut self) -> Result<Error> {
+        // Between skipped steps nothing was saved.
+        if self.guard.skipped()?.in_a_row > 0 || self.checkpoints.finish().is_err() {
+            self.save_for_sure()?;
+        }
+        Ok(Error::Interrupted { step: self.state.step })
+    }
+
+    fn evaluate(&mut self, replicas: &Replicas) -> Result<Scores> {
         let step = self.state.step;
-        let scores = replicas.alone(|| tch::no_grad(|| self.task.evaluate()))?;
-        if !scores.is_empty() {
+        let stop = || self.observer.cancelled();
+        let Some(scores) = replicas.alone(|| tch::no_grad(|| self.task.evaluate(&stop)))? else {
+            return Err(self.interrupted()?);
+        };
+        if !scores.is_empty() && !self.observer.has_scores(step) {
             self.observer.scalars(step, &scores)?;
         }
         if let Some((metric, value)) = scores.first().filter(|_| self.settings.keep_best) {
-            let generation = self.state.generation;
-            self.checkpoints.mark_if_best(Best { generation, step, metric: (*metric).to_owned(), value: *value })?;
+            let (generation, held_out) = (self.state.generation, Some(self.task.held_out()));
+            self.checkpoints.mark_if_best(Best { generation, step, metric: (*metric).to_owned(), value: *value, held_out })?;
         }
         if self.observer.cancelled() {
             return Ok(scores);
@@ -514,5 +548,176 @@ pub fn duration_text(secs: f64) -> String {
         3600.. => format!("{} h {:02} min", s / 3600, s % 3600 / 60),
         60.. => format!("{} min {:02} s", s / 60, s % 60),
         _ => format!("{s} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::{Cell, RefCell};
+    use std::collections::BTreeMap;
+
+    use handoff::RunDir;
+    use model::{Config, Options};
+
+    use crate::batch::{BatchPlan, Horizon};
+    use crate::checkpoint::{Checkpoints, FORMAT_VERSION, Keep};
+    use crate::lineage::DataBatch;
+    use crate::optimizer::OptimizerConfig;
+    use crate::schedule::Decay;
+
+    /// Passes of an evaluation.
+    const PASSES: u64 = 5;
+
+    struct Toy<'a> {
+        model: Model,
+        /// Passes over held-out rows in all.
+        passes: &'a Cell<u64>,
+    }
+
+    impl Task for Toy<'_> {
+        fn model(&self) -> &Model {
+            &self.model
+        }
+
+        fn batch(&self, _: &Lineage, _: &Phase, step: u64) -> Result<StepBatch> {
+            let ids = (Tensor::arange(12, (Kind::Int64, Device::Cpu)) + step as i64).remainder(16).view([2, 6]);
+            let micro = Micro { targets: (&ids + 1).remainder(16), ids, inputs: Inputs::default() };
+            Ok(StepBatch { micro: vec![Box::new(move || Ok(micro))], targets: 12, tokens: 12, rows: vec![0, 1] })
+        }
+
+        fn evaluate(&self, stop: &dyn Fn() -> bool) -> Result<Option<Scores>> {
+            for _ in 0..PASSES {
+                if stop() {
+                    return Ok(None);
+                }
+                self.passes.set(self.passes.get() + 1);
+            }
+            let sum = |param: &model::Param| param.master.sum(Kind::Double).double_value(&[]);
+            Ok(Some(vec![("validation/loss", self.model.params().iter().map(sum).sum())]))
+        }
+
+        fn held_out(&self) -> Digest {
+            Digest::of_bytes(b"")
+        }
+
+        fn snapshot(&self) -> Result<Write> {
+            Ok(Box::new(|_: &Path| Ok(())))
+        }
+    }
+
+    struct Watch<'a> {
+        passes: &'a Cell<u64>,
+        /// Wants to stop after so many passes over held-out rows.
+        stop_at: u64,
+        scores: &'a RefCell<BTreeMap<u64, Vec<f64>>>,
+    }
+
+    impl Observer for Watch<'_> {
+        fn cancelled(&self) -> bool {
+            self.passes.get() >= self.stop_at
+        }
+
+        fn has_scores(&self, step: u64) -> bool {
+            self.scores.borrow().contains_key(&step)
+        }
+
+        fn scalars(&mut self, step: u64, values: &[(&str, f64)]) -> Result<()> {
+            if let Some((_, value)) = values.iter().find(|(name, _)| *name == "validation/loss") {
+                self.scores.borrow_mut().entry(step).or_default().push(*value);
+            }
+            Ok(())
+        }
+
+        fn samples(&mut self, _: u64, _: &[TextSample]) -> Result<()> {
+            Ok(())
+        }
+
+        fn progress(&mut self, _: u64, _: Option<&str>) {}
+    }
+
+    /// Trains six steps with an evaluation after every second, from the newest checkpoint in `dir`; returns the weights too.
+    fn go(dir: &Path, stop_at: u64, scores: &RefCell<BTreeMap<u64, Vec<f64>>>) -> (Result<Outcome>, Vec<Tensor>, u64) {
+        let passes = Cell::new(0);
+        let task = Toy { model: Model::new(Config::llama(16, 8, 1, 2), 3, &Options::cpu()).unwrap(), passes: &passes };
+        let config = OptimizerConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.1, clip_norm: None, muon_lr_ratio: None };
+        let mut optimizer = Optimizer::new(&task.model, config).unwrap();
+        let mut guard = Guard::of(&task.model, 0.0).unwrap();
+        let checkpoints = Checkpoints::new(RunDir::new(dir).stage("pretrain"), Keep { last: 2, every: None });
+        let state = match checkpoints.newest().unwrap().checkpoint {
+            Some(checkpoint) => {
+                optimizer.load(&task.model, &guard, &checkpoint.tensors()).unwrap();
+                checkpoint.state
+            }
+            None => {
+                let plan = BatchPlan::new(2, None, 6).unwrap();
+                let data = vec![DataBatch::new([&Digest::of_bytes(b"d")], 2)];
+                let lineage = Lineage::fresh(serde_json::json!({}), data, 0, Horizon::Steps(6), &plan);
+                let (precision, device) = ("fp32".into(), "cpu".into());
+                let (format_version, generation, step, rows_seen) = (FORMAT_VERSION, 1, 0, 0);
+                State {
+                    format_version,
+                    generation,
+                    step,
+                    rows_seen,
+                    lineage,
+                    precision,
+                    device,
+                    threads: 1,
+                    micro_rows: 2,
+                    files: BTreeMap::new(),
+                }
+            }
+        };
+        let settings = LoopSettings {
+            learning_rate: 0.01,
+            schedule: Schedule { decay: Decay::Linear, warmup_steps: 1, decay_share: 0.2, min_share: 0.0 },
+            save_every: 100,
+            eval_every: Some(2),
+            log_every: 1,
+            keep_best: true,
+            skip_sigma: 0.0,
+            max_skipped: 3,
+            recompute: false,
+            limit: None,
+        };
+        let mut observer = Watch { passes: &passes, stop_at, scores };
+        let mut trainer = Trainer {
+            task: &task,
+            optimizer: &mut optimizer,
+            guard: &mut guard,
+            checkpoints: Writer::new(checkpoints),
+            observer: &mut observer,
+            settings,
+            peak_flops: 1.0,
+            state,
+        };
+        let outcome = trainer.run();
+        drop(trainer);
+        let weights = task.model.params().iter().map(|param| param.master.copy()).collect();
+        (outcome, weights, passes.get())
+    }
+
+    #[test]
+    fn an_evaluation_is_interrupted_and_made_when_the_training_goes_on() {
+        let (whole, scores) = (tempfile::tempdir().unwrap(), RefCell::default());
+        let (outcome, expected, passes) = go(whole.path(), u64::MAX, &scores);
+        assert!(outcome.unwrap().complete);
+        assert_eq!((passes, scores.borrow().keys().copied().collect::<Vec<_>>()), (3 * PASSES, vec![2, 4, 6]));
+
+        // In the first evaluation, right after it, in the second, in the last; each time it goes on where it was stopped.
+        let (cut, again) = (tempfile::tempdir().unwrap(), RefCell::default());
+        let checkpoint = |step: u64| RunDir::new(cut.path()).stage("pretrain").checkpoint(step);
+        for (stop_at, step, scored) in [(3, 2, 0), (PASSES, 2, 1), (2, 4, 1), (PASSES + 1, 6, 2)] {
+            let (outcome, _, passes) = go(cut.path(), stop_at, &again);
+            assert!(matches!(outcome, Err(Error::Interrupted { step: at }) if at == step), "{stop_at}: {outcome:?}");
+            assert_eq!((passes, again.borrow().len()), (stop_at, scored), "no pass after the signal");
+            assert!(checkpoint(step).exists());
+        }
+        let (outcome, weights, passes) = go(cut.path(), u64::MAX, &again);
+        assert!(outcome.unwrap().complete);
+        assert_eq!(passes, PASSES, "what was scored is not scored again");
+        assert!(weights.iter().zip(&expected).all(|(a, b)| a.equal(b)), "the same bits");
+        assert_eq!(again, scores);
     }
 }

@@ -157,6 +157,15 @@ pub(crate) fn sentences(from: usize, count: usize) -> Vec<String> {
 
 /// Writes one batch of a stage `shard` (training and validation rows of `seq_len + 1` tokens), committed in its manifest.
 pub(crate) fn write_shard(run: &RunDir, tokenizer: &Tokenizer, batch: u32, seq_len: usize, texts: &[String]) {
+    write_rows_of(run, tokenizer, batch, seq_len, texts, 2);
+}
+
+/// A first batch with so many validation rows.
+pub(crate) fn write_split(run: &RunDir, tokenizer: &Tokenizer, seq_len: usize, texts: &[String], validation_rows: usize) {
+    write_rows_of(run, tokenizer, 0, seq_len, texts, validation_rows);
+}
+
+fn write_rows_of(run: &RunDir, tokenizer: &Tokenizer, batch: u32, seq_len: usize, texts: &[String], validation_rows: usize) {
     let stage = run.stage("shard");
     let mut stream = vec![0_u32];
     for text in texts {
@@ -164,7 +173,7 @@ pub(crate) fn write_shard(run: &RunDir, tokenizer: &Tokenizer, batch: u32, seq_l
         stream.push(0);
     }
     let rows: Vec<Vec<u32>> = stream.windows(seq_len + 1).step_by(seq_len).map(<[u32]>::to_vec).collect();
-    let (train, validation) = rows.split_at(rows.len() - 2);
+    let (train, validation) = rows.split_at(rows.len() - validation_rows);
     let outputs =
         [("train", train), ("validation", validation)].map(|(split, rows)| write_rows(&stage, split, batch, tokenizer, rows, seq_len));
     let digest = |text: &str| Digest::of_bytes(text.as_bytes());
