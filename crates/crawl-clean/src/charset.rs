@@ -217,10 +217,35 @@ fn value_of<'a>(tag: &'a [u8], key: &[u8]) -> Option<&'a str> {
     None
 }
 
+/// 的 in GBK.
+const DE: [u8; 2] = [0xB5, 0xC4];
+/// One character in so many of Chinese prose is 的, or more.
+const CHARS_FOR_DE: usize = 60;
+/// Characters from which that says something.
+const CHINESE_CHARS: usize = 100;
+
+/// True for bytes that are Chinese in GBK beyond doubt, which spares the detector's work: all are characters of it, and 的 is as frequent
+/// as in no text of another charset, where these two bytes are a rare character or the end of one and the beginning of another.
+fn reads_as_gbk(bytes: &[u8]) -> bool {
+    let (mut chars, mut hits) = (0, 0);
+    let mut at = 0;
+    while let Some(found) = bytes[at..].iter().position(|&byte| byte >= 0x80) {
+        at += found;
+        let Some(&[first @ 0x81..=0xFE, second @ (0x40..=0x7E | 0x80..=0xFE)]) = bytes.get(at..at + 2) else { return false };
+        chars += 1;
+        hits += usize::from([first, second] == DE);
+        at += 2;
+    }
+    chars >= CHINESE_CHARS && hits * CHARS_FOR_DE >= chars
+}
+
 /// What the bytes look like: UTF-8 if they are valid as such but for a few, otherwise the detector's guess.
 fn detect(bytes: &[u8]) -> &'static Encoding {
     if bytes.is_ascii() || reads_as_utf8(bytes) {
         return UTF_8;
+    }
+    if reads_as_gbk(bytes) {
+        return GB18030;
     }
     let mut detector = chardetng::EncodingDetector::new(chardetng::Iso2022JpDetection::Allow);
     let (mut at, mut fed) = (0, 0);
@@ -394,6 +419,29 @@ mod tests {
         }
         let russian = "Волга является самой длинной рекой в Европе и впадает в Каспийское море.";
         check(&encode(encoding_rs::WINDOWS_1251, russian), Some("iso-8859-1"), "windows-1251", CharsetSource::Overruled, russian);
+    }
+
+    #[test]
+    fn chinese_beyond_doubt_is_no_other_charset() {
+        let many = |text: &str| format!("<p class=a>{}</p>", text.repeat(200 / text.chars().count() + 1));
+        let chinese = encode(GBK, &many(CHINESE));
+        assert!(reads_as_gbk(&chinese));
+        check(&chinese, None, "gb18030", CharsetSource::Detector, CHINESE);
+        // Too little, or not all of it characters.
+        assert!(!reads_as_gbk(&encode(GBK, CHINESE)) && !reads_as_gbk(&chinese[..chinese.len() - 5]));
+        assert!(!reads_as_gbk(&[chinese.as_slice(), b"\x80\xFF"].concat()) && !reads_as_gbk(b""));
+        for (charset, text) in [
+            ("big5", "臺灣最高的山是玉山，海拔三千九百五十二公尺，這是位於南投縣、高雄市與嘉義縣交界的山，也是東亞最高的山。"),
+            ("euc-jp", "日本で一番高い山は富士山です。標高は三千七百七十六メートルで、静岡県と山梨県にまたがっています。"),
+            ("shift_jis", "日本で一番高い山は富士山です。標高は三千七百七十六ﾒｰﾄﾙで、静岡県と山梨県にまたがっています。"),
+            ("euc-kr", "한라산은 대한민국에서 가장 높은 산으로 되어 있으며, 제주도의 한가운데에 솟아 있는 산이다."),
+            ("koi8-r", "Волга впадает в Каспийское море, а как и откуда она берёт начало, знает всякий русский."),
+            ("windows-1251", "Волга впадает в Каспийское море, а как и откуда она берёт начало, знает всякий русский."),
+            ("windows-1252", "L’été dernier, nous avons visité la forêt près de Besançon où dînent les élèves."),
+        ] {
+            let bytes = encode(Encoding::for_label(charset.as_bytes()).unwrap(), &many(text));
+            assert!(!reads_as_gbk(&bytes), "{charset}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Stage `crawl-clean`: web archives in, clean and deduplicated documents out.
 //!
-//! **Input**: WARC, ARC and WET files (plain, gzip per record or whole, zstd, lz4), HTML files, JSON lines and Parquet.
+//! **Input**: WARC, ARC and WET files (plain, gzip per record or whole, zstd with a dictionary or without, lz4), HTML files, JSON lines and Parquet.
 //!
 //! **Output**: `data/NNNNN.parquet` (`handoff::schema::documents`), `rejected/NNNNN.parquet` (`handoff::schema::rejected`), and
 //! the side tables `signatures/NNNNN.parquet` ([`dedup::table::signature_schema`]) and `extracted/NNNNN.parquet` ([`extracted::schema`]).

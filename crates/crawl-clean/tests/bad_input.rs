@@ -180,3 +180,33 @@ fn a_damaged_frame_or_a_wrong_length_costs_one_record() {
     assert_eq!((urls, result), (["http://island/", "http://valley/", "u:bridge", "u:harbour"].map(str::to_owned).to_vec(), Ok(())));
     assert_eq!(reasons, ["compression_broken", "record_length"]);
 }
+
+#[test]
+fn archives_with_a_dictionary_are_read() {
+    let warc = |topic: &str| {
+        let block = text(topic);
+        format!(
+            "WARC/1.0\r\nWARC-Type: conversion\r\nWARC-Target-URI: u:{topic}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n\
+             {block}\r\n\r\n",
+            block.len()
+        )
+    };
+    let samples: Vec<String> = (0..300).map(|i| warc(&format!("sample {i}"))).collect();
+    let dictionary = zstd::dict::from_samples(&samples, 16 << 10).unwrap();
+    let frame = |content: &[u8]| [&b"\x5D\x2A\x4D\x18"[..], &(content.len() as u32).to_le_bytes(), content].concat();
+    let (mut urls, reasons, result) = clean(|dir| {
+        let compressed = |topic: &str| {
+            let mut with_dictionary = zstd::bulk::Compressor::with_dictionary(3, &dictionary).unwrap();
+            with_dictionary.compress(warc(topic).as_bytes()).unwrap()
+        };
+        let records = [compressed("bridge"), compressed("river")].concat();
+        std::fs::write(dir.join("a.warc.zst"), [frame(&dictionary), records].concat()).unwrap();
+        let squeezed = zstd::encode_all(&dictionary[..], 19).unwrap();
+        std::fs::write(dir.join("b.warc.zst"), [frame(&squeezed), compressed("harbour")].concat()).unwrap();
+        std::fs::write(dir.join("c.warc.zst"), [frame(&dictionary[8..]), compressed("valley")].concat()).unwrap();
+    });
+    urls.sort();
+    let (exit, message) = result.unwrap_err();
+    assert_eq!((urls, reasons, exit), (["u:bridge", "u:harbour", "u:river"].map(str::to_owned).to_vec(), Vec::new(), Exit::Failed));
+    assert!(message.contains("1 input file(s)") && message.contains("c.warc.zst") && message.contains("dictionary"), "{message}");
+}

@@ -231,6 +231,22 @@ fn refused_rows_are_capped_and_counted_all_the_same() {
 }
 
 #[test]
+fn workers_keep_the_same_refused_rows_under_a_cap() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(&[&fixtures().join("crawl")]);
+    let all = context(&dir.path().join("all"));
+    run(&all, &config).unwrap();
+    config.rejected_per_reason = 1;
+    let (single, shared) = (context(&dir.path().join("single")), context(&dir.path().join("shared")));
+    run(&single, &config).unwrap();
+    for name in ["extract", "join", "decide"] {
+        share(&shared, &config, name, 3);
+    }
+    assert!(outputs(&single) == outputs(&shared), "workers gave other bytes");
+    assert!(rejected(&single).len() < rejected(&all).len(), "the cap left nothing out");
+}
+
+#[test]
 fn documents_say_where_they_are_from() {
     let dir = tempfile::tempdir().unwrap();
     let input = dir.path().join("a.warc");

@@ -2,7 +2,7 @@
 
 use super::names::COUNT;
 use super::tags::{Role, Tag};
-use super::tree::Tree;
+use super::tree::{HAN_FIRST, HAN_LAST, Tree};
 use crate::dom::{Dom, NONE, NodeId, ROOT};
 
 /// What a block is.
@@ -293,16 +293,24 @@ impl Collector<'_> {
             out.push_str(text);
             return;
         }
-        for word in text.split(|c: char| c.is_whitespace() || matches!(c, '\u{200b}' | '\u{feff}')) {
+        let hyphens = text.contains('\u{ad}');
+        let mut from = 0;
+        loop {
+            let (end, next) = gap(text, from).unwrap_or((text.len(), text.len() + 1));
+            let word = &text[from..end];
             // Between two words, and where the text begins or ends with white space.
-            if !std::ptr::eq(word.as_ptr(), text.as_ptr()) && out.len() > self.start && !out.ends_with(' ') {
+            if from > 0 && out.len() > self.start && !out.ends_with(' ') {
                 out.push(' ');
             }
-            if word.contains('\u{ad}') {
+            if hyphens {
                 out.extend(word.chars().filter(|&c| c != '\u{ad}'));
             } else {
                 out.push_str(word);
             }
+            if next > text.len() {
+                return;
+            }
+            from = next;
         }
     }
 
@@ -391,6 +399,45 @@ impl Collector<'_> {
     }
 }
 
+/// For each byte that begins a character, how many bytes there are to the next character, or to another byte of this one; 0 where it may
+/// begin white space.
+const STEPS: [u8; 256] = {
+    let mut steps = [1; 256];
+    let gaps = [b' ', b'\t', b'\n', 0x0B, 0x0C, b'\r', 0xC2, 0xE1, 0xE2, 0xE3, 0xEF];
+    let mut i = 0;
+    while i < gaps.len() {
+        steps[gaps[i] as usize] = 0;
+        i += 1;
+    }
+    let mut han = HAN_FIRST;
+    while han <= HAN_LAST {
+        steps[han as usize] = 3;
+        han += 1;
+    }
+    steps
+};
+
+/// The first white space, or character that stands for a place to break a line, from `at` on: where it begins and ends.
+fn gap(text: &str, mut at: usize) -> Option<(usize, usize)> {
+    loop {
+        let step = STEPS[usize::from(*text.as_bytes().get(at)?)];
+        if step > 0 {
+            at += usize::from(step);
+            continue;
+        }
+        let c = text[at..].chars().next()?;
+        let end = at + c.len_utf8();
+        if is_gap(c) {
+            return Some((at, end));
+        }
+        at = end;
+    }
+}
+
+fn is_gap(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{200b}' | '\u{feff}')
+}
+
 fn level(tag: Tag) -> u8 {
     match tag {
         Tag::H1 => 1,
@@ -437,6 +484,15 @@ mod tests {
         assert_eq!(blocks("<p>a<b>b</b> c <i> d</i>\n\ne</p>")[0].0, "ab c d e");
         assert_eq!(blocks("<p><a>x</a><a>y</a> z\u{ad}z")[0].0, "x y zz");
         assert_eq!(blocks("<p> <b> </b> x <b> </b> </p>")[0].0, "x");
+    }
+
+    #[test]
+    fn every_gap_is_found() {
+        for c in (0..=char::MAX as u32).filter_map(char::from_u32) {
+            let text = format!("山a{c}é");
+            let want = is_gap(c).then(|| (4, 4 + c.len_utf8()));
+            assert_eq!(gap(&text, 0), want, "{c:?}");
+        }
     }
 
     #[test]

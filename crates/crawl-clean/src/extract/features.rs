@@ -6,7 +6,7 @@ use super::blocks::{Block, Blocks, Kind, LEVELS};
 use super::choose;
 use super::names::CATEGORIES;
 use super::page::{About, kind};
-use super::tree::{Measure, Tree};
+use super::tree::{HAN_FIRST, HAN_LAST, Measure, Tree};
 use crate::dom::{Dom, NONE, NodeId, ROOT};
 use std::collections::HashMap;
 
@@ -72,8 +72,16 @@ impl Marks {
     fn of(text: &str) -> Self {
         let mut marks = Self::default();
         let mut inside = false;
-        let mut last = ' ';
-        for c in text.chars() {
+        // Half words.
+        let mut halves = 0;
+        let mut at = 0;
+        while let Some(&byte) = text.as_bytes().get(at) {
+            if (HAN_FIRST..=HAN_LAST).contains(&byte) {
+                (marks.letters, halves, inside, at) = (marks.letters + 3, halves + 1, true, at + 3);
+                continue;
+            }
+            let c = text[at..].chars().next().unwrap_or(' ');
+            at += c.len_utf8();
             match c {
                 'a'..='z' => marks.letters += 1,
                 'A'..='Z' => (marks.letters, marks.capitals) = (marks.letters + 1, marks.capitals + 1),
@@ -84,20 +92,19 @@ impl Marks {
                 '$' | '€' | '£' | '¥' | '￥' | '₽' | '₹' | '%' => marks.money += 1,
                 '©' | '®' => marks.copyright = true,
                 c if c.is_ascii() => {}
-                c if corpus::is_han(c) || corpus::is_kana(c) => (marks.letters, marks.words) = (marks.letters + 3, marks.words + 0.5),
+                c if corpus::is_han(c) || corpus::is_kana(c) => (marks.letters, halves) = (marks.letters + 3, halves + 1),
                 c if c.is_alphabetic() => {
                     (marks.letters, marks.capitals) = (marks.letters + 1, marks.capitals + u32::from(c.is_uppercase()))
                 }
                 _ => {}
             }
             let space = c == ' ' || c == '\n';
-            marks.words += f32::from(u8::from(inside && space));
+            halves += 2 * u32::from(inside && space);
             inside = !space;
-            if !space {
-                last = c;
-            }
         }
-        marks.words += f32::from(u8::from(inside));
+        halves += 2 * u32::from(inside);
+        marks.words = halves as f32 / 2.0;
+        let last = text.trim_end_matches([' ', '\n']).chars().next_back().unwrap_or(' ');
         let first = text.chars().next().unwrap_or(' ');
         marks.begins_small = first.is_lowercase();
         marks.begins_digit = first.is_ascii_digit();
@@ -122,6 +129,8 @@ pub struct Page<'a> {
     blocks: &'a Blocks,
     kinds: u32,
     marks: Vec<Marks>,
+    /// What neighbours see of a block: its length, the share of it in links, and its marks.
+    beside: Vec<[f32; 3]>,
     /// How often the text of a block stands on the page, and whether it stood before.
     copies: Vec<(u32, bool)>,
     /// Share of a block's letters that are the title's.
@@ -177,6 +186,7 @@ impl<'a> Page<'a> {
             apart: choose::apart(dom, tree, best, list),
             best,
             prose: prose.iter().sum(),
+            beside: list.iter().zip(&marks).map(|(block, marks)| beside(block, marks)).collect(),
             first_best: 0,
             first_h1: list.iter().position(|block| block.level == 1).unwrap_or(usize::MAX),
             total: tree.measures[ROOT as usize],
@@ -300,22 +310,17 @@ impl<'a> Page<'a> {
         let list = &self.blocks.list;
         let own = &list[i];
         for (index, at) in [i.wrapping_sub(1), i + 1, i.wrapping_sub(2), i + 2, i.wrapping_sub(3), i + 3].into_iter().enumerate() {
-            let (mut units, mut link, mut marked, mut kind, mut alike) = (-1.0, -1.0, -1.0, -1.0, -1.0);
-            if let Some(other) = list.get(at) {
-                units = log(other.units as f32);
-                link = share(other.link as f32, other.units as f32);
-                marked = (self.marks[at].stops + self.marks[at].commas) as f32 / other.units as f32;
-                kind = f32::from(other.level);
-                alike = f32::from(u8::from(self.group(other.node).0 == self.group(own.node).0));
-            }
+            let [units, link, marked] = self.beside.get(at).copied().unwrap_or([-1.0; 3]);
             out.put("beside units", index, units);
             out.put("beside link", index, link);
             if index < 4 {
                 out.put("beside marks", index, marked);
             }
             if index < 2 {
-                out.put("beside level", index, kind);
-                out.put("beside alike", index, alike);
+                let other = list.get(at);
+                out.put("beside level", index, other.map_or(-1.0, |other| f32::from(other.level)));
+                let alike = |other: &Block| f32::from(u8::from(self.group(other.node).0 == self.group(own.node).0));
+                out.put("beside alike", index, other.map_or(-1.0, alike));
             }
         }
         for (index, &value) in self.fading[i].iter().enumerate() {
@@ -348,6 +353,11 @@ impl<'a> Page<'a> {
             out.put("above prose share", index, share(measure.prose as f32, self.total.prose as f32));
         }
     }
+}
+
+fn beside(block: &Block, marks: &Marks) -> [f32; 3] {
+    let units = block.units as f32;
+    [log(units), share(block.link as f32, units), (marks.stops + marks.commas) as f32 / units]
 }
 
 fn copies(blocks: &Blocks) -> Vec<(u32, bool)> {

@@ -3,34 +3,44 @@
 //! `model.txt` holds them as indented text: a line `feature <= threshold`, below it what follows where that holds, then what follows
 //! where it does not; a line with a number alone is a leaf, in log odds. `scripts/train_extraction.py` writes the file.
 
-use super::features;
+use super::features::{self, Put};
 use std::collections::HashMap;
-use std::hint::select_unpredictable;
+use std::ops::Range;
 use std::sync::OnceLock;
 
-/// A node: a question, or a leaf, from which nothing leads away.
-#[derive(Debug, Clone, Copy)]
-struct Node {
-    /// Threshold, or value of a leaf.
-    value: f32,
-    /// What is asked for.
-    feature: u8,
-    /// How far the next node is if the answer is yes: 1, and 0 for a leaf.
-    step: u8,
-    /// How much farther it is if the answer is no.
-    skip: u16,
-}
-
+/// Blocks that are judged at once.
+const LANES: usize = 8;
 /// Most features.
 const MOST_FEATURES: usize = 1 << 8;
+/// Most leaves of a tree, one a bit.
+const MOST_LEAVES: u32 = u32::BITS;
 
-type Row = [f32; MOST_FEATURES];
+/// The features of some blocks: for each feature its value for each block.
+type Columns = [[f32; LANES]; MOST_FEATURES];
 
-/// The trees, one behind the other, up to a multiple of [`LANES`] of them.
+/// A question of a tree.
+#[derive(Debug, Clone, Copy)]
+struct Question {
+    threshold: f32,
+    /// What is asked for.
+    feature: u8,
+    /// The leaves that can be reached where the answer is no, or that do not depend on it.
+    if_no: u32,
+}
+
+/// Where a tree's questions and leaves end.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tree {
+    questions: u32,
+    leaves: u32,
+}
+
+/// The trees, one behind the other.
 #[derive(Debug, Default)]
 pub struct Model {
-    nodes: Vec<Node>,
-    roots: Vec<u16>,
+    questions: Vec<Question>,
+    leaves: Vec<f32>,
+    trees: Vec<Tree>,
 }
 
 /// What is wrong with a model file.
@@ -60,8 +70,10 @@ impl Model {
     pub fn read(text: &str, names: &[String]) -> Result<Self, BadModel> {
         let index: HashMap<&str, u8> = names.iter().enumerate().map(|(i, name)| (name.as_str(), i as u8)).collect();
         let mut model = Self::default();
-        // Questions still without their second answer: place of the question and depth.
-        let mut waiting: Vec<(usize, usize)> = Vec::new();
+        // Questions still without their second answer: place of the question, its depth, and the leaves before it.
+        let mut waiting: Vec<(usize, usize, u32)> = Vec::new();
+        // Leaves of the tree so far, and whether the line before was a question.
+        let (mut leaves, mut asked) = (0, false);
         if names.len() > MOST_FEATURES {
             return Err(BadModel { line: 0, problem: "there are more than 256 features" });
         }
@@ -72,99 +84,168 @@ impl Model {
                 continue;
             }
             let depth = raw.len() - content.len();
-            let place = model.nodes.len();
-            let here = u16::try_from(place + LANES).map_err(|_| bad("a model has at most 65,531 nodes"))? - LANES as u16;
             if depth == 0 {
                 if !waiting.is_empty() {
                     return Err(bad("the tree before has a question without a second answer"));
                 }
-                model.roots.push(here);
-            } else {
+                model.end_tree();
+                leaves = 0;
+            } else if !asked || waiting.last().is_none_or(|&(_, above, _)| above + 1 != depth) {
                 // The first answer follows its question; the second belongs to the innermost question of the depth above.
-                let &last = model.nodes.last().ok_or_else(|| bad("a tree begins without indentation"))?;
-                if last.step == 0 || waiting.last().is_none_or(|&(at, above)| at != place - 1 || above + 1 != depth) {
-                    let (at, above) = waiting.pop().ok_or_else(|| bad("an answer without a question"))?;
-                    if above + 1 != depth {
-                        return Err(bad("the indentation fits no question"));
-                    }
-                    model.nodes[at].skip = here - at as u16 - 1;
+                let (at, above, before) = waiting.pop().ok_or_else(|| bad("an answer without a question"))?;
+                if above + 1 != depth {
+                    return Err(bad("the indentation fits no question"));
                 }
+                model.questions[at].if_no = !(below(leaves) & !below(before));
             }
+            asked = false;
             if let Some((name, threshold)) = content.split_once(" <= ") {
                 let feature = *index.get(name).ok_or_else(|| bad("there is no such feature"))?;
-                let value = threshold.trim_end().parse().map_err(|_| bad("`<=` is followed by a number"))?;
-                model.nodes.push(Node { value, feature, step: 1, skip: 0 });
-                waiting.push((place, depth));
+                let threshold = threshold.trim_end().parse().map_err(|_| bad("`<=` is followed by a number"))?;
+                waiting.push((model.questions.len(), depth, leaves));
+                model.questions.push(Question { threshold, feature, if_no: u32::MAX });
+                asked = true;
             } else {
-                let value = content.trim_end().parse().map_err(|_| bad("neither a question nor a number"))?;
-                model.nodes.push(Node { value, feature: 0, step: 0, skip: 0 });
+                if leaves == MOST_LEAVES {
+                    return Err(bad("a tree has at most 32 leaves"));
+                }
+                model.leaves.push(content.trim_end().parse().map_err(|_| bad("neither a question nor a number"))?);
+                leaves += 1;
             }
         }
         if !waiting.is_empty() {
             return Err(BadModel { line: text.lines().count(), problem: "the file ends in a tree" });
         }
-        while !model.roots.len().is_multiple_of(LANES) {
-            model.roots.push(model.nodes.len() as u16);
-            model.nodes.push(Node { value: 0.0, feature: 0, step: 0, skip: 0 });
-        }
+        model.end_tree();
         Ok(model)
     }
 
+    fn end_tree(&mut self) {
+        if self.leaves.len() > self.trees.last().map_or(0, |tree| tree.leaves as usize) {
+            self.trees.push(Tree { questions: self.questions.len() as u32, leaves: self.leaves.len() as u32 });
+        }
+    }
+
     /// Probabilities that the blocks of a page are its text.
+    ///
+    /// Most blocks of most pages are no text beyond doubt: the sum of one is given up where it falls below [`HOPELESS`]. The first trees are
+    /// asked of all blocks, the others of those that are left.
     #[must_use]
     pub fn judge(&self, page: &features::Page<'_>, count: usize) -> Vec<f32> {
-        let mut values = Vec::new();
-        let mut row: Row = [0.0; MOST_FEATURES];
-        (0..count)
-            .map(|i| {
-                values.clear();
-                page.features(i, &mut values);
-                row[..values.len()].copy_from_slice(&values);
-                self.probability(&row)
-            })
-            .collect()
-    }
-
-    /// Probability that a block with these features is text.
-    ///
-    /// Most blocks of most pages are no text beyond doubt: the sum is given up where it falls below [`HOPELESS`].
-    #[must_use]
-    fn probability(&self, row: &Row) -> f32 {
-        let mut sum = 0.0;
-        for some in self.roots.chunks(ROUND) {
-            sum = some.as_chunks().0.iter().fold(sum, |sum, roots| self.leaves(*roots, row).iter().fold(sum, |sum, leaf| sum + leaf));
-            if sum < HOPELESS {
-                break;
+        let first = ROUND.min(self.trees.len());
+        let mut sums = vec![0.0; count];
+        let (mut some, mut left) = (Batch::new(), Batch::new());
+        for block in 0..count {
+            let mut row = Row { columns: &mut some.columns, lane: some.count, at: 0 };
+            page.features(block, &mut row);
+            let features = row.at;
+            some.blocks[some.count] = block;
+            some.count += 1;
+            if some.count < LANES && block + 1 < count {
+                continue;
             }
-        }
-        1.0 / (1.0 + (-sum).exp())
-    }
-
-    /// The leaves of some trees. All go down at once and none is asked whether it has arrived until all have gone some way: where a tree
-    /// goes next is a coin toss, which no processor guesses, but it can follow several at a time.
-    fn leaves(&self, mut at: [u16; LANES], row: &Row) -> [f32; LANES] {
-        loop {
-            for _ in 0..STEPS {
-                for at in &mut at {
-                    let node = self.nodes[usize::from(*at)];
-                    let farther = select_unpredictable(row[usize::from(node.feature)] <= node.value, 0, node.skip);
-                    *at += u16::from(node.step) + farther;
+            some.sums = [0.0; LANES];
+            self.add(0..first, &mut some);
+            for lane in 0..std::mem::take(&mut some.count) {
+                sums[some.blocks[lane]] = some.sums[lane];
+                if some.sums[lane] >= HOPELESS {
+                    left.push(&some, lane, features);
+                    if left.count == LANES {
+                        self.finish(&mut left, &mut sums);
+                    }
                 }
             }
-            let nodes = at.map(|at| self.nodes[usize::from(at)]);
-            if nodes.iter().all(|node| node.step == 0) {
-                return nodes.map(|node| node.value);
+        }
+        self.finish(&mut left, &mut sums);
+        sums.into_iter().map(|sum| 1.0 / (1.0 + (-sum).exp())).collect()
+    }
+
+    /// Asks all trees but the first, and takes the sums.
+    fn finish(&self, batch: &mut Batch, sums: &mut [f32]) {
+        let mut from = ROUND;
+        while from < self.trees.len() && batch.sums[..batch.count].iter().any(|&sum| sum >= HOPELESS) {
+            let before = batch.sums;
+            let to = (from + ROUND).min(self.trees.len());
+            self.add(from..to, batch);
+            for (sum, before) in batch.sums.iter_mut().zip(before).filter(|&(_, before)| before < HOPELESS) {
+                *sum = before;
             }
+            from = to;
+        }
+        for lane in 0..std::mem::take(&mut batch.count) {
+            sums[batch.blocks[lane]] = batch.sums[lane];
+        }
+    }
+
+    /// Adds what some trees say.
+    ///
+    /// No tree is walked, for where it goes next is a coin toss that no processor guesses: all its questions are asked of all blocks, and
+    /// each answer rules out leaves. The first leaf that is left is the one a walk would come to.
+    fn add(&self, trees: Range<usize>, batch: &mut Batch) {
+        let mut before = trees.start.checked_sub(1).map_or(Tree::default(), |last| self.trees[last]);
+        for &tree in &self.trees[trees] {
+            let mut open = [u32::MAX; LANES];
+            for &Question { threshold, feature, if_no } in &self.questions[before.questions as usize..tree.questions as usize] {
+                for (open, &value) in open.iter_mut().zip(&batch.columns[usize::from(feature)]) {
+                    // All bits where the answer is yes, without a jump.
+                    *open &= u32::from(value <= threshold).wrapping_neg() | if_no;
+                }
+            }
+            let leaves = &self.leaves[before.leaves as usize..tree.leaves as usize];
+            for (sum, open) in batch.sums.iter_mut().zip(open) {
+                *sum += leaves[open.trailing_zeros() as usize];
+            }
+            before = tree;
         }
     }
 }
 
-/// Trees followed at once.
-const LANES: usize = 4;
-/// Questions between two looks at whether all have arrived.
-const STEPS: usize = 3;
-/// Trees between two looks at the sum, a multiple of [`LANES`].
-const ROUND: usize = 5 * LANES;
+/// The first so many leaves, as bits.
+fn below(leaves: u32) -> u32 {
+    1_u32.checked_shl(leaves).map_or(u32::MAX, |bit| bit - 1)
+}
+
+/// Blocks that are judged at once.
+struct Batch {
+    columns: Columns,
+    sums: [f32; LANES],
+    /// Their numbers.
+    blocks: [usize; LANES],
+    count: usize,
+}
+
+impl Batch {
+    fn new() -> Self {
+        Self { columns: [[0.0; LANES]; MOST_FEATURES], sums: [0.0; LANES], blocks: [0; LANES], count: 0 }
+    }
+
+    /// Takes a block of another batch.
+    fn push(&mut self, other: &Self, lane: usize, features: usize) {
+        for (to, from) in self.columns.iter_mut().zip(&other.columns).take(features) {
+            to[self.count] = from[lane];
+        }
+        (self.sums[self.count], self.blocks[self.count]) = (other.sums[lane], other.blocks[lane]);
+        self.count += 1;
+    }
+}
+
+/// Where the features of one block go.
+struct Row<'a> {
+    columns: &'a mut Columns,
+    lane: usize,
+    at: usize,
+}
+
+impl Put for Row<'_> {
+    #[inline]
+    fn put(&mut self, _: &'static str, _: usize, value: f32) {
+        self.columns[self.at % MOST_FEATURES][self.lane % LANES] = value;
+        self.at += 1;
+    }
+}
+
+/// Trees between two looks at the sum.
+const ROUND: usize = 20;
 /// Log odds that no later tree has been seen to mend: 1 in 60.
 const HOPELESS: f32 = -4.0;
 
@@ -178,25 +259,70 @@ mod tests {
 
     #[test]
     fn built_in_model_reads() {
-        assert!(!Model::built_in().roots.is_empty());
+        assert!(!Model::built_in().trees.is_empty());
     }
 
     #[test]
     fn trees_answer() {
         let model = Model::read("# three trees\n1\nunits <= 2\n place <= 0.5\n  -1\n  -2\n 3\n0.5\n", &names()).unwrap();
         let odds = |units, place| {
-            let mut row = [0.0; MOST_FEATURES];
-            (row[0], row[1]) = (place, units);
-            let p = model.probability(&row);
-            (p / (1.0 - p)).ln()
+            let mut batch = Batch::new();
+            (batch.columns[0][3], batch.columns[1][3]) = (place, units);
+            model.add(0..3, &mut batch);
+            batch.sums[3]
         };
         for (units, place, want) in [(1.0, 0.2, 0.5), (1.0, 0.9, -0.5), (3.0, 0.2, 4.5)] {
             assert!((odds(units, place) - want).abs() < 1e-3, "{units} {place}");
         }
     }
 
+    /// What a tree says that begins at a line of some depth, and the line behind it.
+    fn walk(lines: &[&str], names: &[String], row: &[f32]) -> (f32, usize) {
+        let Some((name, threshold)) = lines[0].trim().split_once(" <= ") else { return (lines[0].trim().parse().unwrap(), 1) };
+        let feature = names.iter().position(|other| other == name).unwrap();
+        let (yes, first) = walk(&lines[1..], names, row);
+        let (no, second) = walk(&lines[1 + first..], names, row);
+        (if row[feature] <= threshold.parse().unwrap() { yes } else { no }, 1 + first + second)
+    }
+
+    #[test]
+    fn all_questions_at_once_lead_where_a_walk_does() {
+        let (text, names) = (include_str!("model.txt"), features::names());
+        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let thresholds: Vec<f32> = lines.iter().filter_map(|line| line.split_once(" <= ")?.1.parse().ok()).collect();
+        let mut batch = Batch::new();
+        let rows: [Vec<f32>; LANES] = std::array::from_fn(|lane| {
+            let value = |feature: usize| match corpus::hash64(&[lane as u8, feature as u8], 7) as usize {
+                // Beside a threshold, or one itself.
+                hash if hash % 3 == 0 => thresholds[hash % thresholds.len()],
+                hash => thresholds[hash % thresholds.len()] * 1.5 - 0.3,
+            };
+            (0..names.len()).map(value).collect()
+        });
+        for (lane, row) in rows.iter().enumerate() {
+            row.iter().enumerate().for_each(|(feature, &value)| batch.columns[feature][lane] = value);
+        }
+        let model = Model::built_in();
+        model.add(0..model.trees.len(), &mut batch);
+        for (row, sum) in rows.iter().zip(batch.sums) {
+            let (mut at, mut want, mut trees) = (0, 0.0, 0);
+            while at < lines.len() {
+                let (leaf, length) = walk(&lines[at..], &names, row);
+                (at, want, trees) = (at + length, want + leaf, trees + 1);
+            }
+            assert_eq!((sum, model.trees.len()), (want, trees));
+        }
+        assert!(batch.sums.iter().any(|&sum| sum != batch.sums[0]));
+    }
+
     #[test]
     fn broken_files_are_refused() {
+        // A tree of so many leaves: each question has a leaf for a first answer.
+        let comb = |leaves: usize| {
+            let question = |depth: usize| format!("{0}units <= {depth}\n {0}1\n", " ".repeat(depth));
+            (0..leaves - 1).map(question).collect::<String>() + &" ".repeat(leaves - 1) + "1\n"
+        };
+        assert!(Model::read(&comb(32), &names()).is_ok());
         for (text, line) in [
             ("units <= 2\n 1\n", 2),
             ("units <= x\n", 1),
@@ -206,6 +332,7 @@ mod tests {
             ("units <= 2\n 1\n  2\n", 3),
             ("1\n 2\n", 2),
             ("what\n", 1),
+            (&comb(33), 65),
         ] {
             assert_eq!(Model::read(text, &names()).unwrap_err().line, line, "{text:?}");
         }

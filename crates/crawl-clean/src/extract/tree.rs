@@ -53,11 +53,23 @@ pub struct Tree {
 #[must_use]
 pub fn units(text: &str) -> u32 {
     let mut total = 0;
-    for c in text.chars() {
-        total += if c.is_ascii() { u32::from(!c.is_ascii_whitespace()) } else { wide(c) };
+    let mut at = 0;
+    while let Some(&byte) = text.as_bytes().get(at) {
+        let (units, bytes) = match byte {
+            0..=0x7F => (u32::from(!byte.is_ascii_whitespace()), 1),
+            HAN_FIRST..=HAN_LAST => (3, 3),
+            _ => text[at..].chars().next().map_or((0, 1), |c| (wide(c), c.len_utf8())),
+        };
+        total += units;
+        at += bytes;
     }
     total
 }
+
+/// What characters from U+5000 to U+8FFF begin with in UTF-8: all of them are Han, and so are most Han characters of a text.
+pub(super) const HAN_FIRST: u8 = 0xE5;
+/// The last of these bytes.
+pub(super) const HAN_LAST: u8 = 0xE8;
 
 fn wide(c: char) -> u32 {
     if corpus::is_han(c) || corpus::is_kana(c) { 3 } else { u32::from(!c.is_whitespace()) }
@@ -210,6 +222,14 @@ mod tests {
         let dom = Dom::parse(&format!("<p>{}<a>link</a></p><script>no</script>山", "a".repeat(100)), Limits { nodes: 99, depth: 99 });
         let tree = Tree::measure(&dom);
         assert_eq!(tree.measures[ROOT as usize], Measure { text: 107, link: 4, prose: 104 });
+    }
+
+    #[test]
+    fn characters_are_worth_units() {
+        for c in (0..=char::MAX as u32).filter_map(char::from_u32) {
+            let want = if corpus::is_han(c) || corpus::is_kana(c) { 3 } else { u32::from(!c.is_whitespace() || c == '\u{0B}') };
+            assert_eq!(units(&format!("a{c}é")), 2 + want, "{c:?}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use lz4_flex::frame::FrameDecoder;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
+use zstd::stream::raw::{self, Operation};
 
 /// What one call of [`Decoder::read_more`] brought.
 #[derive(Debug)]
@@ -33,6 +34,12 @@ const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 const LZ4_MAGIC: [u8; 4] = [0x04, 0x22, 0x4D, 0x18];
 /// What a frame that holds no data begins with, behind a byte from 0x50 to 0x5F.
 const SKIPPABLE_MAGIC: [u8; 3] = [0x2A, 0x4D, 0x18];
+/// The first frame of a file if it holds the dictionary of all others, as it is or compressed (Zstandard Compression for WARC Files 1.0).
+const DICTIONARY_FRAME_MAGIC: [u8; 4] = [0x5D, 0x2A, 0x4D, 0x18];
+/// What a dictionary begins with.
+const DICTIONARY_MAGIC: [u8; 4] = [0x37, 0xA4, 0x30, 0xEC];
+/// Longest dictionary; it is in memory as long as its file is read.
+const MAX_DICTIONARY_BYTES: u64 = 64 << 20;
 /// Length of the longest magic.
 const MAX_MAGIC_BYTES: usize = 4;
 
@@ -52,7 +59,7 @@ enum Coding {
 impl Coding {
     /// The coding of a file that begins so, if it is compressed.
     fn of(head: &[u8]) -> Option<Self> {
-        [Self::Gzip, Self::Zstd, Self::Lz4].into_iter().find(|coding| head.starts_with(coding.magic()))
+        [Self::Gzip, Self::Zstd, Self::Lz4].into_iter().find(|coding| coding.begins_member(head))
     }
 
     /// What each member begins with.
@@ -90,6 +97,8 @@ pub struct Decoder {
     recovering: bool,
     /// Bytes of failed members that were read again.
     read_again: u64,
+    /// What decodes zstd frames, with the dictionary of the file; there between two of them, if there was one.
+    frames: Option<raw::Decoder<'static>>,
 }
 
 enum State {
@@ -116,15 +125,15 @@ enum State {
 /// One member. (An lz4 frame cut between two blocks does not fail: its last record is too short.)
 enum Member {
     Gzip(Box<GzDecoder<Counted>>),
-    Zstd(Box<zstd::stream::read::Decoder<'static, Counted>>),
+    Zstd(Box<Frame>),
     Lz4(Box<FrameDecoder<Counted>>),
 }
 
 impl Member {
-    fn begin(coding: Coding, file: Counted) -> io::Result<Self> {
+    fn begin(coding: Coding, file: Counted, frames: &mut Option<raw::Decoder<'static>>) -> io::Result<Self> {
         Ok(match coding {
             Coding::Gzip => Self::Gzip(Box::new(GzDecoder::new(file))),
-            Coding::Zstd => Self::Zstd(Box::new(zstd::stream::read::Decoder::with_buffer(file)?.single_frame())),
+            Coding::Zstd => Self::Zstd(Box::new(Frame::begin(file, frames.take())?)),
             Coding::Lz4 => Self::Lz4(Box::new(FrameDecoder::new(file))),
         })
     }
@@ -146,12 +155,50 @@ impl Member {
         }
     }
 
-    fn into_inner(self) -> Counted {
+    fn into_inner(self, frames: &mut Option<raw::Decoder<'static>>) -> Counted {
         match self {
             Self::Gzip(member) => member.into_inner(),
-            Self::Zstd(member) => member.into_inner(),
+            Self::Zstd(member) => {
+                *frames = Some(member.decoder);
+                member.file
+            }
             Self::Lz4(member) => member.into_inner(),
         }
+    }
+}
+
+/// A zstd frame.
+struct Frame {
+    file: Counted,
+    decoder: raw::Decoder<'static>,
+    ended: bool,
+}
+
+impl Frame {
+    /// The frame that begins here, decoded by what decoded the one before.
+    fn begin(file: Counted, decoder: Option<raw::Decoder<'static>>) -> io::Result<Self> {
+        let mut decoder = decoder.map_or_else(raw::Decoder::new, Ok)?;
+        decoder.reinit()?;
+        Ok(Self { file, decoder, ended: false })
+    }
+}
+
+impl Read for Frame {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while !self.ended && !out.is_empty() {
+            let input = self.file.fill_buf()?;
+            let at_end = input.is_empty();
+            let status = self.decoder.run_on_buffers(input, out)?;
+            self.file.consume(status.bytes_read);
+            self.ended = status.remaining == 0;
+            if status.bytes_written > 0 {
+                return Ok(status.bytes_written);
+            }
+            if at_end && !self.ended {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the zstd frame is cut short"));
+            }
+        }
+        Ok(0)
     }
 }
 
@@ -165,15 +212,16 @@ impl Decoder {
     /// Opens a file; the first bytes tell the compression.
     ///
     /// # Errors
-    /// If the file cannot be opened or read.
+    /// If the file cannot be opened or read, or begins with a dictionary that is broken.
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut file = Counted { inner: BufReader::with_capacity(FILE_BUFFER, File::open(path)?), at: 0 };
         let head = file.fill_buf()?;
-        let state = match Coding::of(head) {
+        let frames = if head.starts_with(&DICTIONARY_FRAME_MAGIC) { Some(with_dictionary(&mut file)?) } else { None };
+        let state = match if frames.is_some() { Some(Coding::Zstd) } else { Coding::of(file.fill_buf()?) } {
             Some(coding) => State::Between(coding, file),
             None => State::Plain { file, started: false },
         };
-        Ok(Self { state, recovering: false, read_again: 0 })
+        Ok(Self { state, recovering: false, read_again: 0, frames })
     }
 
     /// Appends some bytes to `out`, or says what happened instead.
@@ -211,7 +259,7 @@ impl Decoder {
                         }
                         continue;
                     }
-                    self.state = State::Member { member: Member::begin(coding, file)?, offset, produced: false };
+                    self.state = State::Member { member: Member::begin(coding, file, &mut self.frames)?, offset, produced: false };
                     return Ok(Chunk::Start(offset));
                 }
                 State::Member { mut member, offset, produced } => {
@@ -220,10 +268,10 @@ impl Decoder {
                     if let Some(error) = error {
                         let told = n > 0 || produced || self.report();
                         let message = if told { error.to_string() } else { String::new() };
-                        self.state = State::Failed { coding, file: member.into_inner(), offset, message };
+                        self.state = State::Failed { coding, file: member.into_inner(&mut self.frames), offset, message };
                     } else if n < STEP {
                         self.recovering = false;
-                        self.state = State::Between(coding, member.into_inner());
+                        self.state = State::Between(coding, member.into_inner(&mut self.frames));
                     } else {
                         self.state = State::Member { member, offset, produced: true };
                     }
@@ -253,6 +301,35 @@ impl Decoder {
     fn report(&mut self) -> bool {
         !std::mem::replace(&mut self.recovering, true)
     }
+}
+
+/// What decodes frames with the dictionary in the frame that begins here.
+fn with_dictionary(file: &mut Counted) -> io::Result<raw::Decoder<'static>> {
+    let broken = |problem: &str| io::Error::new(io::ErrorKind::InvalidData, format!("the zstd dictionary at its beginning {problem}"));
+    let mut head = [0; 8];
+    file.read_exact(&mut head).map_err(|_| broken("is cut short"))?;
+    let length = u64::from(u32::from_le_bytes([head[4], head[5], head[6], head[7]]));
+    if length > MAX_DICTIONARY_BYTES {
+        return Err(broken(&format!("has {length} bytes, and {MAX_DICTIONARY_BYTES} is the most")));
+    }
+    let mut content = Vec::new();
+    file.take(length).read_to_end(&mut content)?;
+    if (content.len() as u64) < length {
+        return Err(broken("is cut short"));
+    }
+    if content.starts_with(&ZSTD_MAGIC) {
+        let mut dictionary = Vec::new();
+        let decoder = zstd::stream::read::Decoder::with_buffer(&content[..])?;
+        decoder.take(MAX_DICTIONARY_BYTES + 1).read_to_end(&mut dictionary).map_err(|error| broken(&format!("is broken: {error}")))?;
+        if dictionary.len() as u64 > MAX_DICTIONARY_BYTES {
+            return Err(broken(&format!("has more than {MAX_DICTIONARY_BYTES} bytes")));
+        }
+        content = dictionary;
+    }
+    if !content.starts_with(&DICTIONARY_MAGIC) {
+        return Err(broken("is none: its magic number is missing"));
+    }
+    raw::Decoder::with_dictionary(&content).map_err(|error| broken(&format!("is broken: {error}")))
 }
 
 /// Appends up to [`STEP`] bytes; returns how many, and the error that stopped it.
@@ -430,6 +507,72 @@ mod tests {
                 let (a, b) = (code(&text), code("two "));
                 assert_eq!(trace(&[a.clone(), b].concat()), format!("@0 {text}@{} two ", a.len()));
             }
+        }
+    }
+
+    fn dictionary() -> Vec<u8> {
+        let samples: Vec<String> =
+            (0..500).map(|i| format!("WARC-Type: response\r\nWARC-Target-URI: http://{i}.example/{}\r\n", i * i)).collect();
+        zstd::dict::from_samples(&samples, 4096).unwrap()
+    }
+
+    fn skippable(first: u8, content: &[u8]) -> Vec<u8> {
+        [&[first][..], &SKIPPABLE_MAGIC, &(content.len() as u32).to_le_bytes(), content].concat()
+    }
+
+    #[test]
+    fn frames_may_need_a_dictionary_before_them() {
+        let dictionary = dictionary();
+        let code = |text: &str| {
+            let text = format!("WARC-Type: response\r\nWARC-Target-URI: {text}");
+            zstd::bulk::Compressor::with_dictionary(3, &dictionary).unwrap().compress(text.as_bytes()).unwrap()
+        };
+        let (a, b) = (code("one "), code("two "));
+        let without = trace(&[&a[..], &b].concat());
+        assert!(without.contains('!') && !without.contains("WARC"), "{without}");
+        for content in [dictionary.clone(), zstd::encode_all(&dictionary[..], 3).unwrap()] {
+            let head = skippable(0x5D, &content);
+            let (first, second) = (head.len(), head.len() + a.len());
+            let text = trace(&[&head[..], &a, &b].concat()).replace("WARC-Type: response\r\nWARC-Target-URI: ", "");
+            assert_eq!(text, format!("@{first} one @{second} two "));
+            // Damage costs its frame alone, and one that was compressed without the dictionary is read.
+            let plain = zst("plain ");
+            let joined = [&head[..], &a[..a.len() - 5], &plain, &b].concat();
+            let text = trace(&joined).replace("WARC-Type: response\r\nWARC-Target-URI: ", "");
+            assert!(text.contains(&format!("!{first} ")) && text.ends_with(&format!("plain @{} two ", joined.len() - b.len())), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_may_begin_with_a_frame_to_skip() {
+        let (skipped, a) = (skippable(0x50, b"abc"), zst("one "));
+        assert_eq!(trace(&[&skipped[..], &a].concat()), format!("@0 @{} one ", skipped.len()));
+    }
+
+    #[test]
+    fn a_broken_dictionary_is_an_error() {
+        let dictionary = dictionary();
+        let squeezed = zstd::encode_all(&dictionary[..], 3).unwrap();
+        let mut damaged = dictionary.clone();
+        damaged[8..80].fill(0xFF);
+        let whole = skippable(0x5D, &dictionary);
+        let mut large = whole.clone();
+        large[4..8].fill(0xFF);
+        let bomb = zstd::encode_all(&vec![0; MAX_DICTIONARY_BYTES as usize + 1][..], 3).unwrap();
+        for (bytes, problem) in [
+            (whole[..6].to_vec(), "is cut short"),
+            (whole[..whole.len() - 1].to_vec(), "is cut short"),
+            (large, "is the most"),
+            (skippable(0x5D, &damaged), "is broken"),
+            (skippable(0x5D, &squeezed[..squeezed.len() / 2]), "is broken"),
+            (skippable(0x5D, &bomb), "has more than"),
+            (skippable(0x5D, b"no dictionary"), "is none"),
+            (skippable(0x5D, b""), "is none"),
+        ] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), bytes).unwrap();
+            let error = Decoder::open(file.path()).unwrap_err().to_string();
+            assert!(error.contains("dictionary") && error.contains(problem), "{error}");
         }
     }
 

@@ -1,10 +1,11 @@
 //! WARC 1.0 and 1.1 (ISO 28500), WET included, written so that a damaged record costs itself and nothing more.
 
 use super::decoder::Decoder;
-use super::window::{Window, find};
+use super::window::Window;
 use super::{Content, Item, RawPage};
 use crate::error::Error;
 use crate::reason::{Reason, Rejection};
+use memchr::memmem;
 use std::path::{Path, PathBuf};
 
 /// Longest header block of a record.
@@ -13,6 +14,15 @@ const MAX_HEADER_BYTES: usize = 64 << 10;
 const MARK: &[u8] = b"WARC/";
 /// Length of the mark with a version's first digit and its point.
 const MARK_BYTES: usize = MARK.len() + 2;
+/// Longest empty line, with the end of the one before it.
+const EMPTY_LINE_BYTES: usize = 3;
+/// Bytes of a block that are passed over at a time.
+const PART_BYTES: usize = 64 << 10;
+/// Bytes behind a block in which, behind line breaks, a record has to begin.
+const BEHIND_BYTES: usize = 4 << 10;
+/// How a stated length is wrong.
+const EARLY: &str = "the record ends early";
+const LATE: &str = "the record goes on behind its stated length";
 
 /// True if a record begins here.
 fn begins_record(bytes: &[u8]) -> bool {
@@ -23,7 +33,7 @@ fn begins_record(bytes: &[u8]) -> bool {
 pub(super) fn find_record(bytes: &[u8]) -> Option<usize> {
     let mut from = 0;
     loop {
-        let at = from + find(&bytes[from..], MARK)?;
+        let at = from + memmem::find(&bytes[from..], MARK)?;
         if begins_record(&bytes[at..]) {
             return Some(at);
         }
@@ -152,21 +162,13 @@ impl WarcReader {
         }
         // At most max_page_bytes, which is a usize.
         let length = length as usize;
-        self.window.fill(length)?;
-        let have = self.window.bytes().len().min(length);
-        let cut = self.window.member_within(have).filter(|&at| begins_record(&self.window.bytes()[at..]));
-        if have < length || cut.is_some() {
-            let have = cut.or_else(|| swallowed(&self.window.bytes()[..have])).unwrap_or(have);
-            self.window.advance(have);
-            self.resyncing = true;
-            let rejection = Rejection::measured(Reason::RecordLength, have as f64, length as f64).with_detail("the record ends early");
-            return Ok(bad(&header.url, offset, rejection));
+        self.window.fill(length + BEHIND_BYTES)?;
+        if let Some((end, detail)) = self.mistake(length) {
+            self.window.advance(end);
+            return Ok(self.wrong_length(&header, offset, end as u64, detail));
         }
         let body = self.window.bytes()[..length].to_vec();
         self.window.advance(length);
-        if let Some(rejection) = self.check_boundary(&body)? {
-            return Ok(bad(&header.url, offset, rejection));
-        }
         self.resyncing = false;
         let content = match page {
             Some(Kind::Http) => Content::Http(body),
@@ -177,44 +179,73 @@ impl WarcReader {
         Ok(Item::Page(RawPage { url, offset: offset as i64, date, payload_digest, truncated, content }))
     }
 
-    /// What follows a body has to be a record or the end; if not, the stated length was wrong.
-    fn check_boundary(&mut self, body: &[u8]) -> std::io::Result<Option<Rejection>> {
-        self.skip_breaks()?;
-        let more = self.window.fill(MARK_BYTES)?;
-        if self.window.bytes().is_empty() || (more && begins_record(self.window.bytes())) {
-            return Ok(None);
+    /// Where the block that begins here ends, and what is wrong, if it is not as long as stated. It is in memory, as far as there is so much,
+    /// with what follows.
+    fn mistake(&self, length: usize) -> Option<(usize, &'static str)> {
+        let bytes = self.window.bytes();
+        let have = bytes.len().min(length);
+        let member = self.member_within(have);
+        if member.is_none() && have == length && ends_well(&bytes[length..]) {
+            return None;
         }
-        self.resyncing = true;
-        let stated = body.len() as f64;
-        if let Some(at) = swallowed(body) {
-            // The body swallowed the next record: step back to it.
-            let back = self.window.position() - body.len() as u64 + at as u64;
-            let passed = (self.window.position() - back) as usize;
-            if self.window.step_back(passed) {
-                return Ok(Some(Rejection::measured(Reason::RecordLength, at as f64, stated).with_detail("the record ends early")));
-            }
-        }
-        Ok(Some(Rejection::new(Reason::RecordLength).with_detail("the record goes on behind its stated length")))
+        let next = member.or_else(|| swallowed(&bytes[..have]));
+        Some(next.map_or((have, if have < length { EARLY } else { LATE }), |at| (at, EARLY)))
     }
 
-    /// Skips a body that is no page's, or that is refused by its header, without holding it.
+    /// Where within the next `length` bytes a compressed member begins with a record.
+    fn member_within(&self, length: usize) -> Option<usize> {
+        self.window.member_within(length).filter(|&at| begins_record(&self.window.bytes()[at..]))
+    }
+
+    /// Skips a block that is no page's, or that is refused by its header, without holding it.
+    ///
+    /// Where a record seems to begin in it the rest is held in memory, to see whether the block ends as it should and the record is its text.
+    /// If it does not, or is longer than a page may be, that record is the next one.
     fn pass_over(&mut self, header: &Header, offset: u64, length: u64, refused: Option<Rejection>) -> std::io::Result<Item> {
         let mut left = length;
-        while left > 0 {
-            let want = left.min(1 << 16) as usize;
-            self.window.fill(want)?;
-            let here = self.window.bytes().len().min(want);
-            let cut = self.window.member_within(here).filter(|&at| begins_record(&self.window.bytes()[at..]));
-            self.window.advance(cut.unwrap_or(here));
-            if here < want || cut.is_some() {
-                self.resyncing = true;
-                let rejection = Rejection::new(Reason::RecordLength).with_detail("the record ends early");
-                return Ok(bad(&header.url, offset, rejection));
+        loop {
+            let part = left.min(PART_BYTES as u64) as usize;
+            self.window.fill(part + BEHIND_BYTES)?;
+            let bytes = self.window.bytes();
+            let here = bytes.len().min(part);
+            let seen = &bytes[..bytes.len().min(here + MARK_BYTES - 1)];
+            if let Some(at) = self.member_within(here).or_else(|| swallowed(seen).filter(|&at| at < here)) {
+                self.window.advance(at);
+                left -= at as u64;
+                let may_be_text = left <= self.max_page_bytes as u64 && {
+                    self.window.fill(left as usize + BEHIND_BYTES)?;
+                    self.mistake(left as usize).is_none()
+                };
+                if !may_be_text {
+                    return Ok(self.wrong_length(header, offset, length - left, EARLY));
+                }
+                self.window.advance(left as usize);
+                break;
             }
-            left -= here as u64;
+            if here as u64 == left {
+                let well = ends_well(&bytes[here..]);
+                self.window.advance(here);
+                if !well {
+                    return Ok(self.wrong_length(header, offset, length, LATE));
+                }
+                break;
+            }
+            if here < part {
+                self.window.advance(here);
+                return Ok(self.wrong_length(header, offset, length - left + here as u64, EARLY));
+            }
+            // What may be the empty line before a record is looked at again.
+            self.window.advance(part - EMPTY_LINE_BYTES);
+            left -= (part - EMPTY_LINE_BYTES) as u64;
         }
         self.resyncing = false;
         Ok(refused.map_or(Item::Other, |rejection| bad(&header.url, offset, rejection)))
+    }
+
+    fn wrong_length(&mut self, header: &Header, offset: u64, have: u64, detail: &str) -> Item {
+        self.resyncing = true;
+        let stated = header.length.unwrap_or_default();
+        bad(&header.url, offset, Rejection::measured(Reason::RecordLength, have as f64, stated as f64).with_detail(detail))
     }
 
     fn fail(&mut self, url: &str, offset: u64, rejection: Rejection) -> std::io::Result<Item> {
@@ -249,9 +280,18 @@ pub(super) fn bad(url: &str, offset: u64, rejection: Rejection) -> Item {
     Item::Bad { url: url.to_owned(), offset: offset as i64, rejection }
 }
 
-/// Where in a body a record begins behind an empty line.
-fn swallowed(body: &[u8]) -> Option<usize> {
-    find_record(body).filter(|&at| body[..at].ends_with(b"\n\r\n") || body[..at].ends_with(b"\n\n"))
+/// Where in a block a record begins behind an empty line.
+fn swallowed(block: &[u8]) -> Option<usize> {
+    let behind_line = |&at: &usize| block[..at].ends_with(b"\n\r\n") || block[..at].ends_with(b"\n\n");
+    memmem::find_iter(block, MARK).filter(behind_line).find(|&at| begins_record(&block[at..]))
+}
+
+/// True if a record, or the end, may stand behind a block.
+fn ends_well(rest: &[u8]) -> bool {
+    let breaks = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let rest = &rest[breaks..];
+    // The end may cut it short.
+    begins_record(rest) || MARK.starts_with(rest)
 }
 
 /// Length of the header block with the empty line behind it.
@@ -342,6 +382,7 @@ fn is_html(content_type: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::growth::{in_proportion, timed};
     use std::io::Write;
 
     fn record(kind: &str, url: &str, block: &str) -> String {
@@ -363,9 +404,13 @@ mod tests {
 
     /// One word per item: `page:URL`, `other`, or the reason with its offset.
     fn read(bytes: &[u8]) -> Vec<String> {
+        read_with(bytes, 1000)
+    }
+
+    fn read_with(bytes: &[u8], max_page_bytes: usize) -> Vec<String> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
-        let reader = WarcReader::open(file.path(), 1000).unwrap();
+        let reader = WarcReader::open(file.path(), max_page_bytes).unwrap();
         reader
             .map(|item| match item.unwrap() {
                 Item::Page(page) => format!("page:{}", page.url),
@@ -402,6 +447,68 @@ mod tests {
         let zipped = [gzip(&long), gzip(&good)];
         assert_eq!(read(&zipped.concat()), ["record_length@0", "page:good"]);
         assert_eq!(read(&good.as_bytes()[..good.len() - 6]), ["record_length@0"]);
+    }
+
+    #[test]
+    fn wrong_lengths_of_what_is_passed_over_cost_one_record() {
+        let good = record("response", "good", "HTTP/1.1 200 OK\r\n\r\nhi");
+        for (kind, block) in
+            [("request", "GET / HTTP/1.1\r\n\r\n".to_owned()), ("response", "HTTP/1.1 200 OK\r\n\r\n".to_owned() + &"x".repeat(5000))]
+        {
+            // Too short, too long by part of the next record, by more than a page may have, and by more than there is.
+            for length in [block.len() - 5, block.len() + 9, block.len() + good.len() + 20, block.len() + 2000, 1 << 17, 1 << 40] {
+                let bytes = sized(kind, "long", &block, length) + &good + &"\n".repeat(9) + &good;
+                let want = ["record_length@0", "page:good", "page:good"];
+                assert_eq!(read(bytes.as_bytes()), want, "{kind} {length}");
+                assert_eq!(read(&gzip(&bytes)), want, "{kind} {length}, compressed");
+            }
+        }
+        let last = sized("metadata", "last", "x", 100);
+        assert_eq!(read((good.clone() + &last).as_bytes()), ["page:good", &format!("record_length@{}", good.len())]);
+        // What is cut short at the end of the file costs the record before nothing.
+        assert_eq!(read((record("metadata", "m", "x") + "WARC").as_bytes())[0], "other");
+    }
+
+    #[test]
+    fn records_within_a_block_of_right_length_are_its_text() {
+        let good = record("response", "good", "HTTP/1.1 200 OK\r\n\r\nhi");
+        let block = format!("How WARC looks, which is not WARC/1.0 alone:\r\n\r\n{good}");
+        assert_eq!(read((record("metadata", "m", &block) + &good).as_bytes()), ["other", "page:good"]);
+        let long = "x".repeat(3000) + &block;
+        assert_eq!(read((record("response", "large", &long) + &good).as_bytes()), ["too_large@0", "page:good"]);
+        assert_eq!(read_with((record("response", "large", &long) + &good).as_bytes(), 4000), ["page:large", "page:good"]);
+    }
+
+    #[test]
+    fn a_large_block_is_searched_across_its_parts() {
+        let good = record("response", "good", "HTTP/1.1 200 OK\r\n\r\nhi");
+        // The mark of the next record, and the empty line before it, lie before, across and behind the end of a part.
+        for length in PART_BYTES - 20..PART_BYTES + 5 {
+            let bytes = sized("metadata", "m", &"x".repeat(length), 1 << 20) + &good;
+            assert_eq!(read(bytes.as_bytes()), ["record_length@0", "page:good"], "{length}");
+        }
+        // So large that what lies behind is no longer in memory.
+        let bytes = sized("response", "long", "HTTP/1.1 200 OK\r\n\r\nhi", 3 << 20)
+            + &good.repeat(9)
+            + &record("metadata", "m", &"x".repeat(4 << 20))
+            + &good;
+        let got = read_with(bytes.as_bytes(), 5 << 20);
+        assert_eq!((got.len(), &*got[0], &*got[9], &*got[10], &*got[11]), (12, "record_length@0", "page:good", "other", "page:good"));
+    }
+
+    #[test]
+    fn nothing_but_wrong_lengths_takes_linear_time() {
+        for (kind, length) in [("request", 1 << 40), ("request", 30 << 20), ("response", 1 << 40), ("response", 30 << 20)] {
+            let time = |n: usize| {
+                let file = tempfile::NamedTempFile::new().unwrap();
+                std::fs::write(file.path(), sized(kind, "long", "HTTP/1.1 200 OK\r\n\r\nhi", length).repeat(n)).unwrap();
+                let reader = WarcReader::open(file.path(), 64 << 20).unwrap();
+                let (items, time) = timed(|| reader.map(|item| assert!(matches!(item.unwrap(), Item::Bad { .. }))).count());
+                assert_eq!(items, n);
+                time
+            };
+            in_proportion(time, (5_000, 50_000), (30, 50));
+        }
     }
 
     #[test]

@@ -105,15 +105,6 @@ impl Window {
         self.at = (self.at + n).min(self.buffer.len());
     }
 
-    /// Goes back `n` bytes; false if they are no longer in memory.
-    pub fn step_back(&mut self, n: usize) -> bool {
-        let possible = n <= self.at;
-        if possible {
-            self.at -= n;
-        }
-        possible
-    }
-
     /// If all bytes before a loss were read: what was lost. Reading goes on behind it.
     pub fn take_damage(&mut self) -> Option<Damage> {
         if self.at < self.buffer.len() {
