@@ -26,6 +26,31 @@ pub enum Auto {
     Auto,
 }
 
+/// Layouts that a new model can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NewModel {
+    /// Llama.
+    Llama,
+    /// Qwen2.
+    Qwen2,
+    /// Qwen3.
+    Qwen3,
+    /// Mistral.
+    Mistral,
+}
+
+impl From<NewModel> for model::ModelType {
+    fn from(name: NewModel) -> Self {
+        match name {
+            NewModel::Llama => Self::Llama,
+            NewModel::Qwen2 => Self::Qwen2,
+            NewModel::Qwen3 => Self::Qwen3,
+            NewModel::Mistral => Self::Mistral,
+        }
+    }
+}
+
 /// `[stage.pretrain]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,13 +59,16 @@ pub struct Config {
     pub inputs: String,
     pub tokenizer: String,
     pub init_from: Option<String>,
+    pub model_type: Option<NewModel>,
     pub hidden_size: Option<i64>,
     pub num_layers: Option<i64>,
     pub num_heads: Option<i64>,
     pub num_kv_heads: Option<i64>,
+    pub head_dim: Option<i64>,
     pub intermediate_size: Option<i64>,
     pub tie_embeddings: Option<bool>,
     pub rope_theta: Option<f64>,
+    pub sliding_window: Option<i64>,
     pub max_positions: Option<i64>,
     pub extend_vocab: bool,
     pub batch_rows: u64,
@@ -127,6 +155,9 @@ impl Config {
             ("intermediate_size", self.intermediate_size.is_some()),
             ("tie_embeddings", self.tie_embeddings.is_some()),
             ("rope_theta", self.rope_theta.is_some()),
+            ("model_type", self.model_type.is_some()),
+            ("head_dim", self.head_dim.is_some()),
+            ("sliding_window", self.sliding_window.is_some()),
             ("max_positions", self.max_positions.is_some()),
         ];
         if let Some(init) = &self.init_from {

@@ -250,6 +250,13 @@ fn shape(config: &Config, tokenizer: &Tokenizer, row_tokens: usize) -> model::Co
     if let Some(n) = config.num_kv_heads {
         shape.num_key_value_heads = n;
     }
+    if let Some(name) = config.model_type {
+        shape.model_type = name.into();
+    }
+    if let Some(n) = config.head_dim {
+        shape.head_dim = n;
+    }
+    shape.sliding_window = config.sliding_window;
     if let Some(n) = config.intermediate_size {
         shape.intermediate_size = n;
     }

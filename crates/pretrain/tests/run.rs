@@ -334,6 +334,36 @@ fn micro_batches_change_rounding_only() {
 }
 
 #[test]
+fn a_new_model_has_the_layout_that_is_asked_for() {
+    let layouts = ["llama", "qwen2", "qwen3", "mistral"];
+    let bench = bench(&layouts);
+    for name in layouts {
+        let set = |key: &str| format!("stage.pretrain.{key}");
+        let mut sets = vec![set("steps=12"), set(&format!("model_type={name:?}")), set("num_kv_heads=1")];
+        if name != "qwen2" {
+            sets.push(set("head_dim=8"));
+        }
+        if name != "llama" {
+            sets.push(set("sliding_window=16"));
+        }
+        let args: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+        bench.go(name, &args).expect(0);
+        let dir = bench.run(name).stage("pretrain");
+        let losses = metric(&dir.metrics_jsonl(), "train/loss");
+        assert!(losses[&12] < losses[&1], "{name}: {losses:?}");
+        let config = model::Config::from_dir(&dir.model()).unwrap();
+        assert_eq!(config.model_type.name(), name);
+        assert_eq!((config.head_dim, config.num_key_value_heads), (if name == "qwen2" { 16 } else { 8 }, 1));
+        assert_eq!(config.sliding_window, (name != "llama").then_some(16), "{name}");
+        model::Model::load(&dir.model(), &model::Options::cpu()).unwrap();
+    }
+    let refused = |keys: [&str; 2]| bench.go("llama", &["--set", keys[0], "--set", keys[1], "--fresh"]).expect(2);
+    refused(["stage.pretrain.sliding_window=16", "stage.pretrain.model_type=\"llama\""]).says("sliding_window").says("llama");
+    refused(["stage.pretrain.head_dim=8", "stage.pretrain.model_type=\"qwen2\""]).says("head_dim");
+    refused(["stage.pretrain.head_dim=8", "stage.pretrain.model_type=\"gpt\""]).says("model_type").says("qwen3");
+}
+
+#[test]
 fn weights_of_a_model_on_disk_start_a_training() {
     let bench = bench(&["a", "b"]);
     bench.go("a", &[]).expect(0);
