@@ -51,8 +51,8 @@ impl Subject {
         }
         let failed = |source| Error::Tokenizer { name: config.name.clone(), source };
         let mut tokenizer = Tokenizer::load(&dir).map_err(failed)?;
-        // An open model that was only pretrained is asked in the layout that fine-tuning would give it.
-        if tokenizer.chat_template().is_none() {
+        // An open model that was only pretrained is asked in the layout that fine-tuning would give it. Stages' models have their own.
+        if reference.is_none() && tokenizer.chat_template().is_none() {
             tokenizer.set_chat_template(text::template::PLAIN).map_err(failed)?;
         }
         let random = config.random.then_some(ctx.seed);
