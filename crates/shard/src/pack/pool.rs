@@ -36,6 +36,8 @@ pub struct Piece {
     at: usize,
     /// Bytes that the document's tokens before it spell.
     bytes_before: u64,
+    /// Bytes that they and its own tokens spell.
+    bytes_up_to: u64,
 }
 
 impl Piece {
@@ -68,27 +70,23 @@ pub(super) struct Pool<'a, T> {
 impl<T: TokenId> Pool<'_, T> {
     /// The first `len` tokens of a piece, and the others.
     pub(super) fn cut(&self, piece: Piece, len: usize) -> (Piece, Piece) {
-        let bytes = self.frame.bytes_of(&self.ids[piece.at..piece.at + len]);
-        let rest = Piece {
-            from: piece.from + len,
-            len: piece.len - len,
-            at: piece.at + len,
-            bytes_before: piece.bytes_before + bytes,
-            document: piece.document,
-        };
-        (Piece { len, ..piece }, rest)
+        let cut = piece.bytes_before + self.frame.bytes_of(&self.ids[piece.at..piece.at + len]);
+        let rest = Piece { from: piece.from + len, len: piece.len - len, at: piece.at + len, bytes_before: cut, ..piece };
+        (Piece { len, bytes_up_to: cut, ..piece }, rest)
     }
 
     /// Adds a document's first tokens, at most `keep`.
     fn add(&mut self, document: Document<'_, T>, keep: usize) -> Piece {
         let len = document.ids.len().min(keep);
-        let piece = Piece { document: self.documents.len(), from: 0, len, at: self.ids.len(), bytes_before: 0 };
-        self.ids.extend_from_slice(&document.ids[..len]);
+        let (kept, cropped) = document.ids.split_at(len);
+        let bytes_up_to = self.frame.bytes_of(kept);
+        let piece = Piece { document: self.documents.len(), from: 0, len, at: self.ids.len(), bytes_before: 0, bytes_up_to };
+        self.ids.extend_from_slice(kept);
         self.documents.push(Held {
             id: document.id.clone(),
             len: document.ids.len(),
             num_bytes: document.num_bytes,
-            total: self.frame.bytes_of(document.ids),
+            total: bytes_up_to + self.frame.bytes_of(cropped),
         });
         piece
     }
@@ -133,9 +131,8 @@ impl<T: TokenId> Pool<'_, T> {
             }
             row.open_part(&held.id, piece.from - context);
             row.ids.extend_from_slice(&self.ids[piece.at - context..piece.at + piece.len]);
-            let after = piece.bytes_before + self.frame.bytes_of(&self.ids[piece.at..piece.at + piece.len]);
             let last = piece.from + piece.len == held.len;
-            row.num_bytes += share(held.num_bytes, piece.bytes_before, after, held.total, last);
+            row.num_bytes += share(held.num_bytes, piece.bytes_before, piece.bytes_up_to, held.total, last);
         }
     }
 }
