@@ -56,8 +56,6 @@ pub(crate) struct GroupWriter {
     pending_rows: usize,
     compressor: Compressor,
     body: Vec<u8>,
-    /// Where a column chunk is put together.
-    pages: Vec<u8>,
 }
 
 /// Compresses bodies of pages as zstd frames one behind the other, as the format allows: levels and lowest bytes, which are nearly random
@@ -129,9 +127,9 @@ impl GroupWriter {
         group_rows: usize,
     ) -> Result<Self> {
         let compressor = Compressor::new()?;
-        let (pending, body, pages) = (VecDeque::new(), Vec::new(), Vec::new());
+        let (pending, body) = (VecDeque::new(), Vec::new());
         let descr = file.schema_descr().clone();
-        Ok(Self { file, factory, descr, schema, ids, group_rows, groups: 0, pending, pending_rows: 0, compressor, body, pages })
+        Ok(Self { file, factory, descr, schema, ids, group_rows, groups: 0, pending, pending_rows: 0, compressor, body })
     }
 
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -185,12 +183,8 @@ impl GroupWriter {
         for (index, field) in self.schema.fields().iter().enumerate() {
             if self.ids[index] {
                 let columns: Vec<&ArrayRef> = batches.iter().map(|batch| batch.column(index)).collect();
-                let buffers = (std::mem::take(&mut self.pages), &mut self.body);
-                let (chunk, closed) = chunk(self.descr.column(leaf), &columns, &mut self.compressor, buffers)?;
+                let (chunk, closed) = chunk(self.descr.column(leaf), &columns, &mut self.compressor, &mut self.body)?;
                 group.append_column(&chunk, closed)?;
-                // The same memory again, as nobody else holds it.
-                self.pages = chunk.into();
-                self.pages.clear();
                 writers.next();
                 leaf += 1;
                 continue;
@@ -219,9 +213,9 @@ fn chunk(
     descr: ColumnDescPtr,
     columns: &[&ArrayRef],
     compressor: &mut Compressor,
-    (pages, body): (Vec<u8>, &mut Vec<u8>),
+    body: &mut Vec<u8>,
 ) -> Result<(Bytes, ColumnCloseResult)> {
-    let mut sink = TrackedWrite::new(pages);
+    let mut sink = TrackedWrite::new(Vec::new());
     let (mut rows, mut values, mut uncompressed) = (0, 0, 0);
     for column in columns {
         let list = column.as_any().downcast_ref::<ListArray>().ok_or_else(|| bad("a column of ids is no list"))?;
