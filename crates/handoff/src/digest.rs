@@ -30,6 +30,24 @@ impl Digest {
         Self::from_hash(&blake3::hash(bytes))
     }
 
+    /// As [`DigestBuilder`] with one field. Much faster where name and value together are short.
+    pub fn of_field(name: &str, value: &[u8]) -> Self {
+        const SHORT: usize = 112;
+        let (name, length) = (name.as_bytes(), name.len() + value.len());
+        if length > SHORT {
+            let mut hasher = blake3::Hasher::new();
+            add_field(&mut hasher, name, value);
+            return Self::from_hash(&hasher.finalize());
+        }
+        let mut bytes = [0; SHORT + 16];
+        let mut at = 0;
+        for part in [&(name.len() as u64).to_le_bytes(), name, &(value.len() as u64).to_le_bytes(), value] {
+            bytes[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
+        Self::of_bytes(&bytes[..at])
+    }
+
     /// Digest of a file's content, read in blocks.
     ///
     /// # Errors
@@ -181,16 +199,20 @@ impl DigestBuilder {
     /// Adds one field.
     #[must_use]
     pub fn field(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        for part in [name.as_bytes(), value.as_ref()] {
-            self.0.update(&(part.len() as u64).to_le_bytes());
-            self.0.update(part);
-        }
+        add_field(&mut self.0, name.as_bytes(), value.as_ref());
         self
     }
 
     /// The digest of all fields in order.
     pub fn finish(self) -> Digest {
         Digest::from_hash(&self.0.finalize())
+    }
+}
+
+fn add_field(hasher: &mut blake3::Hasher, name: &[u8], value: &[u8]) {
+    for part in [name, value] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
     }
 }
 
@@ -266,6 +288,14 @@ impl DigestCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_field_is_the_same_however_long() {
+        for length in [0, 1, 31, 32, 106, 107, 108, 5000] {
+            let value = vec![b'x'; length];
+            assert_eq!(Digest::of_field("field", &value), DigestBuilder::new().field("field", &value).finish(), "{length}");
+        }
+    }
 
     #[test]
     fn text_form_round_trips_and_rejects_others() {

@@ -18,6 +18,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::file::writer::{SerializedFileWriter, SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
+use twox_hash::XxHash64;
 
 use zstd::zstd_safe::zstd_sys::ZSTD_EndDirective;
 use zstd::zstd_safe::{self, CCtx, CParameter, InBuffer, OutBuffer, ParamSwitch};
@@ -59,11 +60,10 @@ pub(crate) struct GroupWriter {
 }
 
 /// Compresses bodies of pages as zstd frames one behind the other, as the format allows: levels and lowest bytes, which are nearly random
-/// and only copied; all higher bytes, whose frequencies are worth a Huffman code; and the zeros above 16-bit ids, the same in every page.
-/// There is no search for matches: ids repeat rarely, byte by byte more rarely still. Each frame carries a checksum, so that a flipped bit
-/// is an error and not another id.
+/// and stand there as they are ([`append_stored`]); all higher bytes, whose frequencies are worth a Huffman code; and the zeros above
+/// 16-bit ids, the same in every page. There is no search for matches: ids repeat rarely, byte by byte more rarely still. Each frame
+/// carries a checksum, so that a flipped bit is an error and not another id.
 struct Compressor {
-    copying: CCtx<'static>,
     coding: CCtx<'static>,
     /// As many zeros as were needed last, compressed.
     zeros: (usize, Vec<u8>),
@@ -71,18 +71,15 @@ struct Compressor {
 
 impl Compressor {
     fn new() -> Result<Self> {
-        let context = |literals| -> Result<CCtx<'static>> {
-            let mut context = CCtx::create();
-            for parameter in [
-                CParameter::CompressionLevel(zstd_safe::min_c_level()),
-                CParameter::LiteralCompressionMode(literals),
-                CParameter::ChecksumFlag(true),
-            ] {
-                context.set_parameter(parameter).map_err(failed)?;
-            }
-            Ok(context)
-        };
-        Ok(Self { copying: context(ParamSwitch::Disable)?, coding: context(ParamSwitch::Enable)?, zeros: (0, Vec::new()) })
+        let mut coding = CCtx::create();
+        for parameter in [
+            CParameter::CompressionLevel(zstd_safe::min_c_level()),
+            CParameter::LiteralCompressionMode(ParamSwitch::Enable),
+            CParameter::ChecksumFlag(true),
+        ] {
+            coding.set_parameter(parameter).map_err(failed)?;
+        }
+        Ok(Self { coding, zeros: (0, Vec::new()) })
     }
 
     /// `body`, whose higher bytes begin with byte `cut`, and `zeros` behind it.
@@ -92,13 +89,47 @@ impl Compressor {
             self.zeros = (zeros, Vec::with_capacity(zstd_safe::compress_bound(zeros)));
             append_frame(&mut self.coding, &vec![0; zeros], &mut self.zeros.1)?;
         }
-        let bound = zstd_safe::compress_bound(low.len()) + zstd_safe::compress_bound(high.len()) + self.zeros.1.len();
+        let bound = stored_bound(low.len()) + zstd_safe::compress_bound(high.len()) + self.zeros.1.len();
         let mut out = Vec::with_capacity(bound);
-        append_frame(&mut self.copying, low, &mut out)?;
+        append_stored(low, &mut out)?;
         append_frame(&mut self.coding, high, &mut out)?;
         out.extend(&self.zeros.1);
         Ok(out)
     }
+}
+
+/// Bytes of a block of a frame, at most (RFC 8878, section 3.1.1.2.4).
+const BLOCK_BYTES: usize = 1 << 17;
+
+/// What comes before the blocks of a frame that stores its content: the magic number; a descriptor that says that the size of the content
+/// follows in four bytes and a checksum at the end; a window of [`BLOCK_BYTES`] (RFC 8878, section 3.1.1.1).
+const STORED_HEADER: [u8; 6] = [0x28, 0xB5, 0x2F, 0xFD, 0b1000_0100, 7 << 3];
+
+/// Bytes of a frame that stores so many.
+fn stored_bound(bytes: usize) -> usize {
+    STORED_HEADER.len() + 4 + bytes + 3 * bytes.div_ceil(BLOCK_BYTES).max(1) + 4
+}
+
+/// Appends a zstd frame that holds `bytes` as they are. What zstd itself writes for bytes that it cannot compress is the same, but it
+/// tries first.
+fn append_stored(bytes: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    let size = u32::try_from(bytes.len()).map_err(|_| bad("a page is too long"))?;
+    out.extend(STORED_HEADER);
+    out.extend(size.to_le_bytes());
+    let mut rest = bytes;
+    loop {
+        let (block, after) = rest.split_at(rest.len().min(BLOCK_BYTES));
+        // Bit 0: the last block; bits 1 and 2: its type, 0 for bytes as they are; the others: its size.
+        let header = u32::from(after.is_empty()) | (block.len() as u32) << 3;
+        out.extend(&header.to_le_bytes()[..3]);
+        out.extend(block);
+        rest = after;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    out.extend(&XxHash64::oneshot(0, bytes).to_le_bytes()[..4]);
+    Ok(())
 }
 
 /// Appends a frame to `out`, which has room for it.
@@ -412,6 +443,7 @@ pub(crate) fn join(batch: &RecordBatch, readers: &mut [IdReader], schema: &Schem
 
 #[cfg(test)]
 mod tests {
+    use super::{BLOCK_BYTES, append_stored, stored_bound};
     use crate::columns::build_tokens;
     use crate::{Error, RunDir, ShardMeta, ShardReader, ShardWriter, TableSchema, TokenWidth, schema};
     use arrow::array::{Array, ArrayRef, Int64Array, ListArray, RecordBatch, StringArray};
@@ -447,6 +479,24 @@ mod tests {
         let batches: Vec<RecordBatch> = batches.unwrap().map(Result::unwrap).collect();
         assert!(batches.iter().all(|batch| batch.num_rows() <= rows));
         arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap()
+    }
+
+    #[test]
+    fn stored_frames_are_what_zstd_reads() {
+        for length in [0, 1, 1000, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 3 * BLOCK_BYTES] {
+            let bytes: Vec<u8> = (0..length).map(|at| (at * at / 7) as u8).collect();
+            let mut frame = Vec::new();
+            append_stored(&bytes, &mut frame).unwrap();
+            assert_eq!(frame.len(), stored_bound(length));
+            assert_eq!(zstd::bulk::decompress(&frame, length).unwrap(), bytes, "{length} at once");
+            assert_eq!(zstd::stream::decode_all(frame.as_slice()).unwrap(), bytes, "{length} as a stream");
+            for (at, what) in [(length / 2, "content"), (frame.len() - 1, "checksum")].into_iter().skip(usize::from(length == 0)) {
+                let mut broken = frame.clone();
+                let at = if what == "content" { at + 13 } else { at };
+                broken[at] ^= 1;
+                assert!(zstd::bulk::decompress(&broken, length).is_err(), "a flipped bit of the {what}, {length} bytes");
+            }
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::time::Instant;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use handoff::shard::DEFAULT_ROW_GROUP_ROWS;
 use handoff::{RunDir, ShardMeta, ShardReader, ShardWriter, TokenWidth, columns, schema};
-use shard::pack::{Document, Frame, Packer, Row};
+use shard::pack::{Document, Frame, Packer, Row, TokenBytes};
 use shard::{Config, Packing, Shard};
 use stage::{Stage, StageContext};
 use text::{Tokenizer, TokenizerFiles, special, template};
@@ -108,9 +108,9 @@ fn parts_alone(input: &Path, tokenizer: &Tokenizer, width: TokenWidth, token_mb:
     println!("  reading alone: {:.0} MB/s", rate(start.elapsed().as_secs_f64()));
     let all: Vec<Vec<u32>> = documents.iter().map(|batch| columns::token_rows(batch, "input_ids")).collect::<Result<Vec<_>, _>>()?.concat();
     drop(documents);
-    let lengths = tokenizer.token_byte_lengths();
+    let lengths = TokenBytes::new(tokenizer.token_byte_lengths());
     let frame = Frame { seq_len: 512, end_id: 0, pad_id: Some(1), token_bytes: &lengths };
-    let id: Arc<str> = "0123456789abcdef0123456789abcdef".into();
+    let id = "0123456789abcdef0123456789abcdef";
     let mut rows = Vec::new();
     for packing in [Packing::Concat, Packing::BestFit, Packing::BosAligned] {
         let start = Instant::now();
@@ -123,8 +123,8 @@ fn parts_alone(input: &Path, tokenizer: &Tokenizer, width: TokenWidth, token_mb:
             }
             Ok(())
         };
-        for ids in &all {
-            let _ = packer.push(Document { id: &id, ids, num_bytes: 0 }, &mut emit);
+        for (ids, key) in all.iter().zip(0..) {
+            let _ = packer.push(Document { id, key, ids, num_bytes: 0 }, &mut emit);
         }
         let _ = packer.finish(&mut emit);
         println!("  packing alone, {}: {:.0} MB/s ({sum} bytes)", packing.name(), rate(start.elapsed().as_secs_f64()));
@@ -135,7 +135,7 @@ fn parts_alone(input: &Path, tokenizer: &Tokenizer, width: TokenWidth, token_mb:
 
 /// What `best-fit` and `bos-aligned` cost at several lengths of a row; the last row apart.
 fn fill(documents: &[Vec<u32>], frame: Frame<'_>) {
-    let id: Arc<str> = "0123456789abcdef0123456789abcdef".into();
+    let id = "0123456789abcdef0123456789abcdef";
     for seq_len in [128, 512, 2048, 8192, 32_768] {
         let mut costs = Vec::new();
         let mut places = 0;
@@ -145,8 +145,8 @@ fn fill(documents: &[Vec<u32>], frame: Frame<'_>) {
                 places += if packing == Packing::BestFit { seq_len as u64 } else { 0 };
                 Ok(())
             };
-            for ids in documents {
-                let _ = packer.push(Document { id: &id, ids, num_bytes: 0 }, &mut emit);
+            for (ids, key) in documents.iter().zip(0..) {
+                let _ = packer.push(Document { id, key, ids, num_bytes: 0 }, &mut emit);
             }
             costs.extend(packer.finish(&mut emit));
         }

@@ -76,14 +76,14 @@ pub use config::{Config, Packing, TokenEncoding};
 pub use error::Error;
 
 use mixture::Mixture;
-use order::Split;
+use order::{BatchSeed, Split};
 use pack::{Document, Frame, Packer, Row, TokenId};
 use shuffle::{Order, Part, Reading};
 use source::Source;
 use write::SampleWriter;
 
 /// Raised when the same tokens and configuration give other output than before.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// The stage.
 #[derive(Debug)]
@@ -391,7 +391,7 @@ fn pack_batch<T: TokenId>(ctx: &StageContext, config: &Config, source: &Source, 
     let beside = ctx.stage_dir.split_shard(Split::Train.name(), unit.batch);
     let reading = Reading {
         shards: &unit.shards,
-        order: Order { seed: ctx.seed, batch: unit.batch, validation_share: config.validation_share },
+        order: Order { seed: BatchSeed::new(ctx.seed, unit.batch), validation_share: config.validation_share },
         vocab_size: source.tokenizer.vocab_size(),
         pad_id: source.pad_id,
         mixture: mixture.as_ref(),
@@ -409,7 +409,7 @@ fn pack_batch<T: TokenId>(ctx: &StageContext, config: &Config, source: &Source, 
                 }
             }
             let side = if entry.split == Split::Train { &mut train } else { &mut validation };
-            side.push(Document { id: &entry.id, ids: part.ids(entry), num_bytes: entry.num_bytes })?;
+            side.push(Document { id: part.name(entry), key: entry.key, ids: part.ids(entry), num_bytes: entry.num_bytes })?;
         }
         Ok(())
     })?;

@@ -6,7 +6,6 @@
 //! the same order.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use handoff::columns::TokenIds;
@@ -15,8 +14,8 @@ use stage::{Bar, CancelToken};
 
 use crate::Error;
 use crate::mixture::{Mixture, Tally};
-use crate::order::{Split, copy_key, shuffle_key};
-use crate::pack::TokenId;
+use crate::order::{BatchSeed, IdHash, Split};
+use crate::pack::{Names, TokenId};
 use crate::source;
 use crate::spill::{Cell, MOST_CELLS, Record, Spill};
 
@@ -26,14 +25,16 @@ const BATCH_ROWS: usize = 128;
 /// Memory counted for a document besides its token ids: key, id, place.
 const DOCUMENT_BYTES: u64 = 128;
 
+/// Bytes of a document's id, to make room for.
+pub(crate) const DOCUMENT_ID_BYTES: usize = 32;
+
 /// How much larger than the mean a part may turn out.
 const PART_SLACK: f64 = 1.2;
 
 /// What decides a batch's order.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Order {
-    pub(crate) seed: u64,
-    pub(crate) batch: u32,
+    pub(crate) seed: BatchSeed,
     pub(crate) validation_share: f64,
 }
 
@@ -41,7 +42,8 @@ pub(crate) struct Order {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) key: u64,
-    pub(crate) id: Arc<str>,
+    /// Number of its id among the part's.
+    name: usize,
     pub(crate) split: Split,
     pub(crate) num_bytes: u64,
     start: usize,
@@ -52,13 +54,15 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(crate) struct Part<T> {
     pub(crate) entries: Vec<Entry>,
+    names: Names,
     ids: Vec<T>,
 }
 
 impl<T: TokenId> Part<T> {
     /// An empty part with room.
     pub(crate) fn with_capacity(documents: usize, tokens: usize) -> Self {
-        Self { entries: Vec::with_capacity(documents), ids: Vec::with_capacity(tokens) }
+        let names = Names::with_capacity(documents, documents * DOCUMENT_ID_BYTES);
+        Self { entries: Vec::with_capacity(documents), names, ids: Vec::with_capacity(tokens) }
     }
 
     /// Memory it takes.
@@ -74,18 +78,30 @@ impl<T: TokenId> Part<T> {
             TokenIds::U32(ids) => self.ids.extend(ids.iter().map(|id| T::cut(*id))),
         }
         let Record { key, id, split, num_bytes, .. } = *record;
-        self.entries.push(Entry { key, id: id.into(), split, num_bytes, start, len: self.ids.len() - start });
+        self.entry((key, id, split, num_bytes), start);
     }
 
     /// Adds a document whose token ids are given as bytes.
-    pub(crate) fn push_bytes(&mut self, (key, id, split, num_bytes): (u64, Arc<str>, Split, u64), bytes: &[u8]) {
+    pub(crate) fn push_bytes(&mut self, document: (u64, &str, Split, u64), bytes: &[u8]) {
         let start = self.ids.len();
         T::read(bytes, &mut self.ids);
-        self.entries.push(Entry { key, id, split, num_bytes, start, len: self.ids.len() - start });
+        self.entry(document, start);
+    }
+
+    fn entry(&mut self, (key, id, split, num_bytes): (u64, &str, Split, u64), start: usize) {
+        self.entries.push(Entry { key, name: self.names.len(), split, num_bytes, start, len: self.ids.len() - start });
+        self.names.push(id);
     }
 
     fn sort(&mut self) {
-        self.entries.sort_unstable_by(|a, b| (a.key, &a.id, a.start).cmp(&(b.key, &b.id, b.start)));
+        let names = &self.names;
+        let by_name = |a: &Entry, b: &Entry| (names.get(a.name), a.start).cmp(&(names.get(b.name), b.start));
+        self.entries.sort_unstable_by(|a, b| a.key.cmp(&b.key).then_with(|| by_name(a, b)));
+    }
+
+    /// The id of an entry's document.
+    pub(crate) fn name(&self, entry: &Entry) -> &str {
+        self.names.get(entry.name)
     }
 
     /// The token ids of an entry.
@@ -208,7 +224,7 @@ impl Reading<'_> {
         tally: &mut Tally,
         push: &mut impl FnMut(&Record<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let Order { seed, batch: number, validation_share } = self.order;
+        let Order { seed, validation_share } = self.order;
         let ids = columns::strings(batch, "document_id")?;
         let num_bytes = columns::i64s(batch, "num_bytes")?;
         let tokens = columns::token_slices(batch, "input_ids")?;
@@ -225,7 +241,8 @@ impl Reading<'_> {
             if let Some(pad) = self.pad_id.filter(|pad| of_row.contains(*pad)) {
                 return Err(Error::PadInText { path: shard.path.clone(), document: id.to_string(), id: pad });
             }
-            let split = Split::of(id, validation_share);
+            let hash = IdHash::of(id);
+            let split = hash.split(validation_share);
             let copies = match &origin {
                 Some((mixture, sources, languages)) if split == Split::Train => {
                     mixture.copies(id, sources.value(row), languages.value(row), of_row.len() as u64, tally)
@@ -233,8 +250,7 @@ impl Reading<'_> {
                 _ => 1,
             };
             for copy in 0..copies {
-                let key = if copy == 0 { shuffle_key(seed, number, id) } else { copy_key(seed, number, id, copy) };
-                push(&Record { key, id, split, num_bytes: num_bytes.value(row).max(0) as u64, ids: of_row })?;
+                push(&Record { key: hash.key(seed, copy), id, split, num_bytes: num_bytes.value(row).max(0) as u64, ids: of_row })?;
             }
         }
         Ok(())

@@ -9,6 +9,7 @@ use text::Tokenizer;
 
 use crate::Error;
 use crate::config::Config;
+use crate::pack::TokenBytes;
 
 /// Metadata keys that travel from token shards to sample shards as they are.
 const CARRIED: [&str; 6] = ["tokenizer_digest", "vocab_size", "padded_vocab_size", "bos_token_id", "eos_token_id", "pad_token_id"];
@@ -18,7 +19,7 @@ const CARRIED: [&str; 6] = ["tokenizer_digest", "vocab_size", "padded_vocab_size
 pub(crate) struct Source {
     pub(crate) tokenizer: Tokenizer,
     /// Bytes of text behind each id.
-    pub(crate) token_bytes: Vec<u32>,
+    pub(crate) token_bytes: TokenBytes,
     pub(crate) end_id: u32,
     pub(crate) pad_id: Option<u32>,
     pub(crate) width: TokenWidth,
@@ -68,7 +69,7 @@ impl Source {
         let pad_id = if shared.get("pad_token_id").is_some() { Some(number("pad_token_id")?) } else { None };
         let metadata = CARRIED.iter().filter_map(|name| Some((name.to_string(), shared.get(name)?.to_string()))).collect();
         Ok(Self {
-            token_bytes: tokenizer.token_byte_lengths(),
+            token_bytes: TokenBytes::new(tokenizer.token_byte_lengths()),
             width: TokenWidth::for_vocab(number("padded_vocab_size")? as usize),
             end_id: number("eos_token_id")?,
             pad_id,

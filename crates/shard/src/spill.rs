@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use handoff::columns::TokenIds;
 use handoff::{Error as HandoffError, atomic};
@@ -114,8 +113,8 @@ impl Cell {
             bytes.resize(id_len + token_bytes, 0);
             reader.read_exact(&mut bytes).map_err(failed)?;
             let split = if header[24] == 1 { Split::Validation } else { Split::Train };
-            let id: Arc<str> = String::from_utf8_lossy(&bytes[..id_len]).into();
-            into.push_bytes((key, id, split, num_bytes), &bytes[id_len..]);
+            let id = String::from_utf8_lossy(&bytes[..id_len]);
+            into.push_bytes((key, &id, split, num_bytes), &bytes[id_len..]);
             // One document may be larger than everything allowed, and so may all of one key; cutting further would not help.
             one_key &= into.entries.first().is_some_and(|first| first.key == key);
             if into.bytes() > max_bytes && !one_key {
@@ -169,7 +168,7 @@ mod tests {
             assert!(into.bytes() <= max_bytes + 200, "{} bytes, at most one document more than {max_bytes}", into.bytes());
             for entry in into.entries.iter().filter(|_| all) {
                 let ids: Vec<u32> = into.ids(entry).iter().map(|id| (*id).into()).collect();
-                let n: u64 = entry.id.parse().unwrap();
+                let n: u64 = into.name(entry).parse().unwrap();
                 assert_eq!((entry.key, entry.num_bytes, ids.as_slice()), (key(n), n, [n as u32, 0].as_slice()));
                 assert_eq!(entry.split == Split::Validation, n.is_multiple_of(10));
                 seen.push(n);

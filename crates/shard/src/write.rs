@@ -16,12 +16,10 @@ use crate::Error;
 use crate::config::TokenEncoding;
 use crate::order::Split;
 use crate::pack::{Row, TokenId};
+use crate::shuffle::DOCUMENT_ID_BYTES;
 
 /// Row groups that wait for the thread that encodes them.
 const AHEAD: usize = 2;
-
-/// Bytes of a document's id, to make room for.
-const DOCUMENT_ID_BYTES: usize = 32;
 
 /// Where row groups are encoded.
 enum Sink {

@@ -61,7 +61,7 @@ use fast::Encoder;
 use freeze::{Decision, Frozen};
 
 /// Raised when the same documents and tokenizer give other output than before.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// Documents encoded at a time, at most.
 const BATCH_ROWS: usize = 1024;

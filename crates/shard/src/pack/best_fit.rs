@@ -50,12 +50,13 @@ impl ByRoom {
     }
 }
 
-/// Lays out a window.
+/// Lays out a window. A piece as long as a row is one.
 pub(super) fn pack<T: TokenId>(pool: &Pool<'_, T>, pieces: Vec<Piece>, filled: Filled, last: bool) -> Layout {
     let seq_len = pool.frame.seq_len;
     let waiting: usize = pieces.iter().map(|piece| piece.len).sum();
     let mut layout = Layout::default();
-    let pieces = split(pool, pieces, &mut layout);
+    let (full, pieces): (Vec<Piece>, Vec<Piece>) = pieces.into_iter().partition(|piece| piece.len == seq_len);
+    layout.rows.extend(full.into_iter().map(|piece| vec![piece]));
     // What this window may waste in all. Every piece that goes on with a document may need a place for context, so that is set aside;
     // the first one of a row gives it back.
     let places = filled.places + waiting as u64;
@@ -77,22 +78,6 @@ pub(super) fn pack<T: TokenId>(pool: &Pool<'_, T>, pieces: Vec<Piece>, filled: F
     let too_many = left.iter().map(|piece| piece.len).sum::<usize>() > waiting / 2;
     layout.left = if last || too_many { fill(pool, left, last, &mut layout) } else { left };
     layout
-}
-
-/// Cuts pieces longer than a row into full rows and rests.
-fn split<T: TokenId>(pool: &Pool<'_, T>, pieces: Vec<Piece>, layout: &mut Layout) -> Vec<Piece> {
-    let seq_len = pool.frame.seq_len;
-    let mut short = Vec::with_capacity(pieces.len());
-    for mut piece in pieces {
-        layout.split_documents += u64::from(piece.len > seq_len);
-        while piece.len > seq_len {
-            let (full, rest) = pool.cut(piece, seq_len);
-            layout.rows.push(vec![full]);
-            piece = rest;
-        }
-        short.push(piece);
-    }
-    short
 }
 
 /// Best-fit decreasing.
@@ -202,6 +187,19 @@ mod tests {
         let lens = lengths(20_000, 3000.0, 5);
         let (_, cost) = fill(&lens, 512);
         assert!(cost.cuts_to_fill < 20, "{cost:?}");
+    }
+
+    #[test]
+    fn no_document_begins_behind_one_that_goes_on() {
+        // The rest of the second document is cut to fill the row in which the first one stands whole.
+        let (rows, cost) = pack_checked(Packing::BestFit, &[8, 18], 10, Some(PAD));
+        assert_eq!((cost.cuts_to_fill, cost.context), (1, 1));
+        assert!(rows.iter().any(|row| row.document_starts == [1, 9] && row.token_offsets == [0, 9]), "{rows:?}");
+        for first in 1..24 {
+            for second in 1..24 {
+                pack_checked(Packing::BestFit, &[first, second, 13], 10, Some(PAD));
+            }
+        }
     }
 
     #[test]

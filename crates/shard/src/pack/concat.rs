@@ -21,7 +21,7 @@ impl<'a, T: TokenId> Concat<'a, T> {
     }
 
     pub(super) fn push<E>(&mut self, document: Document<'_, T>, emit: &mut impl FnMut(&Row<T>) -> Result<(), E>) -> Result<(), E> {
-        let Document { id, ids, num_bytes } = document;
+        let Document { id, ids, num_bytes, .. } = document;
         let total = self.count_bytes(ids);
         self.row.open_part(id, 0);
         let (mut from, mut before) = (0, 0);
@@ -73,16 +73,17 @@ impl<'a, T: TokenId> Concat<'a, T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::TokenBytes;
     use super::*;
 
     const END: u32 = 0;
     const PAD: u32 = 1;
 
     fn pack(documents: &[&[u32]], seq_len: usize, pad_id: Option<u32>) -> (Vec<Row>, Cost) {
-        let token_bytes: Vec<u32> = (0..100).map(|id| if id < 2 { 0 } else { id % 5 + 1 }).collect();
+        let lengths: Vec<u32> = (0..100).map(|id| if id < 2 { 0 } else { id % 5 + 1 }).collect();
         let with_bytes: Vec<(&[u32], u64)> =
-            documents.iter().map(|ids| (*ids, ids.iter().map(|id| u64::from(token_bytes[*id as usize])).sum())).collect();
-        pack_of(&with_bytes, Frame { seq_len, end_id: END, pad_id, token_bytes: &token_bytes })
+            documents.iter().map(|ids| (*ids, ids.iter().map(|id| u64::from(lengths[*id as usize])).sum())).collect();
+        pack_of(&with_bytes, Frame { seq_len, end_id: END, pad_id, token_bytes: &TokenBytes::new(lengths) })
     }
 
     fn pack_of(documents: &[(&[u32], u64)], frame: Frame<'_>) -> (Vec<Row>, Cost) {
@@ -93,14 +94,14 @@ mod tests {
         };
         let mut packer = Concat::new(frame);
         for (index, (ids, num_bytes)) in documents.iter().enumerate() {
-            packer.push(Document { id: &index.to_string().into(), ids, num_bytes: *num_bytes }, &mut emit).unwrap();
+            packer.push(Document { id: &index.to_string(), key: 0, ids, num_bytes: *num_bytes }, &mut emit).unwrap();
         }
         let cost = packer.finish(&mut emit).unwrap();
         (rows, cost)
     }
 
     fn names(row: &Row) -> Vec<&str> {
-        row.document_ids.iter().map(AsRef::as_ref).collect()
+        row.document_ids.iter().collect()
     }
 
     #[test]
@@ -153,7 +154,7 @@ mod tests {
 
     #[test]
     fn bytes_that_tokens_do_not_spell_are_shared_out() {
-        let frame = Frame { seq_len: 2, end_id: END, pad_id: Some(PAD), token_bytes: &[0, 0, 3] };
+        let frame = Frame { seq_len: 2, end_id: END, pad_id: Some(PAD), token_bytes: &TokenBytes::new(vec![0, 0, 3]) };
         let rows = pack_of(&[(&[2, 2, 2, END], 10), (&[1, END], 5)], frame).0;
         assert_eq!(rows.iter().map(|row| row.num_bytes).collect::<Vec<_>>(), [6, 4, 5]);
     }

@@ -24,7 +24,7 @@ use handoff::TokenWidth;
 
 use crate::config::Packing;
 use concat::Concat;
-use pool::Windowed;
+use pool::{Long, Windowed};
 
 pub(crate) use pool::window_bytes;
 
@@ -44,10 +44,13 @@ pub trait TokenId: Copy + std::fmt::Debug + Eq + Into<u32> + Send + 'static {
 
     /// Ids as a column of Arrow, not copied.
     fn array(ids: Vec<Self>) -> ArrayRef;
+
+    /// Bytes of text behind ids.
+    fn bytes(ids: &[Self], lengths: &TokenBytes) -> u64;
 }
 
 macro_rules! token_id {
-    ($integer:ty, $width:expr, $array:ty) => {
+    ($integer:ty, $width:expr, $array:ty, $bytes:expr) => {
         impl TokenId for $integer {
             const WIDTH: TokenWidth = $width;
 
@@ -66,12 +69,67 @@ macro_rules! token_id {
             fn array(ids: Vec<Self>) -> ArrayRef {
                 Arc::new(<$array>::from(ids))
             }
+
+            fn bytes(ids: &[Self], lengths: &TokenBytes) -> u64 {
+                $bytes(ids, lengths)
+            }
         }
     };
 }
 
-token_id!(u16, TokenWidth::U16, UInt16Array);
-token_id!(u32, TokenWidth::U32, UInt32Array);
+token_id!(u16, TokenWidth::U16, UInt16Array, |ids: &[u16], lengths: &TokenBytes| match &lengths.narrow {
+    Some(narrow) => ids.iter().map(|id| u64::from(narrow[usize::from(*id)])).sum(),
+    None => lengths.of(ids.iter().map(|id| u32::from(*id))),
+});
+token_id!(u32, TokenWidth::U32, UInt32Array, |ids: &[u32], lengths: &TokenBytes| lengths.of(ids.iter().copied()));
+
+/// Ids of documents, one behind the other in the same memory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    text: String,
+    /// Where each ends in `text`.
+    ends: Vec<usize>,
+}
+
+impl Names {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The one with number `at`.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    pub fn get(&self, at: usize) -> &str {
+        let start = if at == 0 { 0 } else { self.ends[at - 1] };
+        &self.text[start..self.ends[at]]
+    }
+
+    /// All, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).map(|at| self.get(at))
+    }
+
+    pub(crate) fn with_capacity(names: usize, bytes: usize) -> Self {
+        Self { text: String::with_capacity(bytes), ends: Vec::with_capacity(names) }
+    }
+
+    pub(crate) fn push(&mut self, name: &str) {
+        self.text.push_str(name);
+        self.ends.push(self.text.len());
+    }
+
+    fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+    }
+}
 
 /// One training row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +139,7 @@ pub struct Row<T = u32> {
     /// Where each document part begins in `ids`.
     pub document_starts: Vec<i32>,
     /// Each part's document.
-    pub document_ids: Vec<Arc<str>>,
+    pub document_ids: Names,
     /// Place of each part's first token within its document.
     pub token_offsets: Vec<i64>,
     /// Bytes of text that the targets stand for.
@@ -90,7 +148,7 @@ pub struct Row<T = u32> {
 
 impl<T> Default for Row<T> {
     fn default() -> Self {
-        Self { ids: Vec::new(), document_starts: Vec::new(), document_ids: Vec::new(), token_offsets: Vec::new(), num_bytes: 0 }
+        Self { ids: Vec::new(), document_starts: Vec::new(), document_ids: Names::default(), token_offsets: Vec::new(), num_bytes: 0 }
     }
 }
 
@@ -104,9 +162,9 @@ impl<T> Row<T> {
     }
 
     /// Opens a part at the end of the row.
-    fn open_part(&mut self, id: &Arc<str>, offset: usize) {
+    fn open_part(&mut self, id: &str, offset: usize) {
         self.document_starts.push(self.ids.len() as i32);
-        self.document_ids.push(id.clone());
+        self.document_ids.push(id);
         self.token_offsets.push(offset as i64);
     }
 }
@@ -115,11 +173,39 @@ impl<T> Row<T> {
 #[derive(Debug, Clone, Copy)]
 pub struct Document<'a, T = u32> {
     /// Its id.
-    pub id: &'a Arc<str>,
+    pub id: &'a str,
+    /// Its place in the shuffled order ([`crate::order::IdHash::key`]).
+    pub key: u64,
     /// Its token ids, the end token last.
     pub ids: &'a [T],
     /// Bytes of its text.
     pub num_bytes: u64,
+}
+
+/// How many bytes of text stand behind each token id, the same for all ids of 16 bits in a table that needs no check.
+#[derive(Debug, Clone)]
+pub struct TokenBytes {
+    all: Vec<u32>,
+    narrow: Option<Box<[u16; NARROW]>>,
+}
+
+/// Ids of 16 bits.
+const NARROW: usize = 1 << 16;
+
+impl TokenBytes {
+    /// From the bytes of each id; ids above have none.
+    pub fn new(all: Vec<u32>) -> Self {
+        let short: Option<Vec<u16>> = all.iter().take(NARROW).map(|bytes| u16::try_from(*bytes).ok()).collect();
+        let narrow = short.and_then(|mut bytes| {
+            bytes.resize(NARROW, 0);
+            bytes.into_boxed_slice().try_into().ok()
+        });
+        Self { all, narrow }
+    }
+
+    fn of(&self, ids: impl Iterator<Item = u32>) -> u64 {
+        ids.map(|id| self.all.get(id as usize).map_or(0, |bytes| u64::from(*bytes))).sum()
+    }
 }
 
 /// What every packing needs to know.
@@ -132,13 +218,12 @@ pub struct Frame<'a> {
     /// Fills incomplete rows.
     pub pad_id: Option<u32>,
     /// Bytes of text behind each id.
-    pub token_bytes: &'a [u32],
+    pub token_bytes: &'a TokenBytes,
 }
 
 impl Frame<'_> {
     fn bytes_of<T: TokenId>(&self, ids: &[T]) -> u64 {
-        let of = |id: &T| self.token_bytes.get((*id).into() as usize).map_or(0, |n| u64::from(*n));
-        ids.iter().map(of).sum()
+        T::bytes(ids, self.token_bytes)
     }
 
     /// Fills a row of fewer than `seq_len` targets; false where there is no padding token.
@@ -184,8 +269,8 @@ impl<'a, T: TokenId> Packer<'a, T> {
     pub fn new(packing: Packing, frame: Frame<'a>) -> Self {
         Self(match packing {
             Packing::Concat => Kind::Concat(Concat::new(frame)),
-            Packing::BestFit => Kind::Windowed(Windowed::new(frame, best_fit::pack, false)),
-            Packing::BosAligned => Kind::Windowed(Windowed::new(frame, bos_aligned::pack, true)),
+            Packing::BestFit => Kind::Windowed(Windowed::new(frame, best_fit::pack, Long::Split)),
+            Packing::BosAligned => Kind::Windowed(Windowed::new(frame, bos_aligned::pack, Long::Crop)),
         })
     }
 

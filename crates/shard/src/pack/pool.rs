@@ -2,9 +2,8 @@
 //! the rows written in random order. What a layout leaves goes into the next window.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use super::{Cost, Document, Frame, Row, TokenId, share};
+use super::{Cost, Document, Frame, Names, Row, TokenId, share};
 use crate::order::row_key;
 
 /// Tokens of a window, unless rows are so long that [`MIN_WINDOW_ROWS`] are more.
@@ -47,14 +46,23 @@ impl Piece {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Held {
-    id: Arc<str>,
+    key: u64,
     /// Tokens of the whole document.
     len: usize,
     num_bytes: u64,
     /// Bytes that its tokens spell.
     total: u64,
+}
+
+/// What is done with documents longer than a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Long {
+    /// They are split into full rows and a rest.
+    Split,
+    /// What follows the first row is lost.
+    Crop,
 }
 
 /// Documents that wait to be packed.
@@ -65,6 +73,8 @@ pub(super) struct Pool<'a, T> {
     /// Where the ids that stay are put together. New memory for every window would have to be cleared every time.
     spare: Vec<T>,
     documents: Vec<Held>,
+    /// Their ids.
+    names: Names,
 }
 
 impl<T: TokenId> Pool<'_, T> {
@@ -75,20 +85,27 @@ impl<T: TokenId> Pool<'_, T> {
         (Piece { len, bytes_up_to: cut, ..piece }, rest)
     }
 
-    /// Adds a document's first tokens, at most `keep`.
-    fn add(&mut self, document: Document<'_, T>, keep: usize) -> Piece {
-        let len = document.ids.len().min(keep);
-        let (kept, cropped) = document.ids.split_at(len);
-        let bytes_up_to = self.frame.bytes_of(kept);
-        let piece = Piece { document: self.documents.len(), from: 0, len, at: self.ids.len(), bytes_before: 0, bytes_up_to };
-        self.ids.extend_from_slice(kept);
+    /// Adds a document to the pool and the pieces of it that are to be packed, none longer than a row, to `pieces`; returns their tokens.
+    fn add(&mut self, document: Document<'_, T>, long: Long, pieces: &mut Vec<Piece>) -> usize {
+        let kept = if long == Long::Crop { document.ids.len().min(self.frame.seq_len) } else { document.ids.len() };
+        let mut piece = Piece { document: self.documents.len(), from: 0, len: 0, at: self.ids.len(), bytes_before: 0, bytes_up_to: 0 };
+        for ids in document.ids[..kept].chunks(self.frame.seq_len) {
+            // Bytes are counted of the copy, which is in the cache: the document need not be.
+            self.ids.extend_from_slice(ids);
+            piece.len = ids.len();
+            piece.bytes_up_to += self.frame.bytes_of(&self.ids[piece.at..]);
+            pieces.push(piece);
+            let (from, at) = (piece.from + piece.len, piece.at + piece.len);
+            piece = Piece { from, at, bytes_before: piece.bytes_up_to, ..piece };
+        }
+        self.names.push(document.id);
         self.documents.push(Held {
-            id: document.id.clone(),
+            key: document.key,
             len: document.ids.len(),
             num_bytes: document.num_bytes,
-            total: bytes_up_to + self.frame.bytes_of(cropped),
+            total: piece.bytes_up_to + self.frame.bytes_of(&document.ids[kept..]),
         });
-        piece
+        kept
     }
 
     /// Forgets everything but the pieces given, which are numbered anew.
@@ -96,7 +113,7 @@ impl<T: TokenId> Pool<'_, T> {
         let mut ids = std::mem::take(&mut self.spare);
         ids.clear();
         ids.reserve(self.ids.capacity());
-        let mut documents: Vec<Held> = Vec::new();
+        let (mut documents, mut names) = (Vec::new(), Names::default());
         let mut numbers = BTreeMap::new();
         for piece in pieces.iter_mut() {
             let context = usize::from(piece.continues());
@@ -104,24 +121,26 @@ impl<T: TokenId> Pool<'_, T> {
             piece.at = ids.len() + context;
             ids.extend_from_slice(&self.ids[first..first + context + piece.len]);
             piece.document = *numbers.entry(piece.document).or_insert_with(|| {
-                let Held { id, len, num_bytes, total } = &self.documents[piece.document];
-                documents.push(Held { id: id.clone(), len: *len, num_bytes: *num_bytes, total: *total });
+                documents.push(self.documents[piece.document]);
+                names.push(self.names.get(piece.document));
                 documents.len() - 1
             });
         }
-        (self.ids, self.spare, self.documents) = (ids, std::mem::take(&mut self.ids), documents);
+        (self.ids, self.spare) = (ids, std::mem::take(&mut self.ids));
+        (self.documents, self.names) = (documents, names);
     }
 
     /// Decides where a row comes in its window's order, whatever is in it.
     fn row_key(&self, pieces: &[Piece]) -> (u64, usize, usize) {
         let first = pieces.iter().min_by_key(|piece| (std::cmp::Reverse(piece.len), piece.document, piece.from));
-        first.map_or((0, 0, 0), |piece| (row_key(&self.documents[piece.document].id, piece.from), piece.document, piece.from))
+        first.map_or((0, 0, 0), |piece| (row_key(self.documents[piece.document].key, piece.from), piece.document, piece.from))
     }
 
-    /// Writes a row's pieces: those that continue a document first, one whose document goes on in another row last.
+    /// Writes a row's pieces: those that continue a document first, but one whose document goes on in another row last, so that no
+    /// document begins behind one that has not ended.
     fn render(&self, pieces: &mut [Piece], row: &mut Row<T>) {
         let goes_on = |piece: &Piece| piece.from + piece.len < self.documents[piece.document].len;
-        pieces.sort_unstable_by_key(|piece| (!piece.continues(), goes_on(piece), piece.document, piece.from));
+        pieces.sort_unstable_by_key(|piece| (goes_on(piece), !piece.continues(), piece.document, piece.from));
         row.clear();
         for piece in pieces.iter() {
             let held = &self.documents[piece.document];
@@ -129,7 +148,7 @@ impl<T: TokenId> Pool<'_, T> {
             if context == 0 && row.ids.is_empty() {
                 row.ids.push(T::cut(self.frame.end_id));
             }
-            row.open_part(&held.id, piece.from - context);
+            row.open_part(self.names.get(piece.document), piece.from - context);
             row.ids.extend_from_slice(&self.ids[piece.at - context..piece.at + piece.len]);
             let last = piece.from + piece.len == held.len;
             row.num_bytes += share(held.num_bytes, piece.bytes_before, piece.bytes_up_to, held.total, last);
@@ -153,11 +172,10 @@ pub(super) struct Layout {
     pub(super) rows: Vec<Vec<Piece>>,
     /// What is left for the next window.
     pub(super) left: Vec<Piece>,
-    pub(super) split_documents: u64,
     pub(super) cuts_to_fill: u64,
 }
 
-/// Lays out pieces; after the last window nothing may be left.
+/// Lays out pieces, none longer than a row; after the last window nothing may be left.
 pub(super) type Pack<T> = fn(&Pool<'_, T>, Vec<Piece>, Filled, bool) -> Layout;
 
 /// Packs window by window.
@@ -170,29 +188,27 @@ pub(super) struct Windowed<'a, T> {
     cost: Cost,
     row: Row<T>,
     pack: Pack<T>,
-    /// Whether a document's tokens that no row could hold are not wanted.
-    crops: bool,
+    long: Long,
 }
 
 impl<'a, T: TokenId> Windowed<'a, T> {
-    pub(super) fn new(frame: Frame<'a>, pack: Pack<T>, crops: bool) -> Self {
+    pub(super) fn new(frame: Frame<'a>, pack: Pack<T>, long: Long) -> Self {
         Self {
-            pool: Pool { frame, ids: Vec::new(), spare: Vec::new(), documents: Vec::new() },
+            pool: Pool { frame, ids: Vec::new(), spare: Vec::new(), documents: Vec::new(), names: Names::default() },
             pieces: Vec::new(),
             waiting: 0,
             filled: Filled::default(),
             cost: Cost::default(),
             row: Row::default(),
             pack,
-            crops,
+            long,
         }
     }
 
     pub(super) fn push<E>(&mut self, document: Document<'_, T>, emit: &mut impl FnMut(&Row<T>) -> Result<(), E>) -> Result<(), E> {
         let seq_len = self.pool.frame.seq_len;
-        let piece = self.pool.add(document, if self.crops { seq_len } else { usize::MAX });
-        self.waiting += piece.len;
-        self.pieces.push(piece);
+        self.cost.split_documents += u64::from(self.long == Long::Split && document.ids.len() > seq_len);
+        self.waiting += self.pool.add(document, self.long, &mut self.pieces);
         if self.waiting < window_rows(seq_len) * seq_len { Ok(()) } else { self.window(false, emit) }
     }
 
@@ -204,7 +220,6 @@ impl<'a, T: TokenId> Windowed<'a, T> {
     fn window<E>(&mut self, last: bool, emit: &mut impl FnMut(&Row<T>) -> Result<(), E>) -> Result<(), E> {
         let pieces = std::mem::take(&mut self.pieces);
         let mut layout = (self.pack)(&self.pool, pieces, self.filled, last);
-        self.cost.split_documents += layout.split_documents;
         self.cost.cuts_to_fill += layout.cuts_to_fill;
         layout.rows.sort_by_cached_key(|pieces| self.pool.row_key(pieces));
         for pieces in &mut layout.rows {
@@ -217,14 +232,14 @@ impl<'a, T: TokenId> Windowed<'a, T> {
     }
 
     fn emit<E>(&mut self, pieces: &mut [Piece], emit: &mut impl FnMut(&Row<T>) -> Result<(), E>) -> Result<(), E> {
-        let Self { pool, row, cost, filled, .. } = self;
+        let Self { pool, row, cost, filled, long, .. } = self;
         pool.render(pieces, row);
         let seq_len = pool.frame.seq_len;
         let targets: usize = pieces.iter().map(|piece| piece.len).sum();
         let padding = seq_len + 1 - row.ids.len();
-        for piece in pieces.iter() {
+        for piece in pieces.iter().filter(|_| *long == Long::Crop) {
             let len = pool.documents[piece.document].len;
-            if self.crops && piece.len < len {
+            if piece.len < len {
                 cost.cropped += (len - piece.len) as u64;
                 cost.cropped_documents += 1;
             }
@@ -243,7 +258,7 @@ impl<'a, T: TokenId> Windowed<'a, T> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::{Packer, Packing};
+    use super::super::{Packer, Packing, TokenBytes};
     use super::*;
 
     pub(crate) const END: u32 = 0;
@@ -258,7 +273,7 @@ pub(super) mod tests {
     /// Packs and checks what holds for every packing: what a target is predicted from, and that no token is a target twice.
     pub(crate) fn pack_checked(packing: Packing, lens: &[usize], seq_len: usize, pad_id: Option<u32>) -> (Vec<Row>, Cost) {
         let documents = documents(lens);
-        let token_bytes: Vec<u32> = (0..1000).map(|id| if id < 2 { 0 } else { id % 5 + 1 }).collect();
+        let token_bytes = TokenBytes::new((0..1000).map(|id| if id < 2 { 0 } else { id % 5 + 1 }).collect());
         let frame = Frame { seq_len, end_id: END, pad_id, token_bytes: &token_bytes };
         let mut packer = Packer::new(packing, frame);
         let mut rows = Vec::new();
@@ -267,8 +282,7 @@ pub(super) mod tests {
             Ok(())
         };
         for (number, ids) in documents.iter().enumerate() {
-            let id: Arc<str> = number.to_string().into();
-            packer.push(Document { id: &id, ids, num_bytes: frame.bytes_of(ids) }, &mut emit).unwrap();
+            packer.push(Document { id: &number.to_string(), key: number as u64, ids, num_bytes: frame.bytes_of(ids) }, &mut emit).unwrap();
         }
         let cost = packer.finish(&mut emit).unwrap();
         let mut targets: Vec<Vec<bool>> = lens.iter().map(|len| vec![false; *len]).collect();
@@ -281,7 +295,7 @@ pub(super) mod tests {
             for part in 0..row.document_starts.len() {
                 let start = row.document_starts[part] as usize;
                 let end = row.document_starts.get(part + 1).map_or(used, |next| *next as usize);
-                let (document, offset) = (row.document_ids[part].parse::<usize>().unwrap(), row.token_offsets[part] as usize);
+                let (document, offset) = (row.document_ids.get(part).parse::<usize>().unwrap(), row.token_offsets[part] as usize);
                 assert_eq!(row.ids[start..end], documents[document][offset..offset + end - start]);
                 let is_context = start == 0 || offset > 0;
                 if is_context {
