@@ -6,7 +6,7 @@
 mod rpath;
 
 fn main() {
-    for file in ["cpp/shim.cpp", "cpp/shim.h", "cpp/fused.cpp", "cpp/fused.h", "cpp/kernels.cpp", "cpp/kernels.h"] {
+    for file in ["cpp/shim.cpp", "cpp/shim.h", "cpp/fused.cpp", "cpp/fused.h", "cpp/attention.cpp", "cpp/kernels.cpp", "cpp/kernels.h"] {
         println!("cargo:rerun-if-changed={file}");
     }
     println!("cargo:rerun-if-changed=build.rs");
@@ -34,6 +34,7 @@ fn main() {
         .flag("-DAT_PER_OPERATOR_HEADERS")
         .file("cpp/shim.cpp")
         .file("cpp/fused.cpp")
+        .file("cpp/attention.cpp")
         .compile("jielong_torch_ext");
     // One copy of the loops for each kind of CPU; the shim chooses when it runs. A flag lets reductions run in vector
     // lanes, which orders sums differently on different kinds of CPU and always the same on one.

@@ -236,16 +236,14 @@ impl Model {
             let keys = k_bgse.size()[2] - view.first_key;
             (k_bgse, v_bgse) = (k_bgse.f_narrow(2, view.first_key, keys)?, v_bgse.f_narrow(2, view.first_key, keys)?);
         }
-        let mixed = Tensor::f_scaled_dot_product_attention(
-            &q_bhte,
-            &k_bgse,
-            &v_bgse,
-            view.mask.as_ref(),
-            0.0,
-            view.is_causal,
-            None,
-            heads != groups,
-        )?;
+        let mixed = if self.is_cpu() && view.is_causal && q_bhte.kind() == Kind::BFloat16 {
+            let for_each_head = |t: &Tensor| t.f_repeat_interleave_self_int(heads / groups, 1, None);
+            let (k_bhte, v_bhte) = if heads == groups { (k_bgse, v_bgse) } else { (for_each_head(&k_bgse)?, for_each_head(&v_bgse)?) };
+            torch_ext::causal_attention(&q_bhte, &k_bhte, &v_bhte)?
+        } else {
+            let mask = view.mask.as_ref();
+            Tensor::f_scaled_dot_product_attention(&q_bhte, &k_bgse, &v_bgse, mask, 0.0, view.is_causal, None, heads != groups)?
+        };
         let mixed = mixed.f_transpose(1, 2)?.f_reshape([batch, time, heads * width])?;
         self.project(layer, Target::Output, &mixed)
     }

@@ -12,8 +12,11 @@ use crate::model::Model;
 /// Targets with this value are not trained on and not counted, as in PyTorch.
 pub const IGNORE: i64 = -100;
 
-/// Logits that are held at a time on the CPU: 64 MiB of f32.
-const MAX_LOGITS: i64 = 16 << 20;
+/// Logits that are held at a time on the CPU: 16 MiB of bf16, so that memory used before is used again and not mapped anew.
+const MAX_LOGITS: i64 = 8 << 20;
+
+/// Tokens whose logits are held at a time, at least: for fewer, reading the output matrix and its gradient takes longer than the products.
+const MIN_ROWS: i64 = 256;
 
 /// The same on a GPU, 512 MiB: the gradient of the head is read and written once for each such part.
 const MAX_LOGITS_ON_GPU: i64 = 128 << 20;
@@ -38,7 +41,7 @@ impl Model {
     /// Rows whose logits are held at a time.
     fn rows_of_logits(&self) -> i64 {
         let most = if self.device().is_cuda() { MAX_LOGITS_ON_GPU } else { MAX_LOGITS };
-        (most / self.config.vocab_size.max(1)).max(1)
+        (most / self.config.vocab_size.max(1)).max(MIN_ROWS)
     }
 
     /// Negative log-likelihood of each target in nats, `[b, t]` f32, 0 where ignored. No graph is kept.

@@ -126,9 +126,11 @@ fn doctor(ctx: &StageContext, config: &Config) -> Result<String, Error> {
             return Err(error.into());
         }
     };
+    let in_blocks = compute.device == tch::Device::Cpu && compute.kind == tch::Kind::BFloat16 && torch_ext::has_block_attention();
+    let attention = if in_blocks && !config.document_mask { " with a backward pass in blocks of our own" } else { "" };
     let _ = writeln!(
         out,
-        "this configuration: {} on {}, {} thread(s), attention by libtorch's scaled_dot_product_attention",
+        "this configuration: {} on {}, {} thread(s), attention by libtorch's scaled_dot_product_attention{attention}",
         compute.precision(),
         compute.device_name(),
         compute.threads

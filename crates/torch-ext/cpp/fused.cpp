@@ -50,6 +50,12 @@ const KernelTable& table() {
 const RowKernels<float>& rows_of(float*) { return table().f32; }
 const RowKernels<bf16_t>& rows_of(bf16_t*) { return table().bf16; }
 
+}  // namespace
+
+const AttentionKernels* attention_kernels() { return &table().attention; }
+
+namespace {
+
 template <typename T>
 T* ptr(const Tensor& t, T*) {
   return t.defined() ? static_cast<T*>(t.data_ptr()) : nullptr;
@@ -231,14 +237,16 @@ struct SplitRotate : public Function<SplitRotate> {
   }
 };
 
-// Loss rows of one chunk; the f32 logits become their gradient.
+// Loss rows of one chunk; the logits (f32, or bf16 on the CPU) become their gradient.
 Tensor cross_entropy_chunk(Tensor& logits, const Tensor& targets, int64_t ignore, bool gradient) {
   int64_t rows = logits.size(0), width = logits.size(1);
   if (logits.device().is_cpu()) {
-    Tensor loss = at::empty({rows}, logits.options());
-    at::parallel_for(0, rows, grain(width), [&](int64_t begin, int64_t end) {
-      table().cross_entropy_rows(logits.data_ptr<float>(), targets.data_ptr<int64_t>(), loss.data_ptr<float>(), ignore, gradient, begin, end,
-                                  width);
+    Tensor loss = at::empty({rows}, logits.options().dtype(at::kFloat));
+    with_type(logits, [&](auto* type) {
+      at::parallel_for(0, rows, grain(width), [&](int64_t begin, int64_t end) {
+        rows_of(type).cross_entropy_rows(ptr(logits, type), targets.data_ptr<int64_t>(), loss.data_ptr<float>(), ignore, gradient, begin, end,
+                                         width);
+      });
     });
     return loss;
   }
@@ -275,7 +283,9 @@ struct LinearCrossEntropy : public Function<LinearCrossEntropy> {
     for (int64_t start = 0; start < count; start += rows) {
       int64_t size = std::min(rows, count - start);
       Tensor hc = h.narrow(0, start, size);
-      Tensor logits = at::mm(hc, w.t()).to(at::kFloat);
+      Tensor logits = at::mm(hc, w.t());
+      // The product is rounded to bf16 anyway; the loop on the CPU computes in f32 from there.
+      if (!h.device().is_cpu() || logits.scalar_type() != at::kBFloat16) logits = logits.to(at::kFloat);
       losses.push_back(cross_entropy_chunk(logits, targets.narrow(0, start, size), ignore, need_h || need_w));
       if (!need_h && !need_w) continue;
       Tensor dlogits = logits.to(h.scalar_type());

@@ -21,19 +21,46 @@ struct RowKernels {
   void (*swiglu_backward)(const T* dout, const T* gate_up, T* dgate_up, int64_t begin, int64_t end, int64_t width);
   // Rotates one head: (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin); `sign` -1 turns back.
   void (*rotate_head)(const T* x, T* y, const float* cos, const float* sin, float sign, int64_t half);
+  // Each row of logits becomes softmax(row) - onehot(target), or zeros where the target is ignored; loss[row] gets the
+  // negative log-likelihood, or 0. With `gradient` false the row is left in an unspecified state.
+  void (*cross_entropy_rows)(T* logits, const int64_t* targets, float* loss, int64_t ignore, bool gradient, int64_t begin, int64_t end,
+                             int64_t width);
+};
+
+// Loops around the block products of attention, see attention.cpp. Rows are `width` values, `stride` apart; of `rows` rows the first
+// `valid` are given, and the others are zeros. Packed operands lie in chunks of 64 columns (the last may have fewer), and in each, pairs
+// of values that follow each other in a column are neighbours.
+struct AttentionKernels {
+  // The transposed rows, each of them a column.
+  void (*pack_columns)(const bf16_t* x, int64_t stride, int64_t valid, int64_t rows, int64_t width, bf16_t* out);
+  // The rows as they are.
+  void (*pack_pairs)(const bf16_t* x, int64_t stride, int64_t valid, int64_t rows, int64_t width, bf16_t* out);
+  // [width, padded]: the transposed rows, not packed.
+  void (*turn)(const bf16_t* x, int64_t stride, int64_t valid, int64_t width, bf16_t* out, int64_t padded);
+  // The rows, and zeros up to `padded` of them.
+  void (*pad)(const bf16_t* x, int64_t stride, int64_t valid, int64_t width, bf16_t* out, int64_t padded);
+  // The sum of the products of each two rows.
+  void (*dots)(const bf16_t* a, int64_t stride_a, const bf16_t* b, int64_t stride_b, int64_t valid, int64_t rows, int64_t width, float* out);
+  // From scores and the gradient of probabilities, [keys, queries] each: the probabilities, and the gradient of scores, as rows and packed.
+  // Key j is seen by queries from j + offset on.
+  void (*gradient)(const float* scores, const float* dp, const float* lse, const float* delta, float scale, int64_t keys, int64_t queries,
+                   int64_t offset, bf16_t* p, bf16_t* ds, bf16_t* ds_pairs);
+  // [width, columns] back to `valid` rows.
+  void (*turn_back)(const float* x, int64_t columns, int64_t valid, int64_t width, bf16_t* out);
+  void (*round)(const float* x, int64_t count, bf16_t* out);
 };
 
 // All loops, compiled for one kind of CPU.
 struct KernelTable {
   RowKernels<float> f32;
   RowKernels<bf16_t> bf16;
-  // Each row of logits becomes softmax(row) - onehot(target), or zeros where the target is ignored; loss[row] gets the
-  // negative log-likelihood, or 0. With `gradient` false the row is left in an unspecified state.
-  void (*cross_entropy_rows)(float* logits, const int64_t* targets, float* loss, int64_t ignore, bool gradient, int64_t begin, int64_t end,
-                             int64_t width);
+  AttentionKernels attention;
 };
 
 // kernels.cpp is compiled once for each of these; the second and third only for x86-64.
 const KernelTable* kernels_base();
 const KernelTable* kernels_avx2();
 const KernelTable* kernels_avx512();
+
+// Those of the CPU that this runs on.
+const AttentionKernels* attention_kernels();

@@ -58,6 +58,24 @@ pub fn split_rotate(qkv: &Tensor, cos: &Tensor, sin: &Tensor, heads: i64, groups
     Ok((query, key, value))
 }
 
+/// Whether [`causal_attention`] works in blocks in bf16 on this CPU.
+pub fn has_block_attention() -> bool {
+    // SAFETY: it only asks.
+    unsafe { ffi::jl_has_block_attention() != 0 }
+}
+
+/// Attention in which each token sees itself and those before it: softmax of `q · kᵀ / √e`, times `v`, all `[b, h, t, e]`. In bf16, where
+/// [`has_block_attention`], the backward pass works in large blocks; otherwise it is libtorch's.
+///
+/// # Errors
+/// Shapes or types that differ, or tensors that are not on the CPU.
+pub fn causal_attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+    let mut out = std::ptr::null_mut();
+    // SAFETY: `out` is set when no message comes back.
+    check(unsafe { ffi::jl_causal_attention(ptr(q), ptr(k), ptr(v), &mut out) })?;
+    Ok(take_tensor(out))
+}
+
 /// The sum over tokens of the cross-entropy of `hidden_nd · weight_vdᵀ` against `targets_n` (i64), in nats, 0-d f32.
 /// Targets equal to `ignore` count nothing. At most `rows` tokens' logits are held at a time, in f32; gradients are found on the way.
 ///

@@ -5,7 +5,7 @@
 //! Every C++ exception becomes an [`Error`]; nothing here panics on bad shapes, types or devices.
 //!
 //! - [`optim`]: [`fused_adamw`], and operations on lists of tensors.
-//! - [`fused`]: RMSNorm, SwiGLU, rotation, and cross-entropy behind a matrix product, one pass each.
+//! - [`fused`]: RMSNorm, SwiGLU, rotation, and cross-entropy behind a matrix product, one pass each; causal attention.
 //! - [`runtime`]: threads, determinism, CPU abilities, the RNG's state, the GPU half of libtorch.
 
 #![allow(unsafe_code, reason = "the one crate that calls C++")]
@@ -17,7 +17,7 @@ pub mod optim;
 pub mod runtime;
 
 pub use error::{Error, Result};
-pub use fused::{add_rms_norm, linear_cross_entropy, rms_norm, split_rotate, swiglu};
+pub use fused::{add_rms_norm, causal_attention, has_block_attention, linear_cross_entropy, rms_norm, split_rotate, swiglu};
 pub use optim::{AdamW, foreach_add, foreach_copy, foreach_mul, foreach_mul_tensor, foreach_norm, foreach_zero, fused_adamw, step_tensor};
 pub use runtime::{
     CudaLoad, has_fast_bf16, held_memory, keep_memory, load_cuda, num_threads, peak_memory, reset_peak_memory, rng_state,

@@ -113,6 +113,30 @@ fn split_rotate_turns_query_and_key_only() {
 }
 
 #[test]
+fn causal_attention_is_softmax_of_what_came_before() {
+    let plain = |t: &[Tensor]| {
+        let (time, width) = (t[0].size()[2], t[0].size()[3]);
+        let later = Tensor::ones([time, time], (Kind::Bool, Device::Cpu)).triu(1);
+        let scores = (t[0].matmul(&t[1].transpose(2, 3)) / (width as f64).sqrt()).masked_fill(&later, f64::NEG_INFINITY);
+        vec![scores.softmax(-1, Kind::Float).matmul(&t[2])]
+    };
+    // Lengths around whole blocks of keys and queries, and widths with whole and partial columns.
+    for (time, width) in [(1, 16), (2, 64), (63, 64), (64, 64), (65, 32), (128, 64), (130, 48), (257, 80), (512, 64), (601, 128)] {
+        let size: &[i64] = &[2, 3, time, width];
+        compare(&[size, size, size], |t| vec![torch_ext::causal_attention(&t[0], &t[1], &t[2]).unwrap()], plain);
+    }
+    // Views as a model has them: heads beside each other in memory, and a gradient that is laid out in the same way.
+    let size: &[i64] = &[2, 70, 4, 32];
+    let turned = |t: &[Tensor]| t.iter().map(|t| t.transpose(1, 2)).collect::<Vec<_>>();
+    let fused = |t: &[Tensor]| {
+        let t = turned(t);
+        vec![torch_ext::causal_attention(&t[0], &t[1], &t[2]).unwrap().transpose(1, 2).contiguous()]
+    };
+    compare(&[size, size, size], fused, |t| vec![plain(&turned(t))[0].transpose(1, 2).contiguous()]);
+    assert!(torch_ext::causal_attention(&random(&[1, 2, 3, 16]), &random(&[1, 1, 3, 16]), &random(&[1, 2, 3, 16])).is_err());
+}
+
+#[test]
 fn linear_cross_entropy_in_any_chunks() {
     tch::manual_seed(5);
     let (hidden, weight) = (random(&[13, 24]), random(&[50, 24]));
