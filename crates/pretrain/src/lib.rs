@@ -41,7 +41,7 @@ use serde_json::{Value, json};
 use stage::{Command, ConfigProblem, DryRun, DryUnit, Report, Stage, StageContext, StageError};
 use train::batch::BatchPlan;
 use train::compute::Compute;
-use train::lineage::{DataBatch, Lineage, data_difference, recipe_difference};
+use train::lineage::{DataBatch, data_difference, recipe_difference};
 use train::samples::{Place, Samples, forget_others};
 use train::session::{Cooldown, MODEL_SCHEMA, Request, Session};
 use train::trainer::{Outcome, Task};
@@ -291,32 +291,8 @@ fn spread(n: u64, limit: u64) -> Vec<u64> {
 /// What a user should know of before the first step.
 fn warnings(config: &Config, inputs: &Inputs, session: &Session) -> Vec<String> {
     let rows = if session.start.is_none() { task::unknown_rows(inputs) } else { None };
-    let rows = rows.into_iter().chain(repeated_rows(config, &session.lineage, session.first_step()));
-    rows.chain(long_warm_up(config, &session.lineage)).collect()
-}
-
-/// What is to be said where a phase that is not over at `step` has fewer rows than a step takes.
-fn repeated_rows(config: &Config, lineage: &Lineage, step: u64) -> Option<String> {
-    // A phase without steps is one whose minutes are not measured yet.
-    let to_come = lineage.phases.iter().filter(|phase| phase.steps == 0 || phase.first_step + phase.steps > step);
-    let rows = to_come.map(|phase| lineage.rows_of(phase)).filter(|rows| !rows.is_empty()).map(|rows| rows.len()).min()?;
-    (rows < config.batch_rows).then(|| {
-        let (batch, times) = (config.batch_rows, config.batch_rows.div_ceil(rows));
-        format!("`batch_rows` is {batch}, there are {rows} training row(s): a step has each of them up to {times} times; `batch_rows = {rows}` would have each once")
-    })
-}
-
-/// What is to be said where the warm-up does not end before the training does.
-fn long_warm_up(config: &Config, lineage: &Lineage) -> Option<String> {
-    let (schedule, phase) = (config.hyper().schedule(), lineage.phases.first()?);
-    let highest = (0..phase.steps).map(|step| schedule.at(phase, step, phase.steps)).fold(0.0, f64::max);
-    (phase.steps > 0 && schedule.warmup_steps > phase.steps).then(|| {
-        let (warm_up, share) = (schedule.warmup_steps, 100.0 * highest);
-        format!(
-            "`warmup_steps` is {warm_up}, the training has {}: the learning rate gets no higher than {share:.0} % of `learning_rate`",
-            phase.steps
-        )
-    })
+    let rows = rows.into_iter().chain(session.lineage.repeated_rows(config.batch_rows, session.first_step()));
+    rows.chain(session.lineage.long_warm_up(&config.hyper().schedule())).collect()
 }
 
 fn plan_lines(task: &Pretraining, inputs: &Inputs, session: &Session, compute: &Compute) -> Vec<String> {
@@ -375,24 +351,6 @@ fn summary(task: &Pretraining, session: &Session, outcome: &Outcome) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rows_that_a_step_repeats_are_told() {
-        let toml = include_str!("default.toml").replace("[stage.pretrain]", "inputs = \"shard\"\ntokenizer = \"tokenize\"\nepochs = 2.0\n");
-        let config = Config { batch_rows: 8, ..toml::from_str(&toml).unwrap() };
-        let plan = BatchPlan::new(8, None, 4).unwrap();
-        let batch = |name: &[u8], rows| DataBatch::new([&handoff::Digest::of_bytes(name)], rows);
-        let horizon = config.horizon().unwrap();
-        let lineage = |rows| Lineage::fresh(json!({}), vec![batch(b"a", rows)], 0, horizon, &plan);
-        assert_eq!(repeated_rows(&config, &lineage(8), 0), None);
-        let told = repeated_rows(&config, &lineage(3), 0).unwrap();
-        assert!(told.contains("3 training row(s)") && told.contains("up to 3 times"), "{told}");
-        assert_eq!(repeated_rows(&config, &lineage(3), 1), None, "its one step is done");
-        // Two new rows and two earlier ones for them.
-        let grown = lineage(8).extended(vec![batch(b"a", 8), batch(b"b", 2)], horizon, &plan, 1.0);
-        let told = repeated_rows(&config, &grown, 0).unwrap();
-        assert!(told.contains("4 training row(s)") && told.contains("up to 2 times"), "{told}");
-    }
 
     #[test]
     fn evaluated_rows_are_spread_over_the_split() {

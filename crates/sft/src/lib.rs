@@ -81,7 +81,8 @@ impl Stage for Sft {
         let session = Session::open(&ctx.stage_dir, with_counts(request, &rows), over).map_err(Error::from)?;
         let steps = session.lineage.total_steps() - session.first_step();
         let bytes = inputs.files.iter().map(|f| f.bytes).sum();
-        let notes = vec![format!("{steps} step(s) on {} conversations, {} rejected", rows.train.len(), rows.rejected.len())];
+        let todo = format!("{steps} step(s) on {} conversations, {} rejected", rows.train.len(), rows.rejected.len());
+        let notes = std::iter::once(todo).chain(warnings(config, &session)).collect();
         Ok(DryRun { todo: vec![DryUnit { unit: "model".into(), why: session.decision.to_string(), bytes }], skip: 0, notes })
     }
 
@@ -212,6 +213,10 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, Error> {
     for line in plan_lines(config, &task, &session, &compute) {
         tracing::info!("{line}");
     }
+    for line in warnings(config, &session) {
+        tracing::warn!("{line}");
+        notes.push(line);
+    }
     let hyper = config.hyper();
     let outcome = session.train(ctx, &task, hyper.optimizer(), hyper.settings(ctx.limit), &compute)?;
     if !outcome.complete {
@@ -314,6 +319,12 @@ fn trainable_line(task: &FineTuning) -> String {
             )
         }
     }
+}
+
+/// What a user should know of before the first step.
+fn warnings(config: &Config, session: &Session) -> Vec<String> {
+    let rows = session.lineage.repeated_rows(config.batch_rows, session.first_step());
+    rows.into_iter().chain(session.lineage.long_warm_up(&config.hyper().schedule())).collect()
 }
 
 fn plan_lines(config: &Config, task: &FineTuning, session: &Session, compute: &Compute) -> Vec<String> {

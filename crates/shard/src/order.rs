@@ -159,7 +159,8 @@ mod tests {
     #[test]
     fn a_side_is_what_it_was() {
         // Documents keep their sides from one version to the next; the numbers come from another implementation of BLAKE3.
-        let held: Vec<usize> = ids(100).iter().enumerate().filter(|(_, id)| Split::of(id, 0.1) == Split::Validation).map(|(n, _)| n).collect();
+        let held: Vec<usize> =
+            ids(100).iter().enumerate().filter(|(_, id)| Split::of(id, 0.1) == Split::Validation).map(|(n, _)| n).collect();
         assert_eq!(held, [29, 33, 47, 48, 60, 64, 68, 70, 73, 84, 87, 94]);
     }
 

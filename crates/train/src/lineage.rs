@@ -170,6 +170,32 @@ impl Lineage {
         PhaseRows::new(first_new, end, phase.replay, &digests, self.seed)
     }
 
+    /// What is to be said where a phase that is not over at `step` has fewer rows than a step takes.
+    pub fn repeated_rows(&self, rows_per_step: u64, step: u64) -> Option<String> {
+        // A phase without steps is one whose minutes are not measured yet.
+        let to_come = self.phases.iter().filter(|phase| phase.steps == 0 || phase.first_step + phase.steps > step);
+        let rows = to_come.map(|phase| self.rows_of(phase)).filter(|rows| !rows.is_empty()).map(|rows| rows.len()).min()?;
+        (rows < rows_per_step).then(|| {
+            let times = rows_per_step.div_ceil(rows);
+            format!(
+                "`batch_rows` is {rows_per_step}, there are {rows} training row(s): a step has each of them up to {times} times; `batch_rows = {rows}` would have each once"
+            )
+        })
+    }
+
+    /// What is to be said where the warm-up does not end before the training does.
+    pub fn long_warm_up(&self, schedule: &Schedule) -> Option<String> {
+        let phase = self.phases.first()?;
+        let highest = (0..phase.steps).map(|step| schedule.at(phase, step, phase.steps)).fold(0.0, f64::max);
+        (phase.steps > 0 && schedule.warmup_steps > phase.steps).then(|| {
+            let (warm_up, share) = (schedule.warmup_steps, 100.0 * highest);
+            format!(
+                "`warmup_steps` is {warm_up}, the training has {}: the learning rate gets no higher than {share:.0} % of `learning_rate`",
+                phase.steps
+            )
+        })
+    }
+
     /// Digest of everything.
     pub fn digest(&self) -> Digest {
         Digest::of_bytes(serde_json::to_string(self).unwrap_or_default().as_bytes())
@@ -297,6 +323,21 @@ mod tests {
     fn lineage() -> Lineage {
         let plan = BatchPlan::new(10, None, 4).unwrap();
         Lineage::fresh(json!({"lr": 0.1}), vec![batch("a", 100)], 0, Horizon::Steps(30), &plan)
+    }
+
+    #[test]
+    fn rows_that_a_step_repeats_are_told() {
+        let plan = BatchPlan::new(8, None, 4).unwrap();
+        let horizon = Horizon::Epochs(2.0);
+        let of = |rows| Lineage::fresh(json!({}), vec![batch("a", rows)], 0, horizon, &plan);
+        assert_eq!(of(8).repeated_rows(8, 0), None);
+        let told = of(3).repeated_rows(8, 0).unwrap();
+        assert!(told.contains("3 training row(s)") && told.contains("up to 3 times"), "{told}");
+        assert_eq!(of(3).repeated_rows(8, 1), None, "its one step is done");
+        // Two new rows and two earlier ones for them.
+        let grown = of(8).extended(vec![batch("a", 8), batch("b", 2)], horizon, &plan, 1.0);
+        let told = grown.repeated_rows(8, 0).unwrap();
+        assert!(told.contains("4 training row(s)") && told.contains("up to 2 times"), "{told}");
     }
 
     #[test]
