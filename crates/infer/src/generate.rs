@@ -166,5 +166,5 @@ fn padded_inputs(active: &[Active], width: usize, start: usize, count: usize, de
     // A padded query sees itself, since a row of attention without any key would be NaN.
     let itself_ts = queries_t.f_view([-1, 1])?.f_eq_tensor(&keys_s)?;
     let mask = real_bs.f_view([-1, 1, 1, (start + count) as i64])?.f_logical_and(&causal_ts)?.f_logical_or(&itself_ts)?;
-    Ok(Inputs { positions: Some(positions), mask: Some(mask) })
+    Ok(Inputs { positions: Some(positions), mask: Some(mask), past_only: false })
 }

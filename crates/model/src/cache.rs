@@ -39,7 +39,7 @@ pub(crate) struct Past {
 
 impl Past {
     pub(crate) fn inputs(&self) -> Inputs {
-        Inputs { positions: Some(self.positions_bp.shallow_clone()), mask: self.mask.as_ref().map(Tensor::shallow_clone) }
+        Inputs { positions: Some(self.positions_bp.shallow_clone()), mask: self.mask.as_ref().map(Tensor::shallow_clone), past_only: false }
     }
 }
 

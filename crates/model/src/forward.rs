@@ -33,20 +33,22 @@ pub(crate) struct Pass<'a> {
 struct View {
     mask: Option<Tensor>,
     is_causal: bool,
+    /// Whether no query sees a later key, and keys are as many as queries.
+    past_only: bool,
     first_key: i64,
 }
 
 impl View {
     /// Plain causal attention of `time` queries behind `start` keys, or `mask`.
-    fn full(mask: Option<&Tensor>, start: i64, time: i64, device: Device) -> Result<Self> {
-        let mut mask = mask.map(Tensor::shallow_clone);
+    fn full(inputs: &Inputs, start: i64, time: i64, device: Device) -> Result<Self> {
+        let mut mask = inputs.mask.as_ref().map(Tensor::shallow_clone);
         if mask.is_none() && start > 0 && time > 1 {
             // Causal, but the first query stands behind `start` keys.
             let ones = Tensor::f_ones([1, 1, time, start + time], (Kind::Bool, device))?;
             mask = Some(ones.f_tril(start)?);
         }
         let is_causal = mask.is_none() && time > 1;
-        Ok(Self { mask, is_causal, first_key: 0 })
+        Ok(Self { mask, is_causal, past_only: start == 0 && (is_causal || inputs.past_only), first_key: 0 })
     }
 
     /// What is left when a query sees the last `window` keys only. Columns count, not positions: within a document they
@@ -56,7 +58,7 @@ impl View {
         let keys = start + time - first_key;
         let given = self.mask.as_ref().map(|mask| mask.f_narrow(3, first_key, keys)).transpose()?;
         if time == 1 {
-            return Ok(Self { mask: given, is_causal: false, first_key });
+            return Ok(Self { mask: given, is_causal: false, past_only: false, first_key });
         }
         // Query i stands in column start + i and sees key j, in column first_key + j, while its distance is below the window.
         let ones = Tensor::f_ones([1, 1, time, keys], (Kind::Bool, device))?;
@@ -65,7 +67,7 @@ impl View {
             Some(given) => given.f_logical_and(&near)?,
             None => near.f_tril(start - first_key)?,
         };
-        Ok(Self { mask: Some(mask), is_causal: false, first_key })
+        Ok(Self { mask: Some(mask), is_causal: false, past_only: self.past_only && first_key == 0, first_key })
     }
 }
 
@@ -167,7 +169,7 @@ impl Model {
             None => self.rope.range(start, time)?,
         };
         let device = ids_bt.device();
-        let full = View::full(inputs.mask.as_ref(), start, time, device)?;
+        let full = View::full(inputs, start, time, device)?;
         let sliding = match self.config.sliding_window {
             Some(window) if window < start + time => Some(full.windowed(window, start, time, device)?),
             _ => None,
@@ -236,10 +238,10 @@ impl Model {
             let keys = k_bgse.size()[2] - view.first_key;
             (k_bgse, v_bgse) = (k_bgse.f_narrow(2, view.first_key, keys)?, v_bgse.f_narrow(2, view.first_key, keys)?);
         }
-        let mixed = if self.is_cpu() && view.is_causal && q_bhte.kind() == Kind::BFloat16 {
+        let mixed = if self.is_cpu() && view.past_only && q_bhte.kind() == Kind::BFloat16 {
             let for_each_head = |t: &Tensor| t.f_repeat_interleave_self_int(heads / groups, 1, None);
             let (k_bhte, v_bhte) = if heads == groups { (k_bgse, v_bgse) } else { (for_each_head(&k_bgse)?, for_each_head(&v_bgse)?) };
-            torch_ext::causal_attention(&q_bhte, &k_bhte, &v_bhte)?
+            torch_ext::causal_attention(&q_bhte, &k_bhte, &v_bhte, view.mask.as_ref())?
         } else {
             let mask = view.mask.as_ref();
             Tensor::f_scaled_dot_product_attention(&q_bhte, &k_bgse, &v_bgse, mask, 0.0, view.is_causal, None, heads != groups)?

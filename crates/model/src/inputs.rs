@@ -11,6 +11,8 @@ pub struct Inputs {
     pub positions: Option<Tensor>,
     /// Who sees whom, `[b or 1, 1, t, s]` bool, true where the query attends. Absent: causal.
     pub mask: Option<Tensor>,
+    /// Whether `mask` shows no query a later key, as that of [`Inputs::documents`] does: training in bf16 on a CPU is faster then.
+    pub past_only: bool,
 }
 
 impl Inputs {
@@ -34,7 +36,7 @@ impl Inputs {
         let same = start_index_bt.f_unsqueeze(2)?.f_eq_tensor(&start_index_bt.f_unsqueeze(1)?)?;
         let causal = index_t.f_unsqueeze(1)?.f_ge_tensor(&index_t.f_unsqueeze(0)?)?;
         let mask = same.f_logical_and(&causal)?.f_unsqueeze(1)?;
-        Ok(Self { positions: Some(positions), mask: Some(mask) })
+        Ok(Self { positions: Some(positions), mask: Some(mask), past_only: true })
     }
 
     /// What belongs to `count` rows of the batch from row `start` on.
@@ -43,7 +45,8 @@ impl Inputs {
     /// Rows that are not there.
     pub fn rows(&self, start: i64, count: i64) -> Result<Self> {
         let cut = |tensor: &Tensor| if tensor.size()[0] == 1 { Ok(tensor.shallow_clone()) } else { tensor.f_narrow(0, start, count) };
-        Ok(Self { positions: self.positions.as_ref().map(cut).transpose()?, mask: self.mask.as_ref().map(cut).transpose()? })
+        let (positions, mask) = (self.positions.as_ref().map(cut).transpose()?, self.mask.as_ref().map(cut).transpose()?);
+        Ok(Self { positions, mask, past_only: self.past_only })
     }
 }
 

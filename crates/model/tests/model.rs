@@ -480,7 +480,7 @@ fn padded(pads: &[i64], start: i64, end: i64) -> Inputs {
     let causal = queries.view([-1, 1]).ge_tensor(&keys);
     let itself = queries.view([-1, 1]).eq_tensor(&keys);
     let real = keys.ge_tensor(&pads).view([-1, 1, 1, end]);
-    Inputs { positions: Some(positions), mask: Some(real.logical_and(&causal).logical_or(&itself)) }
+    Inputs { positions: Some(positions), mask: Some(real.logical_and(&causal).logical_or(&itself)), past_only: false }
 }
 
 #[test]

@@ -3,12 +3,14 @@
 #include <string.h>
 
 #include <cmath>
+#include <limits>
 
 #include <ATen/Parallel.h>
 #include <ATen/native/CPUBlas.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu_backward.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "fused.h"
@@ -65,14 +67,20 @@ void multiply(int64_t m, int64_t n, int64_t k, const bf16_t* a, int64_t lda, con
 
 // Gradients of softmax(q kᵀ · scale, causal) v (Dao et al., arXiv 2205.14135, algorithm 4, with scores transposed: then what has to be
 // summed over keys stands in rows). `lse` [b, h, t] is the logarithm of each query's sum of exponentials.
+// `mask` [b or 1, 1, t, t], where it is defined, shows queries fewer keys.
 variable_list backward_in_blocks(const Tensor& dout, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out, const Tensor& lse,
-                                 float scale) {
+                                 const Tensor& mask, float scale) {
   const AttentionKernels& kernels = *attention_kernels();
   int64_t batch = q.size(0), heads = q.size(1), time = q.size(2), width = q.size(3);
   int64_t padded = (time + CHUNK - 1) / CHUNK * CHUNK;
   Tensor dq = at::empty(q.sizes(), q.options()), dk = at::empty(q.sizes(), q.options()), dv = at::empty(q.sizes(), q.options());
   Rows rows_q(q), rows_k(k), rows_v(v), rows_out(out), rows_dout(dout), rows_dq(dq), rows_dk(dk), rows_dv(dv);
   const float* all_lse = lse.const_data_ptr<float>();
+  Tensor seen;  // by key and then query, padded
+  if (mask.defined()) {
+    seen = at::zeros({mask.size(0), padded, padded}, mask.options());
+    seen.narrow(1, 0, time).narrow(2, 0, time).copy_(mask.select(1, 0).transpose(1, 2));
+  }
   using S = Scratch;
   int64_t bytes = 3 * S::bytes<bf16_t>(padded * width) + 2 * S::bytes<float>(padded * width) + 4 * S::bytes<bf16_t>(QUERIES * width) +
                   2 * S::bytes<float>(QUERIES) + 2 * S::bytes<float>(QUERIES * KEYS) + 3 * S::bytes<bf16_t>(QUERIES * KEYS) +
@@ -118,7 +126,10 @@ variable_list backward_in_blocks(const Tensor& dout, const Tensor& q, const Tens
             multiply(keys, CHUNK, width, k_rows + key * ld_k, ld_k, q_columns + c * width, scores + c, queries, false);
             multiply(keys, CHUNK, width, v_rows + key * ld_v, ld_v, dout_columns + c * width, dp + c, queries, false);
           }
-          kernels.gradient(scores, dp, block_lse, delta, scale, keys, queries, key - first, p, ds, ds_pairs);
+          const uint8_t* block_seen = nullptr;
+          if (seen.defined())
+            block_seen = static_cast<const uint8_t*>(seen.const_data_ptr()) + ((seen.size(0) == 1 ? 0 : b) * padded + key) * padded + first;
+          kernels.gradient(scores, dp, block_lse, delta, block_seen, padded, scale, keys, queries, key - first, p, ds, ds_pairs);
           for (int64_t c = 0; c < width; c += CHUNK) {
             int64_t columns = std::min(CHUNK, width - c);
             multiply(keys, columns, queries, p, queries, dout_pairs + c * queries, dv_sum + key * width + c, width, true);
@@ -149,26 +160,41 @@ bool in_blocks(const Tensor& q) {
 }
 
 struct CausalAttention : public Function<CausalAttention> {
-  static Tensor forward(AutogradContext* ctx, const Tensor& q, const Tensor& k, const Tensor& v) {
+  static Tensor forward(AutogradContext* ctx, const Tensor& q, const Tensor& k, const Tensor& v, const std::optional<Tensor>& mask) {
     TORCH_CHECK(q.dim() == 4 && q.sizes() == k.sizes() && q.sizes() == v.sizes(), "query, key and value have shapes ", q.sizes(), ", ", k.sizes(),
                 " and ", v.sizes(), "; expected the same [b, h, t, e]");
     TORCH_CHECK(q.device().is_cpu() && q.scalar_type() == k.scalar_type() && q.scalar_type() == v.scalar_type(),
                 "query, key and value must be of one type, on the CPU");
-    auto [out, lse] = at::_scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, /*is_causal=*/true);
-    ctx->save_for_backward({q, k, v, out, lse});
+    if (mask.has_value()) {
+      TORCH_CHECK(mask->dim() == 4 && mask->scalar_type() == at::kBool && (mask->size(0) == 1 || mask->size(0) == q.size(0)) &&
+                      mask->size(1) == 1 && mask->size(2) == q.size(2) && mask->size(3) == q.size(2),
+                  "the mask has shape ", mask->sizes(), ", expected booleans [b or 1, 1, t, t]");
+    }
+    auto [out, lse] = at::_scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, /*is_causal=*/!mask.has_value(), bias(mask, q));
+    ctx->save_for_backward({q, k, v, out, lse, mask.value_or(Tensor())});
     return out;
+  }
+
+  // What is added to scores, as libtorch takes a mask.
+  static std::optional<Tensor> bias(const std::optional<Tensor>& mask, const Tensor& q) {
+    if (!mask.has_value()) return std::nullopt;
+    return at::zeros(mask->sizes(), q.options()).masked_fill_(mask->logical_not(), -std::numeric_limits<double>::infinity());
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     auto saved = ctx->get_saved_variables();
-    const Tensor &q = saved[0], &k = saved[1], &v = saved[2], &out = saved[3], &lse = saved[4];
+    const Tensor &q = saved[0], &k = saved[1], &v = saved[2], &out = saved[3], &lse = saved[4], &mask = saved[5];
     if (!in_blocks(q)) {
-      auto [dq, dk, dv] = at::_scaled_dot_product_flash_attention_for_cpu_backward(grads[0], q, k, v, out, lse, 0.0, /*is_causal=*/true);
-      return {dq, dk, dv};
+      auto given = mask.defined() ? std::optional<Tensor>(mask) : std::nullopt;
+      auto [dq, dk, dv] =
+          at::_scaled_dot_product_flash_attention_for_cpu_backward(grads[0], q, k, v, out, lse, 0.0, !given.has_value(), bias(given, q));
+      return {dq, dk, dv, Tensor()};
     }
     auto whole = [](const Tensor& t) { return t.stride(3) == 1 ? t : t.contiguous(); };
     float scale = 1.0f / std::sqrt(static_cast<float>(q.size(3)));
-    return backward_in_blocks(whole(grads[0]), whole(q), whole(k), whole(v), whole(out), lse.contiguous(), scale);
+    auto found = backward_in_blocks(whole(grads[0]), whole(q), whole(k), whole(v), whole(out), lse.contiguous(), mask, scale);
+    found.emplace_back();
+    return found;
   }
 };
 
@@ -176,6 +202,9 @@ struct CausalAttention : public Function<CausalAttention> {
 
 int jl_has_block_attention() { return multiplies_blocks() ? 1 : 0; }
 
-char* jl_causal_attention(tensor q, tensor k, tensor v, tensor* out) {
-  return jl_guard([&] { *out = new Tensor(CausalAttention::apply(*q, *k, *v)); });
+char* jl_causal_attention(tensor q, tensor k, tensor v, tensor mask, tensor* out) {
+  return jl_guard([&] {
+    auto given = mask == nullptr ? std::nullopt : std::optional<Tensor>(*mask);
+    *out = new Tensor(CausalAttention::apply(*q, *k, *v, given));
+  });
 }

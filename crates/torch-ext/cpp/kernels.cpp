@@ -227,16 +227,17 @@ void dots(const bf16_t* a, int64_t stride_a, const bf16_t* b, int64_t stride_b, 
 }
 
 // One key's row: probabilities and the gradient of scores, whose bits are returned too.
-INLINE uint32_t gradient_at(float score, float dp, float lse, float delta, float scale, uint16_t* p, uint16_t* ds) {
-  float probability = exp_fast(score * scale - lse);
+INLINE uint32_t gradient_at(float score, float dp, float lse, float delta, float seen, float scale, uint16_t* p, uint16_t* ds) {
+  float probability = exp_fast(score * scale - lse) * seen;
   *p = static_cast<uint16_t>(rounded_bits(probability));
   uint32_t bits = rounded_bits(probability * (dp - delta) * scale);
   *ds = static_cast<uint16_t>(bits);
   return bits;
 }
 
-void gradient(const float* __restrict scores, const float* __restrict dp, const float* __restrict lse, const float* __restrict delta,
-              float scale, int64_t keys, int64_t queries, int64_t offset, bf16_t* p_out, bf16_t* ds_out, bf16_t* pairs_out) {
+template <bool masked>
+void gradient_of(const float* __restrict scores, const float* __restrict dp, const float* __restrict lse, const float* __restrict delta,
+                 const uint8_t* __restrict seen, int64_t seen_stride, float scale, int64_t keys, int64_t queries, int64_t offset, bf16_t* p_out, bf16_t* ds_out, bf16_t* pairs_out) {
   uint16_t* __restrict p = reinterpret_cast<uint16_t*>(p_out);
   uint16_t* __restrict ds = reinterpret_cast<uint16_t*>(ds_out);
   for (int64_t key = 0; key < keys; key += 2) {
@@ -244,8 +245,10 @@ void gradient(const float* __restrict scores, const float* __restrict dp, const 
       uint32_t* __restrict pairs = reinterpret_cast<uint32_t*>(pairs_out) + (c * keys + key * CHUNK) / 2;
       int64_t one = key * queries + c, other = one + queries;
       for (int64_t i = 0; i < CHUNK; ++i) {
-        uint32_t low = gradient_at(scores[one + i], dp[one + i], lse[c + i], delta[c + i], scale, p + one + i, ds + one + i);
-        uint32_t high = gradient_at(scores[other + i], dp[other + i], lse[c + i], delta[c + i], scale, p + other + i, ds + other + i);
+        float by_one = masked ? seen[key * seen_stride + c + i] : 1.0f, by_other = masked ? seen[(key + 1) * seen_stride + c + i] : 1.0f;
+        uint32_t low = gradient_at(scores[one + i], dp[one + i], lse[c + i], delta[c + i], by_one, scale, p + one + i, ds + one + i);
+        uint32_t high =
+            gradient_at(scores[other + i], dp[other + i], lse[c + i], delta[c + i], by_other, scale, p + other + i, ds + other + i);
         pairs[i] = low | high << 16;
       }
       // What comes before a key does not see it.
@@ -256,6 +259,12 @@ void gradient(const float* __restrict scores, const float* __restrict dp, const 
       }
     }
   }
+}
+
+void gradient(const float* scores, const float* dp, const float* lse, const float* delta, const uint8_t* seen, int64_t seen_stride, float scale,
+              int64_t keys, int64_t queries, int64_t offset, bf16_t* p, bf16_t* ds, bf16_t* ds_pairs) {
+  auto run = seen == nullptr ? gradient_of<false> : gradient_of<true>;
+  run(scores, dp, lse, delta, seen, seen_stride, scale, keys, queries, offset, p, ds, ds_pairs);
 }
 
 void turn_back(const float* x, int64_t columns, int64_t valid, int64_t width, bf16_t* out) {

@@ -42,9 +42,9 @@ struct AttentionKernels {
   // The sum of the products of each two rows.
   void (*dots)(const bf16_t* a, int64_t stride_a, const bf16_t* b, int64_t stride_b, int64_t valid, int64_t rows, int64_t width, float* out);
   // From scores and the gradient of probabilities, [keys, queries] each: the probabilities, and the gradient of scores, as rows and packed.
-  // Key j is seen by queries from j + offset on.
-  void (*gradient)(const float* scores, const float* dp, const float* lse, const float* delta, float scale, int64_t keys, int64_t queries,
-                   int64_t offset, bf16_t* p, bf16_t* ds, bf16_t* ds_pairs);
+  // Key j is seen by queries from j + offset on, and where `seen` is not null, by those for which there is a 1 in its row.
+  void (*gradient)(const float* scores, const float* dp, const float* lse, const float* delta, const uint8_t* seen, int64_t seen_stride,
+                   float scale, int64_t keys, int64_t queries, int64_t offset, bf16_t* p, bf16_t* ds, bf16_t* ds_pairs);
   // [width, columns] back to `valid` rows.
   void (*turn_back)(const float* x, int64_t columns, int64_t valid, int64_t width, bf16_t* out);
   void (*round)(const float* x, int64_t count, bf16_t* out);

@@ -47,7 +47,7 @@ unsafe extern "C" {
     pub(crate) fn jl_swiglu(gate_up: Ptr, out: *mut Ptr) -> *mut c_char;
     pub(crate) fn jl_split_rotate(qkv: Ptr, cos: Ptr, sin: Ptr, heads: i64, groups: i64, out: *mut Ptr) -> *mut c_char;
     pub(crate) fn jl_has_block_attention() -> c_int;
-    pub(crate) fn jl_causal_attention(q: Ptr, k: Ptr, v: Ptr, out: *mut Ptr) -> *mut c_char;
+    pub(crate) fn jl_causal_attention(q: Ptr, k: Ptr, v: Ptr, mask: Ptr, out: *mut Ptr) -> *mut c_char;
     pub(crate) fn jl_linear_cross_entropy(hidden: Ptr, weight: Ptr, targets: Ptr, ignore: i64, rows: i64, sum: *mut Ptr) -> *mut c_char;
     pub(crate) fn jl_has_cpu_feature(name: *const c_char) -> c_int;
 }

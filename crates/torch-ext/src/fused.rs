@@ -64,15 +64,16 @@ pub fn has_block_attention() -> bool {
     unsafe { ffi::jl_has_block_attention() != 0 }
 }
 
-/// Attention in which each token sees itself and those before it: softmax of `q · kᵀ / √e`, times `v`, all `[b, h, t, e]`. In bf16, where
+/// Attention in which each token sees itself and those before it, or of these what `mask` (bool, `[b or 1, 1, t, t]`) shows: softmax of
+/// `q · kᵀ / √e`, times `v`, all `[b, h, t, e]`. A mask must show each token one at least, and none that comes later. In bf16, where
 /// [`has_block_attention`], the backward pass works in large blocks; otherwise it is libtorch's.
 ///
 /// # Errors
 /// Shapes or types that differ, or tensors that are not on the CPU.
-pub fn causal_attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+pub fn causal_attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
     let mut out = std::ptr::null_mut();
-    // SAFETY: `out` is set when no message comes back.
-    check(unsafe { ffi::jl_causal_attention(ptr(q), ptr(k), ptr(v), &mut out) })?;
+    // SAFETY: `out` is set when no message comes back; the mask may be null.
+    check(unsafe { ffi::jl_causal_attention(ptr(q), ptr(k), ptr(v), ffi::optional_ptr(mask), &mut out) })?;
     Ok(take_tensor(out))
 }
 

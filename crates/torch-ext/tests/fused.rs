@@ -112,28 +112,46 @@ fn split_rotate_turns_query_and_key_only() {
     }
 }
 
+fn plain_attention(t: &[Tensor], mask: Option<&Tensor>) -> Tensor {
+    let (time, width) = (t[0].size()[2], t[0].size()[3]);
+    let mut hidden = Tensor::ones([time, time], (Kind::Bool, Device::Cpu)).triu(1);
+    if let Some(mask) = mask {
+        hidden = hidden.logical_or(&mask.logical_not());
+    }
+    let scores = (t[0].matmul(&t[1].transpose(2, 3)) / (width as f64).sqrt()).masked_fill(&hidden, f64::NEG_INFINITY);
+    scores.softmax(-1, Kind::Float).matmul(&t[2])
+}
+
 #[test]
 fn causal_attention_is_softmax_of_what_came_before() {
-    let plain = |t: &[Tensor]| {
-        let (time, width) = (t[0].size()[2], t[0].size()[3]);
-        let later = Tensor::ones([time, time], (Kind::Bool, Device::Cpu)).triu(1);
-        let scores = (t[0].matmul(&t[1].transpose(2, 3)) / (width as f64).sqrt()).masked_fill(&later, f64::NEG_INFINITY);
-        vec![scores.softmax(-1, Kind::Float).matmul(&t[2])]
-    };
     // Lengths around whole blocks of keys and queries, and widths with whole and partial columns.
     for (time, width) in [(1, 16), (2, 64), (63, 64), (64, 64), (65, 32), (128, 64), (130, 48), (257, 80), (512, 64), (601, 128)] {
         let size: &[i64] = &[2, 3, time, width];
-        compare(&[size, size, size], |t| vec![torch_ext::causal_attention(&t[0], &t[1], &t[2]).unwrap()], plain);
+        let fused = |t: &[Tensor]| vec![torch_ext::causal_attention(&t[0], &t[1], &t[2], None).unwrap()];
+        compare(&[size, size, size], fused, |t| vec![plain_attention(t, None)]);
+        // Documents of 37 tokens, beginning elsewhere in each row; and the last 100 tokens, for all rows.
+        let at = Tensor::arange(time, (Kind::Int64, Device::Cpu));
+        let document = |shift: i64| (&at + shift).divide_scalar_mode(37, "floor");
+        let same = |shift| document(shift).unsqueeze(1).eq_tensor(&document(shift).unsqueeze(0));
+        let near = (at.unsqueeze(1) - at.unsqueeze(0)).lt(100).view([1, 1, time, time]);
+        let past = Tensor::ones([time, time], (Kind::Bool, Device::Cpu)).tril(0);
+        for mask in [Tensor::stack(&[same(0), same(11)], 0).unsqueeze(1), near] {
+            let mask = mask.logical_and(&past);
+            let fused = |t: &[Tensor]| vec![torch_ext::causal_attention(&t[0], &t[1], &t[2], Some(&mask)).unwrap()];
+            compare(&[size, size, size], fused, |t| vec![plain_attention(t, Some(&mask))]);
+        }
     }
     // Views as a model has them: heads beside each other in memory, and a gradient that is laid out in the same way.
     let size: &[i64] = &[2, 70, 4, 32];
     let turned = |t: &[Tensor]| t.iter().map(|t| t.transpose(1, 2)).collect::<Vec<_>>();
     let fused = |t: &[Tensor]| {
         let t = turned(t);
-        vec![torch_ext::causal_attention(&t[0], &t[1], &t[2]).unwrap().transpose(1, 2).contiguous()]
+        vec![torch_ext::causal_attention(&t[0], &t[1], &t[2], None).unwrap().transpose(1, 2).contiguous()]
     };
-    compare(&[size, size, size], fused, |t| vec![plain(&turned(t))[0].transpose(1, 2).contiguous()]);
-    assert!(torch_ext::causal_attention(&random(&[1, 2, 3, 16]), &random(&[1, 1, 3, 16]), &random(&[1, 2, 3, 16])).is_err());
+    compare(&[size, size, size], fused, |t| vec![plain_attention(&turned(t), None).transpose(1, 2).contiguous()]);
+    let (one, other) = (random(&[1, 2, 3, 16]), random(&[1, 1, 3, 16]));
+    assert!(torch_ext::causal_attention(&one, &other, &one, None).is_err());
+    assert!(torch_ext::causal_attention(&one, &one, &one, Some(&other)).is_err());
 }
 
 #[test]
