@@ -261,7 +261,7 @@ pub struct Packer<'a, T = u32>(Kind<'a, T>);
 #[derive(Debug)]
 enum Kind<'a, T> {
     Concat(Concat<'a, T>),
-    Windowed(Windowed<'a, T>),
+    Windowed(Box<Windowed<'a, T>>),
 }
 
 impl<'a, T: TokenId> Packer<'a, T> {
@@ -269,8 +269,8 @@ impl<'a, T: TokenId> Packer<'a, T> {
     pub fn new(packing: Packing, frame: Frame<'a>) -> Self {
         Self(match packing {
             Packing::Concat => Kind::Concat(Concat::new(frame)),
-            Packing::BestFit => Kind::Windowed(Windowed::new(frame, best_fit::pack, Long::Split)),
-            Packing::BosAligned => Kind::Windowed(Windowed::new(frame, bos_aligned::pack, Long::Crop)),
+            Packing::BestFit => Kind::Windowed(Box::new(Windowed::new(frame, best_fit::pack, Long::Split))),
+            Packing::BosAligned => Kind::Windowed(Box::new(Windowed::new(frame, bos_aligned::pack, Long::Crop))),
         })
     }
 
