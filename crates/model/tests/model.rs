@@ -527,3 +527,33 @@ fn packed_documents_are_as_if_alone_in_every_layout() {
         assert!(max_diff(&together.narrow(1, 6, 8), &logits(&model, &second)) < 1e-4, "{name}");
     }
 }
+
+#[test]
+fn gradients_in_bf16_are_those_in_f32_in_every_layout() {
+    for (name, config) in family() {
+        // Heads of 16 values are multiplied in blocks where the CPU can; 70 tokens are more than a block has columns.
+        let time = if config.rope_scaling.is_none() { 70 } else { 32 };
+        let config = Config { hidden_size: 64, head_dim: 16, max_position_embeddings: config.max_position_embeddings.max(time), ..config };
+        let dir = tempfile::tempdir().unwrap();
+        Model::new(config, 3, &Options::cpu()).unwrap().save(dir.path()).unwrap();
+        let ids = ids(2, time + 1);
+        let (ids, targets) = (ids.narrow(1, 0, time), ids.narrow(1, 1, time));
+        let segments = Tensor::arange(2 * time, (Kind::Int64, Device::Cpu)).divide_scalar_mode(27, "floor").view([2, time]);
+        for inputs in [Inputs::default(), Inputs::documents(&segments).unwrap()] {
+            let found = |compute| {
+                let model = Model::load(dir.path(), &Options { compute, trainable: true, ..Options::cpu() }).unwrap();
+                let loss = model.loss(&ids, &targets, &inputs).unwrap();
+                let mut grads = Grads::new();
+                grads.add_backward(&model, &loss).unwrap();
+                let names: Vec<String> = model.trainable().iter().map(|param| param.name.clone()).collect();
+                (loss.double_value(&[]), grads, names)
+            };
+            let ((want_loss, want, names), (loss, got, _)) = (found(Kind::Float), found(Kind::BFloat16));
+            assert!((loss / want_loss - 1.0).abs() < 0.01, "{name}: loss {loss}, in f32 {want_loss}");
+            for ((got, want), param) in got.tensors().iter().zip(want.tensors()).zip(&names) {
+                let off = (*got - want).norm().double_value(&[]) / want.norm().double_value(&[]);
+                assert!(off < 0.05, "{name}: the gradient of {param} is {off} of itself off");
+            }
+        }
+    }
+}
