@@ -33,15 +33,12 @@ impl Digest {
     /// As [`DigestBuilder`] with one field. Much faster where name and value together are short.
     pub fn of_field(name: &str, value: &[u8]) -> Self {
         const SHORT: usize = 112;
-        let (name, length) = (name.as_bytes(), name.len() + value.len());
-        if length > SHORT {
-            let mut hasher = blake3::Hasher::new();
-            add_field(&mut hasher, name, value);
-            return Self::from_hash(&hasher.finalize());
+        if name.len() + value.len() > SHORT {
+            return DigestBuilder::new().field(name, value).finish();
         }
         let mut bytes = [0; SHORT + 16];
         let mut at = 0;
-        for part in [&(name.len() as u64).to_le_bytes(), name, &(value.len() as u64).to_le_bytes(), value] {
+        for part in [&(name.len() as u64).to_le_bytes(), name.as_bytes(), &(value.len() as u64).to_le_bytes(), value] {
             bytes[at..at + part.len()].copy_from_slice(part);
             at += part.len();
         }
@@ -199,20 +196,16 @@ impl DigestBuilder {
     /// Adds one field.
     #[must_use]
     pub fn field(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        add_field(&mut self.0, name.as_bytes(), value.as_ref());
+        for part in [name.as_bytes(), value.as_ref()] {
+            self.0.update(&(part.len() as u64).to_le_bytes());
+            self.0.update(part);
+        }
         self
     }
 
     /// The digest of all fields in order.
     pub fn finish(self) -> Digest {
         Digest::from_hash(&self.0.finalize())
-    }
-}
-
-fn add_field(hasher: &mut blake3::Hasher, name: &[u8], value: &[u8]) {
-    for part in [name, value] {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part);
     }
 }
 

@@ -291,8 +291,7 @@ fn spread(n: u64, limit: u64) -> Vec<u64> {
 /// What a user should know of before the first step.
 fn warnings(config: &Config, inputs: &Inputs, session: &Session) -> Vec<String> {
     let rows = if session.start.is_none() { task::unknown_rows(inputs) } else { None };
-    let rows = rows.into_iter().chain(session.lineage.repeated_rows(config.batch_rows, session.first_step()));
-    rows.chain(session.lineage.long_warm_up(&config.hyper().schedule())).collect()
+    rows.into_iter().chain(session.lineage.warnings(config.batch_rows, session.first_step(), &config.hyper().schedule())).collect()
 }
 
 fn plan_lines(task: &Pretraining, inputs: &Inputs, session: &Session, compute: &Compute) -> Vec<String> {

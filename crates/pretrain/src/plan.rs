@@ -127,7 +127,7 @@ fn doctor(ctx: &StageContext, config: &Config) -> Result<String, Error> {
         }
     };
     let in_blocks = compute.device == tch::Device::Cpu && compute.kind == tch::Kind::BFloat16 && torch_ext::has_block_attention();
-    let attention = if in_blocks { " with a backward pass in blocks of our own" } else { "" };
+    let attention = if in_blocks { " (backward pass: in blocks of our own where heads are multiples of 16 wide)" } else { "" };
     let _ = writeln!(
         out,
         "this configuration: {} on {}, {} thread(s), attention by libtorch's scaled_dot_product_attention{attention}",

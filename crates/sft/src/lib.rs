@@ -82,7 +82,8 @@ impl Stage for Sft {
         let steps = session.lineage.total_steps() - session.first_step();
         let bytes = inputs.files.iter().map(|f| f.bytes).sum();
         let todo = format!("{steps} step(s) on {} conversations, {} rejected", rows.train.len(), rows.rejected.len());
-        let notes = std::iter::once(todo).chain(warnings(config, &session)).collect();
+        let warnings = session.lineage.warnings(config.batch_rows, session.first_step(), &config.hyper().schedule());
+        let notes = std::iter::once(todo).chain(warnings).collect();
         Ok(DryRun { todo: vec![DryUnit { unit: "model".into(), why: session.decision.to_string(), bytes }], skip: 0, notes })
     }
 
@@ -213,7 +214,7 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, Error> {
     for line in plan_lines(config, &task, &session, &compute) {
         tracing::info!("{line}");
     }
-    for line in warnings(config, &session) {
+    for line in session.lineage.warnings(config.batch_rows, session.first_step(), &config.hyper().schedule()) {
         tracing::warn!("{line}");
         notes.push(line);
     }
@@ -319,12 +320,6 @@ fn trainable_line(task: &FineTuning) -> String {
             )
         }
     }
-}
-
-/// What a user should know of before the first step.
-fn warnings(config: &Config, session: &Session) -> Vec<String> {
-    let rows = session.lineage.repeated_rows(config.batch_rows, session.first_step());
-    rows.into_iter().chain(session.lineage.long_warm_up(&config.hyper().schedule())).collect()
 }
 
 fn plan_lines(config: &Config, task: &FineTuning, session: &Session, compute: &Compute) -> Vec<String> {

@@ -24,18 +24,17 @@ using torch::autograd::variable_list;
 
 namespace {
 
-// Columns of a packed operand; also what keys and queries are padded to.
-constexpr int64_t CHUNK = 64;
-// Queries and keys of a block: scores, their gradients and both in bf16 take 384 KiB, less than a core's second-level cache.
+// Queries and keys of a block, multiples of what both are padded to: scores, their gradients and what is made of them in bf16 take
+// 448 KiB, less than a core's second-level cache.
 constexpr int64_t QUERIES = 2 * CHUNK, KEYS = 4 * CHUNK;
 
 // [b, h, t, e] as rows of e values.
 struct Rows {
-  const BFloat16* data;
+  const bf16_t* data;
   int64_t batch, head, time;
   explicit Rows(const Tensor& t)
-      : data(static_cast<const BFloat16*>(t.const_data_ptr())), batch(t.stride(0)), head(t.stride(1)), time(t.stride(2)) {}
-  const bf16_t* of(int64_t b, int64_t h) const { return reinterpret_cast<const bf16_t*>(data + b * batch + h * head); }
+      : data(static_cast<const bf16_t*>(t.const_data_ptr())), batch(t.stride(0)), head(t.stride(1)), time(t.stride(2)) {}
+  const bf16_t* of(int64_t b, int64_t h) const { return data + b * batch + h * head; }
 };
 
 // Memory of one thread, one part behind the other, each at a multiple of 64 bytes.
@@ -74,7 +73,9 @@ variable_list backward_in_blocks(const Tensor& dout, const Tensor& q, const Tens
   int64_t batch = q.size(0), heads = q.size(1), time = q.size(2), width = q.size(3);
   int64_t padded = (time + CHUNK - 1) / CHUNK * CHUNK;
   Tensor dq = at::empty(q.sizes(), q.options()), dk = at::empty(q.sizes(), q.options()), dv = at::empty(q.sizes(), q.options());
-  Rows rows_q(q), rows_k(k), rows_v(v), rows_out(out), rows_dout(dout), rows_dq(dq), rows_dk(dk), rows_dv(dv);
+  Rows rows_q(q), rows_k(k), rows_v(v), rows_out(out), rows_dout(dout);
+  // The gradients lie head behind head.
+  auto part_of = [&](Tensor& t, int64_t head) { return static_cast<bf16_t*>(t.mutable_data_ptr()) + head * time * width; };
   const float* all_lse = lse.const_data_ptr<float>();
   Tensor seen;  // by key and then query, padded
   if (mask.defined()) {
@@ -138,10 +139,10 @@ variable_list backward_in_blocks(const Tensor& dout, const Tensor& q, const Tens
           for (int64_t c = 0; c < queries; c += CHUNK)
             multiply(width, CHUNK, keys, k_turned + key, padded, ds_pairs + c * keys, dq_turned + c, queries, key > 0);
         }
-        kernels.turn_back(dq_turned, queries, valid, width, const_cast<bf16_t*>(rows_dq.of(b, h)) + first * width);
+        kernels.turn_back(dq_turned, queries, valid, width, part_of(dq, at) + first * width);
       }
-      kernels.round(dk_sum, time * width, const_cast<bf16_t*>(rows_dk.of(b, h)));
-      kernels.round(dv_sum, time * width, const_cast<bf16_t*>(rows_dv.of(b, h)));
+      kernels.round(dk_sum, time * width, part_of(dk, at));
+      kernels.round(dv_sum, time * width, part_of(dv, at));
     }
     at::native::cpublas::brgemm_release();
   });

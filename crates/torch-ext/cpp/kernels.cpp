@@ -170,9 +170,6 @@ void cross_entropy_rows(T* logits, const int64_t* targets, float* loss, int64_t 
   }
 }
 
-// Columns of a packed operand.
-constexpr int64_t CHUNK = 64;
-
 void pack_columns(const bf16_t* x, int64_t stride, int64_t valid, int64_t rows, int64_t width, bf16_t* out) {
   // Pairs of a row are moved as one number of 32 bits, in squares that stay in the first-level cache.
   for (int64_t c = 0; c < rows; c += CHUNK) {

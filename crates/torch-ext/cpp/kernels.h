@@ -7,6 +7,9 @@ struct bf16_t {
   uint16_t bits;
 };
 
+// Columns of a packed operand, see AttentionKernels.
+constexpr int64_t CHUNK = 64;
+
 // The loops for one storage type.
 template <typename T>
 struct RowKernels {
@@ -28,7 +31,7 @@ struct RowKernels {
 };
 
 // Loops around the block products of attention, see attention.cpp. Rows are `width` values, `stride` apart; of `rows` rows the first
-// `valid` are given, and the others are zeros. Packed operands lie in chunks of 64 columns (the last may have fewer), and in each, pairs
+// `valid` are given, and the others are zeros. Packed operands lie in chunks of CHUNK columns (the last may have fewer), and in each, pairs
 // of values that follow each other in a column are neighbours.
 struct AttentionKernels {
   // The transposed rows, each of them a column.

@@ -66,7 +66,7 @@ pub fn has_block_attention() -> bool {
 
 /// Attention in which each token sees itself and those before it, or of these what `mask` (bool, `[b or 1, 1, t, t]`) shows: softmax of
 /// `q · kᵀ / √e`, times `v`, all `[b, h, t, e]`. A mask must show each token one at least, and none that comes later. In bf16, where
-/// [`has_block_attention`], the backward pass works in large blocks; otherwise it is libtorch's.
+/// [`has_block_attention`] and where heads are multiples of 16 wide, the backward pass works in large blocks; otherwise it is libtorch's.
 ///
 /// # Errors
 /// Shapes or types that differ, or tensors that are not on the CPU.
@@ -78,7 +78,7 @@ pub fn causal_attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor
 }
 
 /// The sum over tokens of the cross-entropy of `hidden_nd · weight_vdᵀ` against `targets_n` (i64), in nats, 0-d f32.
-/// Targets equal to `ignore` count nothing. At most `rows` tokens' logits are held at a time, in f32; gradients are found on the way.
+/// Targets equal to `ignore` count nothing. At most `rows` tokens' logits are held at a time, in f32 (on the CPU, bf16 ones stay as they are); gradients are found on the way.
 ///
 /// # Errors
 /// Shapes or types that do not fit, or a target outside the vocabulary.

@@ -170,8 +170,13 @@ impl Lineage {
         PhaseRows::new(first_new, end, phase.replay, &digests, self.seed)
     }
 
+    /// What a user should know before `step`, the first one to do.
+    pub fn warnings(&self, rows_per_step: u64, step: u64, schedule: &Schedule) -> impl Iterator<Item = String> + use<> {
+        self.repeated_rows(rows_per_step, step).into_iter().chain(self.long_warm_up(schedule))
+    }
+
     /// What is to be said where a phase that is not over at `step` has fewer rows than a step takes.
-    pub fn repeated_rows(&self, rows_per_step: u64, step: u64) -> Option<String> {
+    fn repeated_rows(&self, rows_per_step: u64, step: u64) -> Option<String> {
         // A phase without steps is one whose minutes are not measured yet.
         let to_come = self.phases.iter().filter(|phase| phase.steps == 0 || phase.first_step + phase.steps > step);
         let rows = to_come.map(|phase| self.rows_of(phase)).filter(|rows| !rows.is_empty()).map(|rows| rows.len()).min()?;
@@ -184,7 +189,7 @@ impl Lineage {
     }
 
     /// What is to be said where the warm-up does not end before the training does.
-    pub fn long_warm_up(&self, schedule: &Schedule) -> Option<String> {
+    fn long_warm_up(&self, schedule: &Schedule) -> Option<String> {
         let phase = self.phases.first()?;
         let highest = (0..phase.steps).map(|step| schedule.at(phase, step, phase.steps)).fold(0.0, f64::max);
         (phase.steps > 0 && schedule.warmup_steps > phase.steps).then(|| {
