@@ -122,7 +122,7 @@ impl Outgoing {
     }
 }
 
-/// The files of a model or adapter, to be written.
+/// The files of a model or adapter, or of what else has tensors, to be written.
 pub struct Snapshot {
     weights: (&'static str, BTreeMap<String, Outgoing>),
     texts: Vec<(&'static str, String)>,
@@ -131,6 +131,13 @@ pub struct Snapshot {
 impl Snapshot {
     pub(crate) fn new(name: &'static str, tensors: BTreeMap<String, Outgoing>, texts: Vec<(&'static str, String)>) -> Self {
         Self { weights: (name, tensors), texts }
+    }
+
+    /// A file of this name below the folder that [`Snapshot::write`] is given, over the tensors' own memory. They are f32, bf16 or uint8,
+    /// and are written as they are.
+    pub fn of<'a>(name: &'static str, tensors: impl IntoIterator<Item = (String, &'a Tensor)>) -> Self {
+        let outgoing = |(name, tensor): (String, &Tensor)| (name, Outgoing::new(tensor.shallow_clone(), tensor.kind()));
+        Self::new(name, tensors.into_iter().map(outgoing).collect(), Vec::new())
     }
 
     /// The same with all weights copied into host memory, so that training may go on while another thread writes them.
@@ -156,7 +163,11 @@ impl Snapshot {
 
 impl View for &Outgoing {
     fn dtype(&self) -> Dtype {
-        if self.kind == Kind::BFloat16 { Dtype::BF16 } else { Dtype::F32 }
+        match self.kind {
+            Kind::BFloat16 => Dtype::BF16,
+            Kind::Uint8 => Dtype::U8,
+            _ => Dtype::F32,
+        }
     }
 
     fn shape(&self) -> &[usize] {
@@ -171,7 +182,7 @@ impl View for &Outgoing {
     }
 
     fn data_len(&self) -> usize {
-        self.shape.iter().product::<usize>() * if self.kind == Kind::BFloat16 { 2 } else { 4 }
+        self.shape.iter().product::<usize>() * self.kind.elt_size_in_bytes()
     }
 }
 

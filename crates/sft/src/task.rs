@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use handoff::{Digest, DigestBuilder};
-use model::Model;
+use model::{Model, Snapshot};
 use tch::Kind;
 use text::Tokenizer;
 use train::batch::BatchPlan;
@@ -33,6 +33,14 @@ impl FineTuning {
     fn pad(&self) -> i64 {
         // What pads is never a target and comes after all that is, so any id will do.
         self.tokenizer.pad_id().or(self.tokenizer.eos_id()).map_or(0, i64::from)
+    }
+
+    /// A model folder's weights; with LoRA an adapter folder's, which names its base model.
+    fn weights(&self) -> model::Result<Snapshot> {
+        match self.method {
+            Method::Full => self.model.snapshot(),
+            Method::Lora => self.model.adapter_snapshot(&self.base_dir.display().to_string()),
+        }
     }
 }
 
@@ -81,17 +89,17 @@ impl Task for FineTuning {
         self.rows.validation.iter().fold(DigestBuilder::new(), add).finish()
     }
 
-    /// A model folder; with LoRA an adapter folder, which names its base model.
     fn snapshot(&self) -> train::Result<Write> {
-        let model = match self.method {
-            Method::Full => self.model.snapshot()?,
-            Method::Lora => self.model.adapter_snapshot(&self.base_dir.display().to_string())?,
-        };
-        let (model, files) = (model.detached()?, self.tokenizer.files().clone());
+        let (model, files) = (self.weights()?.detached()?, self.tokenizer.files().clone());
         Ok(Box::new(move |dir: &Path| {
             model.write(dir)?;
             Ok(files.copy_to(dir)?)
         }))
+    }
+
+    fn write_model(&self, dir: &Path) -> train::Result<()> {
+        self.weights()?.write(dir)?;
+        Ok(self.tokenizer.files().copy_to(dir)?)
     }
 }
 

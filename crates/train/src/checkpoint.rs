@@ -40,6 +40,9 @@ const MOST_FAILURES: u32 = 9;
 /// Folder of a checkpoint that holds what a model directory does not need.
 const TRAINER: &str = "trainer";
 
+/// The optimizer state within a checkpoint.
+pub(crate) const TENSORS: &str = "trainer/state.safetensors";
+
 /// `trainer/state.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {
@@ -83,7 +86,7 @@ impl Checkpoint {
 
 /// Where the optimizer state of the checkpoint in `dir` lies.
 pub fn tensors_path(dir: &Path) -> PathBuf {
-    dir.join(TRAINER).join("state.safetensors")
+    dir.join(TENSORS)
 }
 
 fn state_path(dir: &Path) -> PathBuf {
@@ -370,6 +373,19 @@ impl Writer {
         let work = move || checkpoints.save(state, keep_all, write).map(drop);
         let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(work).map_err(|source| Error::Thread { source })?;
         self.running = Some(thread);
+        Ok(())
+    }
+
+    /// Writes a checkpoint at once, as [`Checkpoints::save`], after the one before.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save_now(&mut self, state: State, keep_all: bool, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        if let Err(error) = self.finish() {
+            self.failed(error)?;
+        }
+        self.checkpoints.save(state, keep_all, write)?;
+        (self.failures, self.again) = (0, None);
         Ok(())
     }
 

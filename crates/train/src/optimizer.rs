@@ -3,16 +3,16 @@
 //! libtorch supplies tensors and autograd; everything that must survive a stop is owned by the model (float32 masters)
 //! and here (both moments), in the order of [`Model::trainable`].
 
-use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 
-use model::{Grads, Model};
-use safetensors::tensor::{Dtype, TensorView};
-use safetensors::{SafeTensors, serialize_to_file};
+use model::{Grads, Model, Snapshot};
+use safetensors::SafeTensors;
+use safetensors::tensor::Dtype;
 use tch::{Kind, Tensor};
 use torch_ext::AdamW;
 
+use crate::checkpoint::TENSORS;
 use crate::guard::Guard;
 use crate::replicas::Replicas;
 use crate::{Error, Result, muon};
@@ -116,22 +116,17 @@ impl Optimizer {
         Ok(model.refresh()?)
     }
 
-    /// A copy of all that has to survive a stop: `master.<name>`, `exp_avg.<name>`, `exp_avg_sq.<name>`, `rng.cpu`, and the guard's.
+    /// All that has to survive a stop, to be written into the folder of a checkpoint: `master.<name>`, `exp_avg.<name>`,
+    /// `exp_avg_sq.<name>`, `rng.cpu`, and the guard's. Detach it before the next step, or write it before.
     ///
     /// # Errors
     /// What libtorch refuses.
-    pub fn snapshot(&self, model: &Model, guard: &Guard) -> Result<StateSnapshot> {
+    pub fn snapshot(&self, model: &Model, guard: &Guard) -> Result<Snapshot> {
         let rng = torch_ext::rng_state()?;
-        let mut entries = BTreeMap::new();
-        for (name, tensor) in self.named(model).into_iter().chain(guard.tensors()).chain([("rng.cpu".to_owned(), &rng)]) {
-            let dtype = if tensor.kind() == Kind::Uint8 { Dtype::U8 } else { Dtype::F32 };
-            let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
-            entries.insert(name, (dtype, shape, bytes_of(tensor)?));
-        }
-        Ok(StateSnapshot { entries })
+        Ok(Snapshot::of(TENSORS, self.named(model).into_iter().chain(guard.tensors()).chain([("rng.cpu".to_owned(), &rng)])))
     }
 
-    /// Takes over what [`StateSnapshot::write`] wrote, masters included; names, shapes and count must be exactly these.
+    /// Takes over what [`Optimizer::snapshot`] wrote, masters included; names, shapes and count must be exactly these.
     ///
     /// # Errors
     /// [`Error::StateMismatch`] where they are not, or when the file cannot be read.
@@ -179,46 +174,16 @@ pub(crate) struct Update<'a> {
     pub(crate) lr: f64,
 }
 
-/// The optimizer's and the guard's state in host memory.
-pub struct StateSnapshot {
-    entries: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>,
-}
-
-impl StateSnapshot {
-    /// Writes it as a safetensors file.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn write(&self, path: &Path) -> Result<()> {
-        let misfit = |e: safetensors::SafeTensorError| Error::StateMismatch { path: path.to_path_buf(), problem: e.to_string() };
-        let mut views = Vec::with_capacity(self.entries.len());
-        for (name, (dtype, shape, bytes)) in &self.entries {
-            views.push((name, TensorView::new(*dtype, shape.clone(), bytes).map_err(misfit)?));
-        }
-        // safetensors makes a private temporary file; the result gets the permissions that a new file has here.
-        let created = fs::File::create(path).and_then(|file| file.metadata()).map_err(Error::io("create", path))?;
-        let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        serialize_to_file(views, Some(format), path).map_err(misfit)?;
-        fs::set_permissions(path, created.permissions()).map_err(Error::io("set the permissions of", path))
-    }
-}
-
 /// Positions of tensors whose gradient is zero everywhere.
 pub fn zero_gradients(grads: &Grads) -> Vec<usize> {
     let zero = |grad: &Tensor| grad.f_count_nonzero(None).and_then(i64::try_from).is_ok_and(|n| n == 0);
     grads.tensors().iter().enumerate().filter(|(_, grad)| zero(grad)).map(|(i, _)| i).collect()
 }
 
-fn bytes_of(tensor: &Tensor) -> Result<Vec<u8>> {
-    let flat = tensor.f_detach()?.f_to_device(tch::Device::Cpu)?.f_contiguous()?;
-    let mut bytes = vec![0; flat.numel() * flat.kind().elt_size_in_bytes()];
-    flat.f_copy_data_u8(&mut bytes, flat.numel())?;
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::tensors_path;
     use model::{Config, Inputs, Options};
 
     const CONFIG: OptimizerConfig =
@@ -313,14 +278,15 @@ mod tests {
 
     fn check_round_trip(ratio: Option<f64>) {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("state.safetensors");
+        let path = tensors_path(dir.path());
+        std::fs::create_dir(path.parent().unwrap()).unwrap();
         let (a, b) = (model(Kind::BFloat16), model(Kind::BFloat16));
         let config = OptimizerConfig { muon_lr_ratio: ratio, ..CONFIG };
         let (mut oa, mut ob) = (Optimizer::new(&a, config).unwrap(), Optimizer::new(&b, config).unwrap());
         let (mut ga, gb) = (Guard::new(6.0, tch::Device::Cpu).unwrap(), Guard::new(6.0, tch::Device::Cpu).unwrap());
         let _ = ga.judge(0, &Tensor::from(2.5_f32), &Tensor::from(0.5_f32)).unwrap();
         step(&mut oa, &a, &grads(&a), 1, 0.01, None);
-        oa.snapshot(&a, &ga).unwrap().write(&path).unwrap();
+        oa.snapshot(&a, &ga).unwrap().write(dir.path()).unwrap();
         ob.load(&b, &gb, &path).unwrap();
         for ((name, x), (_, y)) in ga.tensors().iter().zip(gb.tensors()) {
             assert!(x.nan_to_num(0.0, 0.0, 0.0).equal(&y.nan_to_num(0.0, 0.0, 0.0)), "{name}");

@@ -11,7 +11,7 @@ use handoff::Digest;
 use model::{Grads, Inputs, Model};
 use tch::{Device, Kind, Tensor};
 
-use crate::checkpoint::{Best, State, Write, Writer, tensors_path};
+use crate::checkpoint::{Best, State, Write, Writer};
 use crate::guard::Guard;
 use crate::lineage::{Lineage, Phase};
 use crate::optimizer::{Optimizer, Update, zero_gradients};
@@ -95,13 +95,11 @@ pub trait Task {
     /// What libtorch refuses.
     fn snapshot(&self) -> Result<Write>;
 
-    /// Writes the same at once.
+    /// Writes the same at once, which needs no copy.
     ///
     /// # Errors
     /// When a file cannot be written.
-    fn write_model(&self, dir: &Path) -> Result<()> {
-        (self.snapshot()?)(dir)
-    }
+    fn write_model(&self, dir: &Path) -> Result<()>;
 }
 
 /// Text that the model goes on with.
@@ -409,25 +407,34 @@ impl<T: Task> Trainer<'_, T> {
 
     fn save(&mut self, keep_all: bool) -> Result<()> {
         let model = self.task.snapshot()?;
-        let state = self.optimizer.snapshot(self.task.model(), self.guard)?;
+        let state = self.optimizer.snapshot(self.task.model(), self.guard)?.detached()?;
         self.checkpoints.save(self.state.clone(), keep_all, move |dir| {
             model(dir)?;
-            state.write(&tensors_path(dir))
+            Ok(state.write(dir)?)
         })
     }
 
-    /// Saves and waits until that is done; tries again, since nothing comes after it.
+    /// Saves without a copy of anything, while nothing trains.
+    fn save_now(&mut self, keep_all: bool) -> Result<()> {
+        let task = self.task;
+        let state = self.optimizer.snapshot(task.model(), self.guard)?;
+        self.checkpoints.save_now(self.state.clone(), keep_all, |dir| {
+            task.write_model(dir)?;
+            Ok(state.write(dir)?)
+        })
+    }
+
+    /// Saves at once; tries again, since nothing comes after it.
     fn save_for_sure(&mut self) -> Result<()> {
         let keep_all = self.guard.skipped()?.in_a_row > 0;
         for pause in LAST_PAUSES {
-            match self.save(keep_all).and_then(|()| self.checkpoints.finish()) {
+            match self.save_now(keep_all) {
                 Ok(()) => return Ok(()),
                 Err(error) => tracing::warn!(%error, "the checkpoint was not written; trying again in {} s", pause.as_secs()),
             }
             std::thread::sleep(pause);
         }
-        self.save(keep_all)?;
-        self.checkpoints.finish()
+        self.save_now(keep_all)
     }
 
     /// Whether there is an evaluation after `step`, if it is not the last.
@@ -602,8 +609,16 @@ mod tests {
         }
 
         fn snapshot(&self) -> Result<Write> {
-            Ok(Box::new(|_: &Path| Ok(())))
+            Ok(Box::new(|dir: &Path| touch(&dir.join("copied"))))
         }
+
+        fn write_model(&self, dir: &Path) -> Result<()> {
+            touch(&dir.join("direct"))
+        }
+    }
+
+    fn touch(path: &Path) -> Result<()> {
+        std::fs::write(path, "").map_err(Error::io("write", path))
     }
 
     struct Watch<'a> {
@@ -704,6 +719,10 @@ mod tests {
         let (outcome, expected, passes) = go(whole.path(), u64::MAX, &scores);
         assert!(outcome.unwrap().complete);
         assert_eq!((passes, scores.borrow().keys().copied().collect::<Vec<_>>()), (3 * PASSES, vec![2, 4, 6]));
+        for (step, written) in [(4, "copied"), (6, "direct")] {
+            let there = RunDir::new(whole.path()).stage("pretrain").checkpoint(step).join(written);
+            assert!(there.exists(), "copies are made only where training goes on: step {step}");
+        }
 
         // In the first evaluation, right after it, in the second, in the last; each time it goes on where it was stopped.
         let (cut, again) = (tempfile::tempdir().unwrap(), RefCell::default());
