@@ -84,7 +84,7 @@ pub fn main_stage<S: Stage>() -> ExitCode {
     if !S::PHASES.is_empty() {
         clap = clap.arg(phase_argument(S::PHASES));
     }
-    if has_memory_key(S::DEFAULT_TOML) {
+    if has_memory_key(S::NAME, S::DEFAULT_TOML) {
         clap = clap.arg(memory_argument());
     }
     for command in &commands {
@@ -133,8 +133,11 @@ const MAX_MEMORY: &str = "max-memory";
 /// The key of stages that hold a bounded part of their data in memory.
 const MAX_MEMORY_KEY: &str = "max_memory_mb";
 
-fn has_memory_key(default_toml: &str) -> bool {
-    toml::from_str::<toml::Table>(default_toml).is_ok_and(|keys| keys.contains_key(MAX_MEMORY_KEY))
+/// Keys stand in `[stage.<name>]` or, in a file of one stage alone, at the top.
+fn has_memory_key(stage: &str, default_toml: &str) -> bool {
+    let Ok(top) = toml::from_str::<toml::Table>(default_toml) else { return false };
+    let keys = top.get("stage").and_then(|stages| stages.get(stage)).and_then(toml::Value::as_table).unwrap_or(&top);
+    keys.contains_key(MAX_MEMORY_KEY)
 }
 
 fn memory_argument() -> clap::Arg {
@@ -350,6 +353,7 @@ mod tests {
         for text in ["", "G", "-1", "1.5G", "4 G", "4GiB", "99999999999999999T"] {
             assert!(parse_megabytes(text).is_err(), "{text}");
         }
-        assert!(has_memory_key("a = 1\nmax_memory_mb = 2") && !has_memory_key("a = 1"));
+        assert!(has_memory_key("s", "a = 1\nmax_memory_mb = 2") && has_memory_key("s", "[stage.s]\nmax_memory_mb = 2"));
+        assert!(!has_memory_key("s", "a = 1") && !has_memory_key("s", "[stage.s.part]\nmax_memory_mb = 2"));
     }
 }
