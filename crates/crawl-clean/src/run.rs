@@ -238,24 +238,9 @@ impl<'a> Work<'a> {
         Ok((jobs, members, waiting, missing))
     }
 
-    /// All phases in one process.
+    /// All phases in one process, or what is left of them: the table of cluster sizes, when workers have shared the others.
     fn all(&mut self) -> Result<u64, StageError> {
-        if self.todo.is_empty() {
-            clusters::write(&self.manifest, self.memory())?;
-            return Ok(0);
-        }
-        self.extract()?;
-        self.redo(true)?;
-        self.extract()?;
-        self.require_keys()?;
-        let (jobs, members, waiting, _) = self.members()?;
-        let basis = join::basis_of(&jobs);
-        let mut done = 0;
-        if let Some((first, _)) = waiting.first() {
-            join::run(self.ctx, self.config, &members, basis, first.index)?;
-            let edges = Edges::open(&self.ctx.stage_dir, basis)?.ok_or(Error::NotJoined)?;
-            done = self.decide(&members, &waiting, &edges)?;
-        }
+        let done = if self.todo.is_empty() { 0 } else { self.phases()? };
         clusters::write(&self.manifest, self.memory())?;
         // Nothing waits any more, so all scratch files are of no use but those of a file that could be read only in part.
         let scratch = self.ctx.stage_dir.work();
@@ -263,6 +248,19 @@ impl<'a> Work<'a> {
             std::fs::remove_dir_all(&scratch).map_err(Error::read(&scratch))?;
         }
         Ok(done)
+    }
+
+    fn phases(&mut self) -> Result<u64, StageError> {
+        self.extract()?;
+        self.redo(true)?;
+        self.extract()?;
+        self.require_keys()?;
+        let (jobs, members, waiting, _) = self.members()?;
+        let basis = join::basis_of(&jobs);
+        let Some((first, _)) = waiting.first() else { return Ok(0) };
+        join::run(self.ctx, self.config, &members, basis, first.index)?;
+        let edges = Edges::open(&self.ctx.stage_dir, basis)?.ok_or(Error::NotJoined)?;
+        self.decide(&members, &waiting, &edges)
     }
 
     fn memory(&self) -> u64 {

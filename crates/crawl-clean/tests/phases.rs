@@ -62,6 +62,7 @@ fn workers_and_memory_change_no_byte() {
     assert_eq!(report.inputs_done, 0);
     let clusters = |ctx: &StageContext| std::fs::read(ctx.stage_dir.side_shard("clusters", 0)).unwrap();
     assert!(clusters(&single) == clusters(&shared));
+    assert!(!shared.stage_dir.work().exists(), "scratch files are left");
 }
 
 #[test]
@@ -87,6 +88,8 @@ fn four_processes_at_once_give_the_bytes_of_one() {
         assert!(!stamp.exists(), "a phase by itself is no complete run");
     }
     assert!(outputs(&context(&one)) == outputs(&context(&four)));
+    assert!(start(&four, &[]).wait().unwrap().success());
+    assert!(context(&four).stage_dir.stamp_json().exists(), "the last run, without a phase, completes them");
 }
 
 #[test]

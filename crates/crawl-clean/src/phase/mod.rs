@@ -9,7 +9,7 @@ pub(crate) mod output;
 pub(crate) const PHASES: &[(&str, &str)] = &[
     ("extract", "read, clean and filter this worker's input files"),
     ("join", "find who held a key first, in this worker's ranges of keys; all workers must have extracted"),
-    ("decide", "drop duplicates and write this worker's shards; all workers must have joined"),
+    ("decide", "drop duplicates and write this worker's shards; all workers must have joined. Afterwards one run without --phase sums up"),
 ];
 
 /// What is to be done in a call.
