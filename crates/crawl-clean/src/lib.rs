@@ -32,6 +32,7 @@ pub mod input;
 pub mod inspect;
 pub mod model;
 pub mod page;
+mod personal;
 mod phase;
 pub mod reason;
 pub mod reduce;

@@ -3,7 +3,7 @@
 
 mod common;
 
-use arrow::array::{Float64Array, StructArray};
+use arrow::array::{Float64Array, RecordBatch, StructArray};
 use common::{config, context, documents, outputs, page, record, rejected, run};
 use crawl_clean::Config;
 use handoff::Manifest;
@@ -113,18 +113,20 @@ fn a_page_tells_all_its_faults_and_its_scores() {
 }
 
 /// A field of column `scores` of every document.
-fn score(ctx: &stage::StageContext, name: &str) -> Vec<Option<f64>> {
+fn each_document(ctx: &stage::StageContext, mut look: impl FnMut(&RecordBatch)) {
     let manifest = Manifest::load(&ctx.stage_dir).unwrap();
-    let mut out = Vec::new();
     for file in manifest.in_order().iter().flat_map(|unit| &unit.outputs) {
         let reader = handoff::ShardReader::open(&ctx.stage_dir.absolute(&file.path), &handoff::schema::documents()).unwrap();
-        for batch in reader.batches(100).unwrap() {
-            let batch = batch.unwrap();
-            let scores = batch.column_by_name("scores").unwrap().as_any().downcast_ref::<StructArray>().unwrap().clone();
-            let values = scores.column_by_name(name).unwrap().as_any().downcast_ref::<Float64Array>().unwrap().clone();
-            out.extend(values.iter());
-        }
+        reader.batches(100).unwrap().for_each(|batch| look(&batch.unwrap()));
     }
+}
+
+fn score(ctx: &stage::StageContext, name: &str) -> Vec<Option<f64>> {
+    let mut out = Vec::new();
+    each_document(ctx, |batch| {
+        let scores = batch.column_by_name("scores").unwrap().as_any().downcast_ref::<StructArray>().unwrap();
+        out.extend(scores.column_by_name(name).unwrap().as_any().downcast_ref::<Float64Array>().unwrap().iter());
+    });
     out
 }
 
@@ -234,4 +236,33 @@ fn too_much_personal_data_is_refused() {
     assert_eq!(reason(None, "none"), (None, 6));
     assert_eq!(reason(Some(6), "six"), (None, 6));
     assert_eq!(reason(Some(5), "five"), (Some("personal_data".into()), 0));
+}
+
+#[test]
+fn personal_data_beside_the_text_is_replaced_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let pair = r#"{"@type":"Question","name":"Who is a@example.org?","acceptedAnswer":{"@type":"Answer","text":"Call +44 20 7946 0958."}}"#;
+    let head = format!(
+        "<title>Mail b@example.org</title><meta name=author content=c@example.org>\
+         <script type=\"application/ld+json\">{{\"@type\":\"FAQPage\",\"mainEntity\":[{pair}]}}</script></head>"
+    );
+    let text = page("river").replace("<title>river</title></head>", &head).replacen("</p>", " Or mail d@example.org.</p>", 1);
+    std::fs::write(dir.path().join("a.warc"), record("http://a.example/", &text)).unwrap();
+    for replace in [true, false] {
+        let ctx = context(&dir.path().join(format!("{replace}")));
+        let mut config = config(&[&dir.path().join("a.warc")]);
+        // The limit is that of the text.
+        (config.filter.replace_pii, config.filter.max_pii) = (replace, Some(1));
+        run(&ctx, &config).unwrap();
+        let mut shown = String::new();
+        each_document(&ctx, |batch| {
+            for name in ["title", "author", "questions", "text"] {
+                shown += &arrow::util::display::array_value_to_string(batch.column_by_name(name).unwrap(), 0).unwrap();
+            }
+        });
+        assert_eq!(shown.contains("@example.org") || shown.contains("7946"), !replace, "{shown}");
+        assert_eq!(shown.matches("<email>").count(), if replace { 4 } else { 0 }, "{shown}");
+        assert_eq!((counts(&ctx, "pii.emails"), counts(&ctx, "pii.phones")), if replace { (4, 1) } else { (0, 0) });
+        assert_eq!(score(&ctx, "pii"), [Some(if replace { 5.0 } else { 1.0 })]);
+    }
 }

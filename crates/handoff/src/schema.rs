@@ -145,7 +145,7 @@ pub fn message_fields() -> Fields {
 /// | `duplicate_paragraphs`, `duplicate_paragraph_chars` | the same of paragraphs |
 /// | `sentences` | number of sentences, where it is asked for |
 /// | `removed_words` | share of words that line edits took away |
-/// | `pii` | pieces of personal data found |
+/// | `pii` | pieces of personal data found in the text and, where they are replaced, beside it |
 /// | `model_language`, `model_quality` | score of the language, and of the quality label, by a model of the user |
 pub const SCORES: [&str; 19] = [
     "units",

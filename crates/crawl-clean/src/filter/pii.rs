@@ -23,6 +23,16 @@ pub struct Counts {
     pub cards: u64,
 }
 
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.emails += other.emails;
+        self.phones += other.phones;
+        self.ips += other.ips;
+        self.ids += other.ids;
+        self.cards += other.cards;
+    }
+}
+
 impl Counts {
     /// All kinds together.
     #[must_use]

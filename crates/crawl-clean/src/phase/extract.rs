@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::extracted;
 use crate::input::{self, Content, Item};
 use crate::page::{Cleaned, Cleaner, Outcome};
+use crate::personal;
 use crate::run::describe;
 use crate::units::Job;
 use handoff::{Digest, Manifest, ShardMeta};
@@ -96,7 +97,7 @@ pub(crate) fn extract(
         let writer = scope.spawn(move || writer.consume(clean));
         for chunk in raw {
             // The writer is gone only if it failed.
-            if ctx.cancel.is_cancelled() || to_write.send(clean_all(cleaner, side, jobs, chunk)).is_err() {
+            if ctx.cancel.is_cancelled() || to_write.send(clean_all(config, cleaner, side, jobs, chunk)).is_err() {
                 break;
             }
         }
@@ -164,17 +165,27 @@ fn size(item: &Item) -> usize {
 }
 
 /// The parallel part: every page on its own, results in the order of the pages.
-fn clean_all(cleaner: &Cleaner<'_>, side: &Side, jobs: &[Job], chunk: Vec<Part>) -> Vec<CleanedPart> {
+fn clean_all(config: &Config, cleaner: &Cleaner<'_>, side: &Side, jobs: &[Job], chunk: Vec<Part>) -> Vec<CleanedPart> {
+    let personal = config.filter.enabled && config.filter.replace_pii;
     let mut shape = Vec::with_capacity(chunk.len());
     let mut items = Vec::new();
     for part in chunk {
-        shape.push((part.job, part.items.len(), part.end));
+        shape.push((part.job, part.items.len(), part.read, part.end));
         items.extend(part.items.into_iter().map(|item| (part.job, item)));
     }
-    let clean = |(job, item): (usize, Item)| cleaner.clean(item, &jobs[job].unit.source, side.keeps(job));
+    let clean = |(job, item): (usize, Item)| {
+        let mut cleaned = cleaner.clean(item, &jobs[job].unit.source, side.keeps(job));
+        if personal && let Outcome::Document(document) = &mut cleaned.outcome {
+            let started = Instant::now();
+            personal::replace_beside(document);
+            cleaned.spent.pii += started.elapsed();
+        }
+        cleaned
+    };
     let pages: Vec<Cleaned> = items.into_par_iter().with_max_len(8).map(clean).collect();
     let mut pages = pages.into_iter();
-    shape.into_iter().map(|(job, count, end)| CleanedPart { job, pages: pages.by_ref().take(count).collect(), end }).collect()
+    let clean_part = |(job, count, read, end)| CleanedPart { job, pages: pages.by_ref().take(count).collect(), read, end };
+    shape.into_iter().map(clean_part).collect()
 }
 
 struct Writer<'a> {
