@@ -3,10 +3,11 @@
 use crate::error::Error;
 use crate::reason::Reason;
 use crate::{Config, CrawlClean};
-use arrow::array::{Array, Float64Array};
+use arrow::array::{Array, Float64Array, RecordBatch};
 use handoff::columns::{f64s, strings};
-use handoff::{Manifest, ShardReader, schema};
+use handoff::{Manifest, OutputFile, ShardReader, TableSchema, schema};
 use stage::{Command, StageContext, StageError};
+use std::collections::{HashMap, HashSet};
 
 /// Width of a column, and of the whole.
 const COLUMN: usize = 38;
@@ -18,7 +19,7 @@ const LINES: usize = 8;
 #[must_use]
 pub fn command() -> Command<CrawlClean> {
     let clap = clap::Command::new("inspect")
-        .about("Shows refused text beside kept text of the same language")
+        .about("Shows refused text beside kept text of the same language, a duplicate beside what it repeats")
         .arg(clap::Arg::new("reason").long("reason").required(true).value_name("REASON").help("Reason of the refusal, such as too_short"))
         .arg(
             clap::Arg::new("number")
@@ -44,6 +45,8 @@ struct Refused {
     url: String,
     detail: String,
     text: String,
+    /// The document that it repeats.
+    keeper: Option<String>,
 }
 
 fn inspect(ctx: &StageContext, reason: &str, number: usize) -> Result<String, Error> {
@@ -56,21 +59,30 @@ fn inspect(ctx: &StageContext, reason: &str, number: usize) -> Result<String, Er
     if total == 0 {
         return Ok(format!("nothing was refused for {reason}\n"));
     }
-    let refused = refused(ctx, &manifest, reason, total, number)?;
-    let kept = kept(ctx, &manifest, count("kept"), 4 * number)?;
+    // With `rejected_per_reason` not all of them are there.
+    let stored = stored(ctx, &manifest, reason)?;
+    let refused = refused(ctx, &manifest, reason, stored, number)?;
+    let some = if stored < total { format!(", {stored} of them kept in rejected/") } else { String::new() };
+    let beside_what = if reason.names_keeper() { "what they repeat" } else { "kept text" };
+    let mut out = format!("{total} refused for {reason}{some}; {} of them beside {beside_what}\n", refused.len());
+    let kept = if reason.names_keeper() { Vec::new() } else { kept(ctx, &manifest, count("kept"), 4 * number)? };
+    let keepers = keepers(ctx, &manifest, refused.iter().filter_map(|row| row.keeper.as_deref()).collect())?;
     let mut used = vec![false; kept.len()];
-    let mut out = format!("{total} refused for {reason}; {} of them beside kept text\n", refused.len());
     for (i, row) in refused.iter().enumerate() {
         let language = corpus::language(&row.text).tag;
-        let same = (0..kept.len()).find(|&k| !used[k] && kept[k].0 == language);
-        if let Some(k) = same {
-            used[k] = true;
-        }
-        let (url, text) = same.map_or(("none kept in this language", ""), |k| (kept[k].1.as_str(), kept[k].2.as_str()));
         out.push_str(&format!("\n{}\n", "─".repeat(WIDTH)));
         out.push_str(&cut(&format!("{}. {language}  {}", i + 1, row.detail), WIDTH));
         out.push('\n');
-        out.push_str(&beside(&format!("refused: {}\n{}", row.url, row.text), &format!("kept: {url}\n{text}")));
+        let right = if let Some(id) = &row.keeper {
+            out.push_str(&format!("repeats {id}\n"));
+            keepers.get(id).cloned().unwrap_or_else(|| "repeats: a text that is not kept in rejected/".into())
+        } else if let Some(k) = (0..kept.len()).find(|&k| !used[k] && kept[k].0 == language) {
+            used[k] = true;
+            kept[k].1.clone()
+        } else {
+            "kept: none kept in this language".into()
+        };
+        out.push_str(&beside(&format!("refused: {}\n{}", row.url, row.text), &right));
     }
     Ok(out)
 }
@@ -81,54 +93,104 @@ fn spread(total: usize, number: usize) -> impl Fn(usize) -> bool {
     move |place| place * number / total.max(1) != (place + 1) * number / total.max(1)
 }
 
+/// Calls `take` with the batches of all these files.
+fn each_batch<'a>(
+    ctx: &StageContext,
+    files: impl Iterator<Item = &'a OutputFile>,
+    table: &TableSchema,
+    columns: &[&str],
+    mut take: impl FnMut(&RecordBatch) -> Result<(), Error>,
+) -> Result<(), Error> {
+    for file in files {
+        for batch in ShardReader::open(&ctx.stage_dir.absolute(&file.path), table)?.batches_of(1024, columns)? {
+            take(&batch?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Rows of a reason in `rejected/`.
+fn stored(ctx: &StageContext, manifest: &Manifest, reason: Reason) -> Result<usize, Error> {
+    let mut stored = 0;
+    let files = manifest.units().values().flat_map(|unit| &unit.rejected);
+    each_batch(ctx, files, &schema::rejected(), &["reason"], |batch| {
+        stored += strings(batch, "reason")?.iter().filter(|have| *have == Some(reason.as_str())).count();
+        Ok(())
+    })?;
+    Ok(stored)
+}
+
 fn refused(ctx: &StageContext, manifest: &Manifest, reason: Reason, total: usize, number: usize) -> Result<Vec<Refused>, Error> {
     let chosen = spread(total, number);
     let mut rows = Vec::new();
     let mut place = 0;
-    for file in manifest.in_order().iter().flat_map(|unit| &unit.rejected) {
-        let columns = ["url", "reason", "value", "threshold", "detail", "text", "failed_rules"];
-        for batch in ShardReader::open(&ctx.stage_dir.absolute(&file.path), &schema::rejected())?.batches_of(1024, &columns)? {
-            let batch = batch?;
-            let (urls, reasons, texts) = (strings(&batch, "url")?, strings(&batch, "reason")?, strings(&batch, "text")?);
-            let (values, thresholds, details) = (f64s(&batch, "value")?, f64s(&batch, "threshold")?, strings(&batch, "detail")?);
-            let failed = handoff::columns::lists(&batch, "failed_rules")?;
-            for row in (0..batch.num_rows()).filter(|&row| reasons.value(row) == reason.as_str()) {
-                if chosen(place) {
-                    let number = |array: &Float64Array| array.is_valid(row).then(|| format!("{:.4}", array.value(row)));
-                    let mut told = vec![reason.to_string()];
-                    told.extend(number(values).map(|value| format!("value {value}")));
-                    told.extend(number(thresholds).map(|threshold| format!("threshold {threshold}")));
-                    told.extend(details.is_valid(row).then(|| details.value(row).to_owned()));
-                    let others = failed.is_valid(row).then(|| failed.value_length(row) - 1).filter(|n| *n > 0);
-                    told.extend(others.map(|n| format!("and {n} more rule{}", if n == 1 { "" } else { "s" })));
-                    let text = if texts.is_valid(row) { texts.value(row) } else { "" };
-                    rows.push(Refused { url: urls.value(row).to_owned(), detail: told.join(", "), text: text.to_owned() });
-                }
-                place += 1;
+    let units = manifest.in_order();
+    let columns = ["url", "reason", "value", "threshold", "detail", "text", "failed_rules", "duplicate_of"];
+    each_batch(ctx, units.iter().flat_map(|unit| &unit.rejected), &schema::rejected(), &columns, |batch| {
+        let text = |name: &str, row: usize| -> Result<Option<String>, Error> {
+            let column = strings(batch, name)?;
+            Ok(column.is_valid(row).then(|| column.value(row).to_owned()))
+        };
+        let reasons = strings(batch, "reason")?;
+        let (values, thresholds) = (f64s(batch, "value")?, f64s(batch, "threshold")?);
+        let failed = handoff::columns::lists(batch, "failed_rules")?;
+        for row in (0..batch.num_rows()).filter(|&row| reasons.value(row) == reason.as_str()) {
+            if chosen(place) {
+                let number = |array: &Float64Array| array.is_valid(row).then(|| format!("{:.4}", array.value(row)));
+                let keeper = text("duplicate_of", row)?;
+                let mut told = vec![reason.to_string()];
+                told.extend(number(values).map(|value| format!("value {value}")));
+                told.extend(number(thresholds).map(|threshold| format!("threshold {threshold}")));
+                told.extend(text("detail", row)?.filter(|_| keeper.is_none()));
+                let others = failed.is_valid(row).then(|| failed.value_length(row) - 1).filter(|n| *n > 0);
+                told.extend(others.map(|n| format!("and {n} more rule{}", if n == 1 { "" } else { "s" })));
+                let (url, text) = (text("url", row)?.unwrap_or_default(), text("text", row)?.unwrap_or_default());
+                rows.push(Refused { url, detail: told.join(", "), text, keeper });
             }
+            place += 1;
         }
-    }
+        Ok(())
+    })?;
     Ok(rows)
 }
 
-/// Language, address and text of kept documents.
-fn kept(ctx: &StageContext, manifest: &Manifest, total: usize, number: usize) -> Result<Vec<(String, String, String)>, Error> {
+/// The documents of these ids, kept or refused themselves, as they are shown.
+fn keepers(ctx: &StageContext, manifest: &Manifest, ids: HashSet<&str>) -> Result<HashMap<String, String>, Error> {
+    let mut found = HashMap::new();
+    if ids.is_empty() {
+        return Ok(found);
+    }
+    let mut look = |batch: &RecordBatch, what: &str| -> Result<(), Error> {
+        let (keys, urls, texts) = (strings(batch, "id")?, strings(batch, "url")?, strings(batch, "text")?);
+        for row in (0..batch.num_rows()).filter(|&row| ids.contains(keys.value(row))) {
+            let text = if texts.is_valid(row) { texts.value(row) } else { "" };
+            found.entry(keys.value(row).to_owned()).or_insert_with(|| format!("{what}: {}\n{text}", urls.value(row)));
+        }
+        Ok(())
+    };
+    let units = manifest.in_order();
+    let columns = ["id", "url", "text"];
+    each_batch(ctx, units.iter().flat_map(|unit| &unit.outputs), &schema::documents(), &columns, |batch| look(batch, "kept"))?;
+    each_batch(ctx, units.iter().flat_map(|unit| &unit.rejected), &schema::rejected(), &columns, |batch| look(batch, "refused too"))?;
+    Ok(found)
+}
+
+/// Language of kept documents, and the documents as they are shown.
+fn kept(ctx: &StageContext, manifest: &Manifest, total: usize, number: usize) -> Result<Vec<(String, String)>, Error> {
     let chosen = spread(total, number);
     let mut rows = Vec::new();
     let mut place = 0;
-    for file in manifest.in_order().iter().flat_map(|unit| &unit.outputs) {
-        let reader = ShardReader::open(&ctx.stage_dir.absolute(&file.path), &schema::documents())?;
-        for batch in reader.batches_of(1024, &["url", "text", "language"])? {
-            let batch = batch?;
-            let columns = (strings(&batch, "language")?, strings(&batch, "url")?, strings(&batch, "text")?);
-            for row in 0..batch.num_rows() {
-                if chosen(place) {
-                    rows.push((columns.0.value(row).to_owned(), columns.1.value(row).to_owned(), columns.2.value(row).to_owned()));
-                }
-                place += 1;
+    let units = manifest.in_order();
+    each_batch(ctx, units.iter().flat_map(|unit| &unit.outputs), &schema::documents(), &["url", "text", "language"], |batch| {
+        let (languages, urls, texts) = (strings(batch, "language")?, strings(batch, "url")?, strings(batch, "text")?);
+        for row in 0..batch.num_rows() {
+            if chosen(place) {
+                rows.push((languages.value(row).to_owned(), format!("kept: {}\n{}", urls.value(row), texts.value(row))));
             }
+            place += 1;
         }
-    }
+        Ok(())
+    })?;
     Ok(rows)
 }
 
