@@ -50,10 +50,12 @@ struct Patterns {
     card: Regex,
 }
 
-/// Telephone numbers as they are written: with a country code, in North American groups, Chinese mobile and landline numbers.
+/// Telephone numbers as they are written: with a country code behind a plus or, in groups, behind `00`; in North American groups,
+/// Chinese mobile and landline numbers.
 /// A bare run of digits is none, so that populations and years stay. Digits are those of ASCII, which alone are counted and checked.
 const PHONE: &str = r"(?x)
       \+[0-9]{1,3}[\s.\-]?(?:\([0-9]{1,4}\)[\s.\-]?)?[0-9]{1,4}(?:[\s.\-]?[0-9]{2,4}){1,4}
+    | (?-u:\b)00[1-9][0-9]{0,2}[\s.\-](?:\([0-9]{1,4}\)[\s.\-]?)?[0-9]{1,4}(?:[\s.\-]?[0-9]{2,4}){1,4}
     | \([0-9]{3}\)\s?[0-9]{3}[\s.\-][0-9]{4}
     | (?-u:\b)[0-9]{3}[.\-][0-9]{3}[.\-][0-9]{4}(?-u:\b)
     | (?-u:\b)1[3-9][0-9][\s\-]?[0-9]{4}[\s\-]?[0-9]{4}(?-u:\b)
@@ -187,14 +189,18 @@ const UNITS: [&str; 52] = [
 /// Bytes behind a number in which the beginning of a unit is sought.
 const UNIT_BYTES: usize = 16;
 
-/// True for a telephone number. One with a plus has to have a country's code and as many digits as numbers have, `+1` and `+7` eleven of
-/// them; groups of three digits, which amounts are written in too, must neither end in `000` nor stand before a unit.
+/// True for a telephone number. One with a plus or `00` has to have a country's code and as many digits as numbers have, those of `1` and
+/// `7` eleven of them; groups of three digits, which amounts are written in too, must neither end in `000` nor stand before a unit. What
+/// goes on behind a number with `00` is a list of numbers, such as the lines of a hex dump.
 fn is_phone(text: &str, found: &Match<'_>) -> bool {
     let number = found.as_str();
-    let Some(behind) = number.strip_prefix('+') else {
-        return digits(number) >= *PHONE_DIGITS.start();
-    };
     let after = &text[found.end()..];
+    let Some(behind) = number.strip_prefix('+').or_else(|| number.strip_prefix("00")) else {
+        return digits(number) >= *PHONE_DIGITS.start() && !ends_with_years(number);
+    };
+    if number.starts_with('0') && after.trim_start_matches([' ', '.', '-']).starts_with(|c: char| c.is_ascii_digit()) {
+        return false;
+    }
     let before = text[..found.start()].chars().next_back();
     if before.is_some_and(|c| c.is_ascii_digit()) || after.starts_with(|c: char| c.is_ascii_digit()) {
         return false;
@@ -211,13 +217,21 @@ fn is_phone(text: &str, found: &Match<'_>) -> bool {
     !amount || !(groups.last() == Some(&"000") || decimals || begins_with_unit(after))
 }
 
+/// True for a number whose last two groups are years, as of 1900 to 2099: `150 2019 2020` is a page and two years, or a list. Of numbers
+/// in such groups one in 2,500 ends so by chance.
+fn ends_with_years(number: &str) -> bool {
+    let groups: Vec<&str> = number.split(|c: char| !c.is_ascii_digit()).collect();
+    let is_year = |group: &&str| group.len() == 4 && (group.starts_with("19") || group.starts_with("20"));
+    groups.len() == 3 && groups[1..].iter().all(is_year)
+}
+
 fn begins_with_unit(after: &str) -> bool {
     let near: String =
         after.trim_start_matches([' ', '\u{a0}', '\u{202f}']).chars().take(UNIT_BYTES).flat_map(char::to_lowercase).collect();
     UNITS.iter().any(|unit| near.starts_with(unit))
 }
 
-/// True for an address of the public Internet: private ranges, loopback and version numbers name nobody.
+/// True for an address of the public Internet: private ranges, loopback, and numbers of versions and sections name nobody.
 fn is_public_ip4(text: &str, found: &Match<'_>) -> bool {
     let Ok(address) = found.as_str().parse::<Ipv4Addr>() else {
         return false;
@@ -225,10 +239,15 @@ fn is_public_ip4(text: &str, found: &Match<'_>) -> bool {
     let (before, after) = (&text[..found.start()], &text[found.end()..]);
     let mut next = after.chars();
     let goes_on = next.next() == Some('.') && next.next().is_some_and(|c| c.is_ascii_digit());
-    let version = before.ends_with(['v', 'V', '.']) || VERSION_WORDS.iter().any(|word| ends_with_word(before, word));
-    let [first, ..] = address.octets();
+    let numbered = before.ends_with(['v', 'V', '.']) || NUMBERED.iter().any(|word| ends_with_word(before, word));
+    let octets = address.octets();
+    let [first, ..] = octets;
+    // A heading begins with its own number: `## 4.2.1.3 Scope`.
+    let level = before.trim_start_matches('#');
+    let heading = level.len() < before.len() && level.trim().is_empty() && octets.iter().all(|part| *part < 100) && after.len() > 1;
     !(goes_on
-        || version
+        || numbered
+        || heading
         || address.is_private()
         || address.is_loopback()
         || address.is_link_local()
@@ -237,13 +256,20 @@ fn is_public_ip4(text: &str, found: &Match<'_>) -> bool {
         || !(4..224).contains(&first))
 }
 
-/// Words before a version number, which looks like an address.
-const VERSION_WORDS: [&str; 5] = ["version", "ver.", "ver", "版本", "版本号"];
+/// Words before the number of a version or of a part of a text, which looks like an address.
+#[rustfmt::skip]
+const NUMBERED: [&str; 33] = [
+    "version", "versions", "ver.", "ver", "v.", "release", "build", "firmware", "版本", "版本号", "section", "sections", "subsection", "sec.", "sect.",
+    "§", "§§", "chapter", "clause", "clauses", "article", "paragraph", "para.", "appendix", "annex", "figure", "fig.", "table", "rule", "item", "第",
+    "章节", "条款",
+];
 
 /// True if the text ends with a word in upper or lower case and white space; looks at its end alone.
 fn ends_with_word(text: &str, word: &str) -> bool {
     let text = text.trim_end().as_bytes();
-    text.len().checked_sub(word.len()).is_some_and(|from| text[from..].eq_ignore_ascii_case(word.as_bytes()))
+    let Some(from) = text.len().checked_sub(word.len()) else { return false };
+    let inside = from > 0 && text[from - 1].is_ascii_alphanumeric();
+    text[from..].eq_ignore_ascii_case(word.as_bytes()) && !inside
 }
 
 /// True for a global unicast address (2000::/3) that is no documentation.
@@ -307,6 +333,9 @@ mod tests {
         check("电话（0571）87654321，热线400-820-8820，+86 138 1234 5678", "电话<phone>，热线<phone>，<phone>");
         check("邮箱：wang@example.com。", "邮箱：<email>。");
         check("from 8.8.8.8 to 192.168.0.1", "from <ip> to 192.168.0.1");
+        check("The driver 8.8.8.8, the timetable 9.9.9.9: ## 5.6.7.8", "The driver <ip>, the timetable <ip>: ## <ip>");
+        check("# 203.1.113.7 attacked\n## 8.8.8.8\n8.8.4.4 too", "# <ip> attacked\n## <ip>\n<ip> too");
+        check("手机150 2019 8020，138-1999-1234", "手机<phone>，<phone>");
         check("at 2400:cb00:2048:1::c629:d7a2 or fe80::1.", "at <ip> or fe80::1.");
         check("身份证号11010519491231002X，", "身份证号<id>，");
         check("Pay with 4111 1111 1111 1111 or 378282246310005.", "Pay with <card> or <card>.");
@@ -339,6 +368,10 @@ mod tests {
             "+4930123456",
             "+380 44 123 45 67",
             "+81 3 1234 5678",
+            "0044 20 7946 0958",
+            "0049-30-1234567",
+            "001 555 123 4567",
+            "00420 222 333 444",
         ] {
             check(&format!("Tel. {phone}, please"), "Tel. <phone>, please");
             check(&format!("Tel. {phone} today"), "Tel. <phone> today");
@@ -349,6 +382,8 @@ mod tests {
             "Balance +45 512 345 kr, +420 123 456 789 Kč, +33.500.000, +34 612 345 678,90 €",
             "Growth of +49 123 456 789 Einwohner, then +2 345 678 901, then +62 000 000",
             "+0 123 456 789, 5+44 20 7946 0958, +1 234 567 890 123",
+            "00000044 207946, 0044207946095, 00442079460958, 0012 3456 7890, 0044 20",
+            "0020 2020 2020 2020 2020 2020 2020 2020 2020",
         ] {
             check(amount, amount);
         }
@@ -373,6 +408,9 @@ mod tests {
             "人口1411778724人，1949-10-01。",
             "version 1.2.3.4",
             "Chrome version 96.0.46.11 and v5.4.3.2, section 7.8.9.10.11",
+            "As section 4.2.1.3 says (see § 4.2.1.4, Table 5.1.2.3 and 第 5.1.2.3 节), build 17.4.33.12 is late.",
+            "### 4.2.1.3 Scope of the rules",
+            "Pages 150 2019 2020, vol. 139 1998-1999",
             "ISBN 978-7-301-1",
             "ISBN 978-7-301-15894-8, ISBN 9787301158944, ISSN 1000-0054",
             "From 12:30:45 to 13:00:00, ratio 16:9:4, std::vec::Vec, 2001:db8::1",
