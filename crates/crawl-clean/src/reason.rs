@@ -109,7 +109,7 @@ reasons! {
     Newlines => "newlines",
     /// Filler text.
     LoremIpsum => "lorem_ipsum",
-    /// A curly bracket: code or a template.
+    /// A curly bracket: code or a template that is not marked as code.
     CurlyBracket => "curly_bracket",
     /// Fewer sentences than asked for.
     FewSentences => "few_sentences",

@@ -1,8 +1,9 @@
 //! Quality filters: pure functions of a text, its language and the rules.
 //!
-//! [`preset`] holds the rules as data, [`measure`] counts, [`ngrams`] finds repetition, [`rules`] compares, [`lines`] edits lines,
-//! [`pii`] replaces personal data. Every rule names its unit: words for languages written in words, characters for Chinese and Japanese.
+//! [`preset`] holds the rules as data, [`measure`] counts, [`ngrams`] finds repetition, [`rules`] compares, [`brackets`] tells code
+//! from text, [`lines`] edits lines, [`pii`] replaces personal data. Every rule names its unit: words for languages written in words, characters for Chinese and Japanese.
 
+pub mod brackets;
 pub mod lines;
 pub mod measure;
 pub mod ngrams;

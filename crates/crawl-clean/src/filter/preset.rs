@@ -183,7 +183,8 @@ rules! {
     max_newlines_per_unit: f64,
     /// Least number of sentences.
     min_sentences: usize,
-    /// Refuse texts with a curly bracket.
+    /// Refuse texts with a curly bracket; with `edit_first` anywhere in a line that stays, as C4 does, else outside of code and formulas
+    /// that are marked as such.
     refuse_curly_bracket: bool,
     /// Refuse texts with filler words.
     refuse_lorem_ipsum: bool,

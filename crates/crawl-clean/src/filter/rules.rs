@@ -1,5 +1,6 @@
 //! The rules in the order they are asked; all of them are, and the first one broken is the reason.
 
+use super::brackets;
 use super::lines::{Edits, Removed};
 use super::measure::{Compiled, Scratch, measure};
 use super::preset::Rules;
@@ -114,7 +115,7 @@ fn ngrams(reason: Reason, shares: &[f64], limits: Option<&[(usize, f64)]>, judge
 }
 
 fn filler(text: &str, rules: &Rules, judgement: &mut Judgement) {
-    if rules.refuse_curly_bracket == Some(true) && memchr::memchr(b'{', text.as_bytes()).is_some() {
+    if rules.refuse_curly_bracket == Some(true) && brackets::in_prose(text) {
         judgement.fail(Reason::CurlyBracket);
     }
     let says = |words: &str| memchr::memmem::find(text.as_bytes(), words.as_bytes()).is_some();
@@ -201,6 +202,16 @@ mod tests {
         }
         let spam = format!("{CLEAN_EN}\n{}", "Buy the best watches with free shipping today. ".repeat(8));
         assert!(matches!(reasons("default", &spam, "en")[0], Reason::TopNgram | Reason::DuplicateNgrams));
+    }
+
+    #[test]
+    fn marked_code_and_formulas_may_hold_brackets_but_not_by_the_rules_of_c4() {
+        let code = "int main(void) {\n    return 0;\n}";
+        for text in [format!("{CLEAN_EN}\n\n```c\n{code}\n```"), CLEAN_EN.replace("the sea", "$\\frac{a}{b}$")] {
+            assert!(!reasons("default", &text, "en").contains(&Reason::CurlyBracket), "{text}");
+            assert!(reasons("fineweb", &text, "en").contains(&Reason::CurlyBracket), "{text}");
+        }
+        assert!(reasons("default", &format!("{CLEAN_EN}\n{code}"), "en").contains(&Reason::CurlyBracket));
     }
 
     #[test]
