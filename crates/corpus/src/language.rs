@@ -87,15 +87,17 @@ pub fn language(text: &str) -> Language {
         let tag = if kana >= KANA_SHARE { "ja" } else { forms.tag() };
         return Language { tag, score: (cjk / all) as f32 };
     }
-    alphabetic(text, &h, rest / all)
+    alphabetic(text, &h, all)
 }
 
-/// Language of a text whose letters are mostly alphabetic; `share` is the part they make.
-fn alphabetic(text: &str, h: &ScriptHistogram, share: f64) -> Language {
+/// Language of a text whose letters are mostly alphabetic; `all` is the weight of those of every script.
+fn alphabetic(text: &str, h: &ScriptHistogram, all: f64) -> Language {
+    // The letters of one script, of all.
+    let share = |count: usize| count as f64 / all;
     let single = [(h.greek, "el"), (h.thai, "th")];
     for (count, tag) in single {
         if 2 * count > h.alphabetic() {
-            return Language { tag, score: share as f32 };
+            return Language { tag, score: share(count) as f32 };
         }
     }
     if h.alphabetic() < MIN_LETTERS {
@@ -109,15 +111,27 @@ fn alphabetic(text: &str, h: &ScriptHistogram, share: f64) -> Language {
         && 2 * h.latin > h.alphabetic()
         && let Some(score) = english(text, confidence)
     {
-        return Language { tag: "en", score: (score * share) as f32 };
+        return Language { tag: "en", score: (score * share(h.latin)) as f32 };
     }
     let Some(info) = info else {
         return Language::UND;
     };
-    if confidence < MIN_CONFIDENCE {
-        return Language { tag: "und", score: (confidence * share) as f32 };
+    let tag = if confidence < MIN_CONFIDENCE { "und" } else { tag_of(info.lang()) };
+    Language { tag, score: (confidence * share(letters(h, info.script()))) as f32 }
+}
+
+/// Letters of a script that the trigram model is asked about.
+fn letters(h: &ScriptHistogram, script: whatlang::Script) -> usize {
+    match script {
+        whatlang::Script::Latin => h.latin,
+        whatlang::Script::Cyrillic => h.cyrillic,
+        whatlang::Script::Greek => h.greek,
+        whatlang::Script::Arabic => h.arabic,
+        whatlang::Script::Hebrew => h.hebrew,
+        whatlang::Script::Thai => h.thai,
+        whatlang::Script::Hangul => h.hangul,
+        _ => h.other,
     }
-    Language { tag: tag_of(info.lang()), score: (confidence * share) as f32 }
 }
 
 /// Words that are common in English and in no other language of its script (`of` is Dutch too, but a fourth as frequent there).
@@ -335,6 +349,23 @@ mod tests {
             check(&(text.repeat(3) + english), tag);
             check(&(text.repeat(6) + &english.repeat(2)), tag);
             check(&(english.repeat(3) + text), "en");
+        }
+    }
+
+    #[test]
+    fn the_score_is_the_share_of_the_deciding_script() {
+        let english = "The river begins in the mountains and runs through three countries before it reaches the sea, as they say. ";
+        let greek = "Ο Αλιάκμονας είναι ο μεγαλύτερος ποταμός που πηγάζει στην Ελλάδα και ξεκινά από τα βουνά της Πίνδου. ";
+        let russian = "Волга является самой длинной рекой в Европе, она берёт начало на возвышенности и впадает в Каспийское море. ";
+        for (text, tag, least, most) in [
+            (english.to_owned(), "en", 0.95, 1.0),
+            (english.repeat(2) + greek, "en", 0.55, 0.75),
+            (english.to_owned() + &russian.repeat(2), "ru", 0.55, 0.75),
+            (english.to_owned() + &greek.repeat(2), "el", 0.55, 0.75),
+            (russian.repeat(2) + "中国最高的山是珠穆朗玛峰，位于喜马拉雅山脉。", "ru", 0.6, 0.8),
+        ] {
+            let got = language(&text);
+            assert!(got.tag == tag && (least..=most).contains(&got.score), "{tag}: {got:?}");
         }
     }
 

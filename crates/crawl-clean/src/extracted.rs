@@ -24,7 +24,7 @@ use std::sync::Arc;
 /// Name of the side folder.
 pub const FOLDER: &str = "extracted";
 /// Raised when the same page and settings give another text, date, language or refusal than before.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// An item of the input as far as extraction decides on it.
 #[derive(Debug, Clone, PartialEq)]
