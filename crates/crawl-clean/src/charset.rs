@@ -5,7 +5,7 @@
 //! is overruled: real pages lie.
 
 use crate::input::window::find;
-use encoding_rs::{Encoding, GB18030, GBK, ISO_8859_15, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252, X_USER_DEFINED};
+use encoding_rs::{Encoding, GB18030, GBK, ISO_2022_JP, ISO_8859_15, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252, X_USER_DEFINED};
 use std::ops::Range;
 
 /// Who decided on a charset; the value of the `charset_source` column.
@@ -239,15 +239,24 @@ fn reads_as_gbk(bytes: &[u8]) -> bool {
     chars >= CHINESE_CHARS && hits * CHARS_FOR_DE >= chars
 }
 
+/// True for bytes of ISO-2022-JP, all of them ASCII: one switches to its two-byte set and back, without a mistake on the way.
+fn reads_as_iso_2022_jp(bytes: &[u8]) -> bool {
+    let switches = [b"\x1B$B", b"\x1B$@"].iter().any(|switch| find(bytes, *switch).is_some());
+    switches && bytes.is_ascii() && !ISO_2022_JP.decode_without_bom_handling(bytes).1
+}
+
 /// What the bytes look like: UTF-8 if they are valid as such but for a few, otherwise the detector's guess.
 fn detect(bytes: &[u8]) -> &'static Encoding {
+    if reads_as_iso_2022_jp(bytes) {
+        return ISO_2022_JP;
+    }
     if bytes.is_ascii() || reads_as_utf8(bytes) {
         return UTF_8;
     }
     if reads_as_gbk(bytes) {
         return GB18030;
     }
-    let mut detector = chardetng::EncodingDetector::new(chardetng::Iso2022JpDetection::Allow);
+    let mut detector = chardetng::EncodingDetector::new(chardetng::Iso2022JpDetection::Deny);
     let (mut at, mut fed) = (0, 0);
     while fed < DETECTOR_BYTES
         && let Some(stretch) = stretch(bytes, at, DETECTOR_BYTES - fed)
@@ -339,6 +348,19 @@ mod tests {
         check(&encode(encoding_rs::BIG5, big5), None, "Big5", CharsetSource::Detector, big5);
         check(b"plain", None, "UTF-8", CharsetSource::Detector, "plain");
         check(b"", Some("nonsense"), "UTF-8", CharsetSource::Detector, "");
+    }
+
+    #[test]
+    fn iso_2022_jp_is_told_though_it_is_ascii() {
+        // 日本で一番高い山は富士山です。
+        let japanese = "$BF|K\\$G0lHV9b$$;3$OIY;N;3$G$9!#";
+        let page = format!("<p>One \x1B{japanese}\x1B(B two</p>");
+        check(page.as_bytes(), None, "ISO-2022-JP", CharsetSource::Detector, "One 日本で一番高い山は富士山です。 two");
+        check(page.as_bytes(), Some("iso-2022-jp"), "ISO-2022-JP", CharsetSource::Http, "富士山");
+        // Colours of a terminal, and a switch with no characters of that set behind it.
+        for text in ["\x1B[31mred\x1B[0m", "\x1B$B\x01\x02"] {
+            check(text.as_bytes(), None, "UTF-8", CharsetSource::Detector, text);
+        }
     }
 
     #[test]

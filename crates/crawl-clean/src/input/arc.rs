@@ -196,10 +196,21 @@ impl Fields {
         if parts.len() < 5 || scheme.is_empty() || !scheme.bytes().all(|b| b.is_ascii_alphanumeric()) {
             return None;
         }
-        let at = parts.iter().position(|part| part.len() == 14 && part.bytes().all(|b| b.is_ascii_digit()))?;
-        let sure = at >= 2 && parts[at - 1].parse::<IpAddr>().is_ok();
-        Some(Self { url: parts[0].to_owned(), date: parts[at].to_owned(), length: parts.last()?.parse().ok()?, sure })
+        let is_date = |at: &usize| parts[*at].len() == 14 && parts[*at].bytes().all(|b| b.is_ascii_digit());
+        let mut dates = (1..parts.len()).filter(is_date);
+        let first = dates.clone().next()?;
+        let behind_address = dates.find(|&at| at >= 2 && parts[at - 1].parse::<IpAddr>().is_ok());
+        let (at, sure) = (behind_address.unwrap_or(first), behind_address.is_some());
+        // Without an address before the date, what stands before it is one anyway.
+        let url = parts[..at.saturating_sub(1).max(1)].join(" ");
+        Some(Self { url, date: iso(parts[at]), length: parts.last()?.parse().ok()?, sure })
     }
+}
+
+/// A date of 14 digits as ISO 8601 has it; ARC means UTC.
+fn iso(digits: &str) -> String {
+    let part = |from: usize| &digits[from..from + 2];
+    format!("{}-{}-{}T{}:{}:{}Z", &digits[..4], part(4), part(6), part(8), part(10), part(12))
 }
 
 impl Iterator for ArcReader {
@@ -249,6 +260,23 @@ mod tests {
         assert_eq!(read(format!("{HEAD}junk\nmore junk\n{PAGE}").as_bytes()), ["other", &junk, "http://a.example/ 21"]);
         assert_eq!(read(&PAGE.as_bytes()[..60]), ["record_length@0"]);
         assert_eq!(read(b"no such thing"), ["record_garbage@0"]);
+    }
+
+    #[test]
+    fn addresses_hold_spaces_and_dates_are_iso() {
+        let page = |line: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), format!("{line} 2\nhi\n")).unwrap();
+            match ArcReader::open(file.path(), 1000).unwrap().next().unwrap().unwrap() {
+                Item::Page(page) => (page.url, page.date.unwrap()),
+                other => panic!("{other:?}"),
+            }
+        };
+        let date = "2024-01-02T03:04:05Z".to_owned();
+        for url in ["http://x.example/a", "http://x.example/arc 2", "http://x.example/a  b", "http://x.example/to 20230101000000 x"] {
+            assert_eq!(page(&format!("{url} 1.2.3.4 20240102030405 text/html")), (url.to_owned(), date.clone()));
+            assert_eq!(page(&format!("{url} ::1 20240102030405 text/html 200 - - 0 x.arc")), (url.to_owned(), date.clone()));
+        }
     }
 
     #[test]

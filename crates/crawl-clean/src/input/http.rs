@@ -121,11 +121,12 @@ impl<'a> Response<'a> {
     /// # Errors
     /// [`Reason::BodyBroken`] if a coding fails, [`Reason::TooLarge`] beyond the cap.
     pub fn decoded(&self, max_bytes: usize) -> Result<Body, Rejection> {
-        let chunked = self.header("transfer-encoding").is_some_and(|value| value.to_ascii_lowercase().contains("chunked"));
-        let mut body = if chunked { dechunk(self.body) } else { Body { bytes: self.body.to_vec(), truncated: false } };
-        let codings = self.header("content-encoding").unwrap_or_default().to_ascii_lowercase();
-        for coding in codings.split(',').map(str::trim).rev() {
-            let Body { bytes, truncated } = decode(coding, body.bytes, max_bytes)?;
+        let list = |name: &str| self.header(name).unwrap_or_default().to_ascii_lowercase();
+        let (content, transfer) = (list("content-encoding"), list("transfer-encoding"));
+        let mut body = Body { bytes: self.body.to_vec(), truncated: false };
+        // In the order in which they were applied, so they are undone from the end.
+        for coding in content.split(',').chain(transfer.split(',')).map(str::trim).rev() {
+            let Body { bytes, truncated } = if coding == "chunked" { dechunk(&body.bytes) } else { decode(coding, body.bytes, max_bytes)? };
             body = Body { bytes, truncated: truncated || body.truncated };
         }
         if body.bytes.len() > max_bytes {
@@ -344,6 +345,29 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn transfer_codings_are_undone_too() {
+        let gzip = |text: &[u8]| {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            encoder.write_all(text).unwrap();
+            encoder.finish().unwrap()
+        };
+        let chunk = |body: &[u8]| [format!("{:x}\r\n", body.len()).as_bytes(), body, b"\r\n0\r\n\r\n"].concat();
+        let page = b"<p>The river is long.";
+        for (headers, body) in [
+            ("Transfer-Encoding: gzip, chunked", chunk(&gzip(page))),
+            ("Transfer-Encoding: gzip", gzip(page)),
+            ("Transfer-Encoding: Chunked\r\nContent-Encoding: gzip", chunk(&gzip(page))),
+            ("Transfer-Encoding: gzip, chunked\r\nContent-Encoding: gzip", chunk(&gzip(&gzip(page)))),
+            ("Transfer-Encoding: gzip, chunked", page.to_vec()),
+            ("Transfer-Encoding: identity", page.to_vec()),
+        ] {
+            let got = Response::parse(&response(headers, &body)).unwrap().decoded(CAP).unwrap();
+            assert_eq!((got.bytes.as_slice(), got.truncated), (&page[..], false), "{headers}");
+        }
+    }
+
     #[test]
     fn bytes_behind_gzip_are_ignored_and_members_follow_each_other() {
         let gzip = |text: &[u8]| {

@@ -340,8 +340,11 @@ enum Kind {
 
 impl Header {
     /// How to read the record if it is a page; decided before its block is touched.
+    ///
+    /// What wget writes about itself (its arguments, its log) are resources with addresses of their own scheme.
     fn page_content(&self) -> Option<Kind> {
         match self.kind.as_str() {
+            _ if self.url.starts_with("metadata:") => None,
             "response" if self.content_type.starts_with("application/http") || self.content_type.is_empty() => Some(Kind::Http),
             "resource" | "response" if is_html(&self.content_type) => Some(Kind::Html),
             "resource" | "conversion" if self.content_type.starts_with("text/plain") => Some(Kind::Text),
@@ -433,6 +436,13 @@ mod tests {
         assert_eq!(read(parts.concat().as_bytes()), want);
         assert_eq!(read(&gzip(&parts.concat())), want);
         assert_eq!(read(&parts.iter().flat_map(|p| gzip(p)).collect::<Vec<_>>()), want);
+    }
+
+    #[test]
+    fn what_wget_writes_about_itself_is_no_page() {
+        let resource = |url: &str| record("resource", url, "text").replace("application/http; msgtype=response", "text/plain");
+        let log = resource("metadata://gnu.org/software/wget/warc/wget.log");
+        assert_eq!(read((log + &resource("http://a.example/notes.txt")).as_bytes()), ["other", "page:http://a.example/notes.txt"]);
     }
 
     #[test]
