@@ -2,7 +2,8 @@
 
 use crate::error::Error;
 use crate::reason::{Reason, Step};
-use crate::{Config, CrawlClean};
+use crate::run::describe;
+use crate::{Config, CrawlClean, input, units};
 use handoff::Manifest;
 use stage::{Command, StageContext, StageError};
 use std::collections::BTreeMap;
@@ -12,10 +13,13 @@ use std::fmt::Write;
 #[must_use]
 pub fn command() -> Command<CrawlClean> {
     let clap = clap::Command::new("report").about("Prints the funnel of a run: documents, bytes and time by step and reason");
-    Command { clap, run: |ctx, _: &Config, _| report(ctx).map_err(StageError::from) }
+    Command { clap, run: |ctx, config: &Config, _| report(ctx, config).map_err(StageError::from) }
 }
 
-fn report(ctx: &StageContext) -> Result<String, Error> {
+/// Files named at most that are not done.
+const FILES: usize = 10;
+
+fn report(ctx: &StageContext, config: &Config) -> Result<String, Error> {
     let manifest = Manifest::load(&ctx.stage_dir)?;
     if manifest.units().is_empty() {
         return Err(Error::NothingDone { path: ctx.stage_dir.data() });
@@ -28,7 +32,29 @@ fn report(ctx: &StageContext) -> Result<String, Error> {
             *counts.entry(name.clone()).or_default() += n;
         }
     }
-    Ok(funnel(&counts, manifest.units().len(), wall))
+    Ok(funnel(&counts, manifest.units().len(), wall) + &not_done(ctx, config, &manifest))
+}
+
+/// Names input files that nothing came of yet, with why where it can be told.
+fn not_done(ctx: &StageContext, config: &Config, manifest: &Manifest) -> String {
+    let mut files = match units::files(ctx, config) {
+        Ok(files) => files,
+        Err(error) => return format!("\nThe inputs cannot be looked at: {}\n", describe(&error)),
+    };
+    files.retain(|unit, _| !manifest.units().contains_key(unit));
+    if files.is_empty() {
+        return String::new();
+    }
+    let mut out = format!("\n{} input files are not done:\n", files.len());
+    for file in files.values().take(FILES) {
+        let opened = input::open(&file.path, &file.name, config);
+        let why = opened.err().map_or("not read yet, or not to its end".into(), |error| describe(&error));
+        let _ = writeln!(out, "  {}: {why}", file.name);
+    }
+    if files.len() > FILES {
+        let _ = writeln!(out, "  and {} more", files.len() - FILES);
+    }
+    out
 }
 
 /// The funnel as a table of at most 80 columns.
@@ -48,7 +74,9 @@ pub fn funnel(counts: &BTreeMap<String, u64>, files: usize, wall_secs: f64) -> S
         format!("{name:<28}{pages:>10}{share:>10}{left:>10}{bytes:>11}{secs:>11}")
     };
     line(row("", "pages", "of all", "left", "text MB", "seconds"));
-    line(row("pages", &pages.to_string(), &share(pages), &pages.to_string(), "", ""));
+    let text: u64 = Reason::ALL.iter().map(|reason| get(&format!("bytes.{reason}"))).sum();
+    let text = text + get("kept.text_bytes");
+    line(row("pages", &pages.to_string(), &share(pages), &pages.to_string(), &megabytes(text), ""));
     let mut left = pages;
     for step in Step::ALL {
         let reasons: Vec<(Reason, u64)> = Reason::ALL
@@ -67,19 +95,26 @@ pub fn funnel(counts: &BTreeMap<String, u64>, files: usize, wall_secs: f64) -> S
         }
     }
     line(row("kept", &get("kept").to_string(), &share(get("kept")), "", &megabytes(get("kept.text_bytes")), ""));
+    let tasks = counts.iter().filter_map(|(name, n)| Some((format!("questions of {}", name.strip_prefix("contaminated.")?), *n)));
     let extras = [
         ("lines removed by edits", get("edited.lines")),
+        ("repeated lines taken out", get("removed.lines")),
+        ("repeated runs taken out", get("removed.spans")),
         ("e-mail addresses replaced", get("pii.emails")),
         ("telephone numbers replaced", get("pii.phones")),
         ("IP addresses replaced", get("pii.ips")),
         ("identity numbers replaced", get("pii.ids")),
         ("bank cards replaced", get("pii.cards")),
     ];
-    if extras.iter().any(|(_, n)| *n > 0) {
-        line(String::new());
-        extras.iter().filter(|(_, n)| *n > 0).for_each(|(name, n)| line(format!("{name:<28}{n:>10}")));
+    let extras = extras.map(|(name, n)| (name.to_owned(), n)).into_iter().chain(tasks).filter(|(_, n)| *n > 0);
+    for (i, (name, n)) in extras.enumerate() {
+        if i == 0 {
+            line(String::new());
+        }
+        line(format!("{name:<28}{n:>10}"));
     }
-    let _ = writeln!(out, "\nSeconds are of all threads together. Refused text: `crawl-clean inspect`.");
+    let _ =
+        writeln!(out, "\nSeconds are of all threads together; text is as it was refused or kept.\nRefused text: `crawl-clean inspect`.");
     out
 }
 
@@ -99,7 +134,7 @@ fn megabytes(bytes: u64) -> String {
 /// Time of a step, all threads together.
 fn secs(step: Step, counts: &BTreeMap<String, u64>) -> String {
     let parts: &[&str] = match step {
-        Step::Read => &[],
+        Step::Read => &["read"],
         Step::Extract => &["extract"],
         Step::Language => &["language"],
         Step::Filter => &["filter", "pii"],
@@ -107,7 +142,7 @@ fn secs(step: Step, counts: &BTreeMap<String, u64>) -> String {
         Step::Duplicates => &["signature", "decide"],
     };
     let micros: u64 = parts.iter().filter_map(|part| counts.get(&format!("micros.{part}"))).sum();
-    if parts.is_empty() { String::new() } else { format!("{:.2}", micros as f64 / 1e6) }
+    format!("{:.2}", micros as f64 / 1e6)
 }
 
 #[cfg(test)]
@@ -130,6 +165,10 @@ mod tests {
             ("micros.filter", 1_500_000),
             ("kept.text_bytes", 123_456_789_000),
             ("pii.emails", 3),
+            ("micros.read", 250_000),
+            ("removed.lines", 7),
+            ("removed.spans", 4),
+            ("contaminated.world_qa", 2),
         ];
         let counts = counts.into_iter().map(|(name, n)| (name.to_owned(), n)).collect();
         let text = funnel(&counts, 1, 2.0);
@@ -139,6 +178,12 @@ mod tests {
         assert_eq!(find("filter"), ["filter", "-2", "20.0", "%", "6", "2.00", "1.50"]);
         assert_eq!(find("duplicates"), ["duplicates", "-1", "10.0", "%", "5", "0.00"]);
         assert_eq!(find("kept"), ["kept", "5", "50.0", "%", "123456.79"]);
+        let pages = text.lines().find(|line| line.starts_with("pages")).unwrap();
+        assert_eq!(pages.split_whitespace().collect::<Vec<_>>(), ["pages", "10", "100.0", "%", "10", "123458.79"]);
+        assert_eq!(find("read"), ["read", "-1", "10.0", "%", "9", "0.25"]);
+        assert_eq!(find("repeated lines")[4..], ["7"]);
+        assert_eq!(find("repeated runs")[4..], ["4"]);
+        assert_eq!(find("questions of world_qa")[3..], ["2"]);
         assert!(!text.contains("bank cards"));
     }
 }

@@ -50,6 +50,29 @@ pub struct Inputs {
     pub passed_over: Vec<String>,
 }
 
+/// What each entry of `inputs` names, with the folder or file it was found by.
+fn listings(ctx: &StageContext, config: &Config) -> Result<Vec<(PathBuf, discover::Listing)>, Error> {
+    let listing = |entry: &String| {
+        let path = match ctx.resolve(entry) {
+            InputRef::Path(path) => path,
+            // No stage comes before this one: a folder may well be called `shard`.
+            InputRef::Stage(name) => ctx.path(&name),
+        };
+        let folder = if path.exists() { path.clone() } else { path.parent().map(PathBuf::from).unwrap_or_default() };
+        Ok((folder, discover::find(&path)?))
+    };
+    config.inputs.iter().map(listing).collect()
+}
+
+/// All input files by unit name; none is read.
+///
+/// # Errors
+/// If an entry of `inputs` names nothing.
+pub fn files(ctx: &StageContext, config: &Config) -> Result<BTreeMap<String, discover::Found>, Error> {
+    let files = listings(ctx, config)?.into_iter().flat_map(|(_, listing)| listing.files);
+    Ok(files.map(|found| (unit_name(&found.name), found)).collect())
+}
+
 /// Finds all inputs and digests them.
 ///
 /// # Errors
@@ -57,15 +80,8 @@ pub struct Inputs {
 pub fn find(ctx: &StageContext, config: &Config) -> Result<Inputs, Error> {
     let mut cache = DigestCache::open(&ctx.run);
     let mut inputs = Inputs { units: BTreeMap::new(), watch: Vec::new(), unreadable: Vec::new(), passed_over: Vec::new() };
-    for entry in &config.inputs {
-        let path = match ctx.resolve(entry) {
-            InputRef::Path(path) => path,
-            // No stage comes before this one: a folder may well be called `shard`.
-            InputRef::Stage(name) => ctx.path(&name),
-        };
-        let folder = if path.exists() { path.clone() } else { path.parent().map(PathBuf::from).unwrap_or_default() };
+    for (folder, discover::Listing { files, passed_over }) in listings(ctx, config)? {
         inputs.watch.push(folder);
-        let discover::Listing { files, passed_over } = discover::find(&path)?;
         inputs.passed_over.extend(passed_over);
         for found in files {
             let digest = match cache.digest(&found.path) {

@@ -84,11 +84,47 @@ fn refused_text_stands_beside_kept_text() {
     // Chinese is shown beside Chinese, of which nothing was kept here.
     assert!(view.contains("none kept in this language"), "{view}");
     assert_eq!(shown(&pipeline, &["inspect", "--reason", "too_short", "-n", "1"]).matches("refused: ").count(), 1);
+    // A duplicate stands beside what it repeats, with the whole id.
     let copies = shown(&pipeline, &["inspect", "--reason", "duplicate_exact"]);
-    assert!(copies.contains("refused: http://a.example/copy"), "{copies}");
+    assert!(copies.contains("refused: http://a.example/copy") && copies.contains("kept: http://a.example/river"), "{copies}");
+    let id = copies.split("repeats ").nth(1).unwrap().lines().next().unwrap();
+    assert!(id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()), "{copies}");
     assert_eq!(shown(&pipeline, &["inspect", "--reason", "charset"]), "nothing was refused for charset\n");
     let wrong = call(&pipeline, &["inspect", "--reason", "too_shrot"]);
     let said = String::from_utf8(wrong.stderr).unwrap();
     assert_eq!(wrong.status.code(), Some(2), "{said}");
     assert!(said.contains("too_shrot") && said.contains("hint"), "{said}");
+}
+
+#[test]
+fn the_report_names_files_that_are_not_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipeline = pipeline(dir.path());
+    std::fs::write(&pipeline, "run = \"r\"\nseed = 1\n[stage.crawl-clean]\ninputs = [\"a.warc.gz\", \"*.parquet\"]\n").unwrap();
+    std::fs::write(dir.path().join("b.parquet"), b"PAR1 and nothing more").unwrap();
+    assert_eq!(call(&pipeline, &[]).status.code(), Some(1));
+    let report = shown(&pipeline, &["report"]);
+    assert!(report.contains("1 input files are not done:\n  b.parquet: cannot read `"), "{report}");
+    std::fs::remove_file(dir.path().join("b.parquet")).unwrap();
+    assert!(shown(&pipeline, &["report"]).contains("The inputs cannot be looked at: nothing to read in `"));
+}
+
+#[test]
+fn capped_rows_are_shown_as_far_as_they_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("p.toml");
+    let short = |n: u32| record(&format!("http://a.example/{n}"), &format!("<p>Too short to keep, {n}.</p>"));
+    for file in 0..3 {
+        let bytes: Vec<u8> = (10 * file..10 * file + 10).flat_map(short).collect();
+        std::fs::write(dir.path().join(format!("{file}.warc.gz")), bytes).unwrap();
+    }
+    std::fs::write(
+        &path,
+        "run = \"r\"\nseed = 1\n[stage.crawl-clean]\ninputs = [\"*.warc.gz\"]\nlanguage.enabled = false\nrejected_per_reason = 1\n",
+    )
+    .unwrap();
+    shown(&path, &[]);
+    let view = shown(&path, &["inspect", "--reason", "too_short", "-n", "2"]);
+    assert!(view.starts_with("30 refused for too_short, 3 of them kept in rejected/; 2 of them beside kept text\n"), "{view}");
+    assert_eq!(view.matches("refused: http://a.example/").count(), 2, "{view}");
 }

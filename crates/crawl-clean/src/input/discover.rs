@@ -2,6 +2,7 @@
 
 use super::Format;
 use super::decoder::{Chunk, Decoder, is_compressed};
+use crate::charset;
 use crate::error::Error;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -151,9 +152,14 @@ pub fn format(path: &Path) -> Result<Format, Error> {
     if bare.ends_with(".jsonl") || bare.ends_with(".ndjson") || bare.ends_with(".json") && begins_json_lines(&head) {
         return Ok(Format::Jsonl);
     }
-    let start = head.trim_ascii_start();
-    let looks_like_html = start.starts_with(b"<") || bare.ends_with(".html") || bare.ends_with(".htm") || bare.ends_with(".xhtml");
-    if looks_like_html && !head.contains(&0) {
+    // UTF-16 has zero bytes in every letter of markup; elsewhere they are those of no text.
+    let wide = charset::wide(&head, None);
+    let begins_with_tag = match wide {
+        Some(encoding) => encoding.decode(&head).0.trim_start().starts_with('<'),
+        None => head.trim_ascii_start().starts_with(b"<"),
+    };
+    let named = bare.ends_with(".html") || bare.ends_with(".htm") || bare.ends_with(".xhtml");
+    if (begins_with_tag || named) && (wide.is_some() || !head.contains(&0)) {
         return Ok(Format::Html);
     }
     Err(Error::UnknownFormat { path: path.to_owned() })
@@ -262,6 +268,14 @@ mod tests {
         assert_eq!(kind("x.bin", b"WARC/1.0\r\n").unwrap(), Format::Warc);
         assert_eq!(kind("x.warc", b"junk\nWARC/1.0\r\n").unwrap(), Format::Warc);
         assert_eq!(kind("x.txt", b" <!doctype html>").unwrap(), Format::Html);
+        let wide =
+            |mark: &[u8], order: fn(u16) -> [u8; 2]| [mark, &"\n<p>Größe".encode_utf16().flat_map(order).collect::<Vec<_>>()].concat();
+        for name in ["x.html", "x.txt"] {
+            assert_eq!(kind(name, &wide(b"\xFF\xFE", u16::to_le_bytes)).unwrap(), Format::Html);
+            assert_eq!(kind(name, &wide(b"\xFE\xFF", u16::to_be_bytes)).unwrap(), Format::Html);
+        }
+        assert_eq!(kind("x.txt", b"\0<\0p\0>").unwrap(), Format::Html);
+        assert!(matches!(kind("x.html", b"<p>\0\x01\x02"), Err(Error::UnknownFormat { .. })));
         assert_eq!(kind("x.jsonl", b"{}").unwrap(), Format::Jsonl);
         assert_eq!(kind("x.arc", b"filedesc://x").unwrap(), Format::Arc);
         assert_eq!(kind("y.warc", b"").unwrap(), Format::Warc);

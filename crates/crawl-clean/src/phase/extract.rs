@@ -15,12 +15,14 @@ use rayon::prelude::*;
 use stage::{Bar, StageContext, StageError};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Items of one unit; the last part of a unit says how reading ended.
 struct Part {
     job: usize,
     items: Vec<Item>,
+    /// Time it took to read them.
+    read: Duration,
     end: Option<Result<(), Error>>,
 }
 
@@ -28,6 +30,7 @@ struct Part {
 struct CleanedPart {
     job: usize,
     pages: Vec<Cleaned>,
+    read: Duration,
     end: Option<Result<(), Error>>,
 }
 
@@ -116,8 +119,10 @@ fn read_all(config: &Config, chunk_bytes: usize, jobs: &[Job], side: &Side, send
     let mut chunk: Vec<Part> = Vec::new();
     let mut bytes = 0;
     for (number, job) in jobs.iter().enumerate() {
-        let mut part = Part { job: number, items: Vec::new(), end: None };
+        let new_part = || Part { job: number, items: Vec::new(), read: Duration::ZERO, end: None };
+        let mut part = new_part();
         let mut end = Ok(());
+        let mut started = Instant::now();
         let items = match &side.stored[number] {
             Some(table) => extracted::open(table),
             None => input::open(&job.unit.input.path, &job.unit.source, config),
@@ -137,18 +142,20 @@ fn read_all(config: &Config, chunk_bytes: usize, jobs: &[Job], side: &Side, send
                         }
                     }
                     if bytes >= chunk_bytes {
-                        let full = std::mem::replace(&mut part, Part { job: number, items: Vec::new(), end: None });
-                        chunk.push(full);
+                        part.read = started.elapsed();
+                        chunk.push(std::mem::replace(&mut part, new_part()));
                         bytes = 0;
                         // The receiver is gone only if the run failed or was cancelled.
                         if sender.send(std::mem::take(&mut chunk)).is_err() || cancel.is_cancelled() {
                             return;
                         }
+                        // Waiting for the others is no reading.
+                        started = Instant::now();
                     }
                 }
             }
         }
-        part.end = Some(end);
+        (part.read, part.end) = (started.elapsed(), Some(end));
         chunk.push(part);
     }
     let _ = sender.send(chunk);
@@ -208,6 +215,7 @@ impl Writer<'_> {
                 Some(output) => output,
                 None => Output::create(self.ctx, job, self.config, self.side.meta(part.job, job).as_ref())?,
             };
+            output.read(part.read);
             for page in part.pages {
                 output.record(page.spent);
                 output.store(page.stored)?;

@@ -201,6 +201,8 @@ pub(super) struct Output {
     stored: Rows<Stored>,
     seq: u64,
     counts: BTreeMap<String, u64>,
+    /// Time of reading the input.
+    read: Duration,
     /// Time by step, in the order of [`Spent::steps`].
     spent: [Duration; Spent::STEPS],
 }
@@ -266,8 +268,14 @@ impl Output {
             stored: Rows::NEW,
             seq: 0,
             counts: BTreeMap::new(),
+            read: Duration::ZERO,
             spent: [Duration::ZERO; Spent::STEPS],
         })
+    }
+
+    /// Adds time of reading.
+    pub(super) fn read(&mut self, time: Duration) {
+        self.read += time;
     }
 
     /// Counts a record; rows that come of it get its number.
@@ -360,6 +368,7 @@ impl Output {
         self.flush_kept()?;
         self.flush_refused()?;
         self.flush_stored()?;
+        add(&mut self.counts, "micros.read", self.read.as_micros() as u64);
         for (sum, (step, _)) in self.spent.into_iter().zip(Spent::default().steps()) {
             add(&mut self.counts, &format!("micros.{step}"), sum.as_micros() as u64);
         }
