@@ -4,10 +4,12 @@
 # usage: scripts/slurm/clean.sh PIPELINE WORKERS [FLAGS OF crawl-clean...]
 # environment: BIN (target/release/crawl-clean), CPUS (2) and MEMORY (3000M) of a worker, OPTIONS for sbatch (a partition, a time limit)
 #
-# All nodes need the checkout, the inputs and the run directory under the same paths. A worker takes max_memory_mb and one page a thread.
+# All nodes need the checkout, the inputs and the run directory under the same paths, on a file system that passes file locks on between
+# them (NFS 4, Lustre mounted with flock): a worker that is started again takes over from a killed one. A worker takes max_memory_mb and
+# one page a thread.
 set -eu
 if [ $# -lt 2 ]; then
-    sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 here=$(cd "$(dirname "$0")" && pwd)
