@@ -62,6 +62,15 @@ impl Digest {
         }
     }
 
+    /// Whether a file still has this digest.
+    ///
+    /// # Errors
+    /// [`Error::OtherDigest`] where it has not, or when the file cannot be read.
+    pub fn check(&self, path: &Path) -> Result<()> {
+        let got = Self::of_file(path)?;
+        if got == *self { Ok(()) } else { Err(Error::OtherDigest { path: path.into(), recorded: *self, got }) }
+    }
+
     /// The 16 bytes.
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0

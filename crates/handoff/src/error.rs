@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::Digest;
+
 /// Result of a hand-off operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -129,6 +131,16 @@ pub enum Error {
         /// What is wrong: `is missing`, `has 10 bytes, recorded were 20`.
         problem: String,
     },
+    /// A file is not the one that was recorded: damaged, or changed by hand.
+    #[error("`{path}` has digest {got}, recorded was {recorded}")]
+    OtherDigest {
+        /// The file.
+        path: PathBuf,
+        /// What it should have.
+        recorded: Digest,
+        /// What it has.
+        got: Digest,
+    },
     /// Shards that are read together differ in a key of their metadata, such as the tokenizer.
     #[error("`{shard_a}` has `{key}` {value_a}, `{shard_b}` has {value_b}")]
     MixedShards {
@@ -193,6 +205,7 @@ impl Error {
             Error::UpstreamMissing { .. }
                 | Error::UpstreamMixed { .. }
                 | Error::UpstreamDamaged { .. }
+                | Error::OtherDigest { .. }
                 | Error::MixedShards { .. }
                 | Error::NotParquet { .. }
                 | Error::ForeignFile { .. }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, ZstdLevel};
@@ -214,6 +214,10 @@ impl ShardReader {
         let found = reader.metadata.schema();
         for field in table.arrow.fields() {
             let got = found.field_with_name(field.name()).map(|f| f.data_type().clone());
+            // What may be null in every row may be left out of a file that others wrote; whoever reads it says so.
+            if got.is_err() && field.is_nullable() {
+                continue;
+            }
             if !got.as_ref().is_ok_and(|got| same_type(got, field.data_type())) {
                 return Err(Error::WrongColumn {
                     path: path.into(),
@@ -330,6 +334,11 @@ impl ShardReader {
 fn same_type(got: &DataType, wanted: &DataType) -> bool {
     match (got, wanted) {
         (DataType::List(got), DataType::List(wanted)) => same_type(got.data_type(), wanted.data_type()),
+        (DataType::Struct(got), DataType::Struct(wanted)) => {
+            let same =
+                |(got, wanted): (&FieldRef, &FieldRef)| got.name() == wanted.name() && same_type(got.data_type(), wanted.data_type());
+            got.len() == wanted.len() && got.iter().zip(wanted).all(same)
+        }
         _ => got == wanted,
     }
 }
@@ -471,6 +480,36 @@ mod tests {
         let foreign = ArrowWriter::try_new(File::create(&path).unwrap(), schema::rejected().arrow, None).unwrap();
         foreign.close().unwrap();
         assert!(matches!(ShardReader::open(&path, &schema::rejected()).unwrap_err(), Error::ForeignFile { .. }));
+    }
+
+    #[test]
+    fn what_others_write_may_lack_columns_that_may_be_null_and_name_items_of_lists_otherwise() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.parquet");
+        let table = schema::documents();
+        let write = |keep: &dyn Fn(&Field) -> bool| {
+            let fields: Vec<Field> = table.arrow.fields().iter().map(|field| named_element(field)).filter(|field| keep(field)).collect();
+            let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), Arc::new(Schema::new(fields)), None).unwrap();
+            for (key, value) in [("schema", table.name.to_owned()), ("schema_version", table.version.to_string())] {
+                writer.append_key_value_metadata(KeyValue::new(key.into(), value));
+            }
+            writer.close().unwrap();
+            ShardReader::open(&path, &table)
+        };
+        assert_eq!(write(&|_| true).unwrap().rows(), 0);
+        assert!(write(&|field| !field.is_nullable()).is_ok());
+        let error = write(&|field| field.name() != "text").unwrap_err();
+        assert!(matches!(&error, Error::WrongColumn { column, .. } if column == "text"), "{error}");
+    }
+
+    /// A field as pyarrow writes it.
+    fn named_element(field: &Field) -> Field {
+        let data_type = match field.data_type() {
+            DataType::List(item) => DataType::List(Arc::new(named_element(item).with_name("element").with_nullable(true))),
+            DataType::Struct(fields) => DataType::Struct(fields.iter().map(|field| named_element(field)).collect()),
+            other => other.clone(),
+        };
+        Field::new(field.name(), data_type, field.is_nullable())
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Configuration: a stage's commented `default.toml`, overlaid by the pipeline file's `[stage.<name>]` table,
-//! overlaid by `--set`. Tables merge key by key; everything else is replaced.
+//! overlaid by `--set`. Tables merge key by key; everything else is replaced, and so is a table that `--set` gives as a value.
 //!
 //! The default file is the one definition of every default, so it cannot differ from the code.
 //! Every value keeps the place it came from, so an error shows file, line, column and a caret.
@@ -137,6 +137,8 @@ struct Text {
     /// Blank up to `start`, then the text itself.
     padded: String,
     start: usize,
+    /// Keys from the top down to the value of a `--set`.
+    depth: Option<usize>,
 }
 
 struct Texts(Vec<Text>);
@@ -147,7 +149,8 @@ impl Texts {
         let mut end = 0;
         let mut add = |source, place: String, text: &str| {
             let padded = format!("{}{text}\n", " ".repeat(end));
-            texts.push(Text { source, place, start: end, padded });
+            let depth = (source == Source::Set).then(|| depth_of(text));
+            texts.push(Text { source, place, start: end, padded, depth });
             end += text.len() + 1;
         };
         add(Source::File, file.display().to_string(), file_text);
@@ -191,6 +194,19 @@ fn normalize_set(set: &str) -> String {
     }
 }
 
+/// Number of keys on the left of `a.b = value`.
+fn depth_of(set: &str) -> usize {
+    // A key in quotes may hold the sign; then the text up to it is no key.
+    let left = set.match_indices('=').find_map(|(at, _)| toml::from_str::<toml::Table>(&format!("{} = 0", &set[..at])).ok());
+    let mut depth = 0;
+    let mut value = left.map(toml::Value::Table);
+    while let Some(toml::Value::Table(table)) = value {
+        depth += 1;
+        value = table.into_iter().next().map(|(_, inner)| inner);
+    }
+    depth
+}
+
 /// A stage's configuration, ready to use.
 #[derive(Debug)]
 pub struct Loaded<C> {
@@ -217,11 +233,16 @@ fn parse<'a>(texts: &'a Texts, text: &'a Text) -> Result<DeTable<'a>, ConfigErro
 }
 
 fn merge<'a>(base: &mut DeTable<'a>, over: DeTable<'a>) {
+    merge_above(base, over, None);
+}
+
+/// [`merge`] of tables down to `depth` keys; what stands there is replaced.
+fn merge_above<'a>(base: &mut DeTable<'a>, over: DeTable<'a>, depth: Option<usize>) {
     for (key, value) in over {
         match (base.get_mut(&key).map(Spanned::get_mut), value.get_ref()) {
-            (Some(DeValue::Table(old)), DeValue::Table(_)) => {
+            (Some(DeValue::Table(old)), DeValue::Table(_)) if depth != Some(1) => {
                 if let DeValue::Table(new) = value.into_inner() {
-                    merge(old, new);
+                    merge_above(old, new, depth.map(|depth| depth - 1));
                 }
             }
             _ => {
@@ -283,6 +304,7 @@ pub fn load<C: DeserializeOwned>(
     let file = PipelineFile::read(path, sets)?;
     let texts = Texts::new(path, &file.text, &format!("{stage}/default.toml"), default_toml, sets);
     let mut tables = texts.0.iter().map(|t| parse(&texts, t)).collect::<Result<Vec<_>, _>>()?.into_iter();
+    let depths = texts.0.iter().filter(|t| t.source == Source::Set).map(|t| t.depth);
     let mut user = tables.next().unwrap_or_default();
     let mut defaults = tables.next().unwrap_or_default();
     let mut defaults = match take_table(&mut defaults, "stage").and_then(|mut s| take_table(&mut s, stage)) {
@@ -290,9 +312,10 @@ pub fn load<C: DeserializeOwned>(
         None => defaults,
     };
     let mut stated = take_table(&mut user, "stage").and_then(|mut s| take_table(&mut s, stage)).unwrap_or_default();
-    for mut set in tables {
+    for (mut set, depth) in tables.zip(depths) {
         if let Some(body) = take_table(&mut set, "stage").and_then(|mut s| take_table(&mut s, stage)) {
-            merge(&mut stated, body);
+            // Below `stage` and its name.
+            merge_above(&mut stated, body, depth.and_then(|depth| depth.checked_sub(2)).filter(|depth| *depth > 0));
         }
     }
     let variants = if allow_variants { take_table(&mut stated, "variant").unwrap_or_default() } else { DeTable::new() };
@@ -426,7 +449,8 @@ impl PipelineFile {
         let texts = Texts::new(path, &text, "", "", sets);
         let mut merged = DeTable::new();
         for t in texts.0.iter().filter(|t| t.source != Source::Default) {
-            merge(&mut merged, parse(&texts, t)?);
+            // A stage's own table stays what the file says, but for its keys that are set.
+            merge_above(&mut merged, parse(&texts, t)?, t.depth.filter(|depth| *depth > 2));
         }
         let top: Top = deserialize(&texts, &merged)?;
         if top.run.is_empty() || top.run.starts_with('.') || !top.run.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.')) {
@@ -590,6 +614,18 @@ mod tests {
             assert!(loaded.printed.contains(line), "{}", loaded.printed);
         }
         toml::from_str::<toml::Table>(&loaded.printed).unwrap();
+    }
+
+    #[test]
+    fn a_table_given_to_set_replaces_that_of_the_file_and_a_key_within_one_does_not() {
+        let optimizer = |sets: &[&str]| load_text(GOOD, sets).unwrap().config.optimizer;
+        assert_eq!(optimizer(&["stage.sft.optimizer={}"]), Optimizer { learning_rate: 1e-3, name: "adamw".into() }, "the default's");
+        assert_eq!(optimizer(&["stage.sft.optimizer = { name = \"muon=1\" }"]), Optimizer { learning_rate: 1e-3, name: "muon=1".into() });
+        assert_eq!(optimizer(&["stage.sft.optimizer.name=muon"]), Optimizer { learning_rate: 0.5, name: "muon".into() });
+        assert_eq!(optimizer(&["stage.sft={ epochs = 2 }"]), Optimizer { learning_rate: 0.5, name: "adamw".into() });
+        let file = PipelineFile::parse(Path::new("p.toml"), GOOD.into(), &["stage.sft.optimizer={}".into()]).unwrap();
+        assert_eq!(file.stages["sft"]["optimizer"], toml::Value::Table(toml::Table::new()));
+        assert_eq!(depth_of("a.\"b=c\".d = { e = 1 }"), 3);
     }
 
     #[test]

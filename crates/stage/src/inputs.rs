@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use handoff::manifest::unit_name;
-use handoff::{DigestCache, Error, Input, Result, StageDir, Upstream, UpstreamShard};
+use handoff::{Digest, DigestCache, Error, Input, Result, ShardReader, StageDir, Upstream, UpstreamShard};
 
 use crate::{InputRef, StageContext};
 
@@ -26,8 +26,8 @@ impl TableInputs {
     /// Finds the shards of table `table`; their content is not looked at.
     ///
     /// # Errors
-    /// An upstream stage that is not ready, [`Error::NoInput`] for a path without Parquet files, [`Error::DuplicateUnit`] for two
-    /// shards of one unit name.
+    /// An upstream stage that is not ready, [`Error::NoInput`] for a path without Parquet files, [`Error::DuplicateUnit`] for a file
+    /// that is named twice.
     pub fn find(ctx: &StageContext, inputs: &[String], table: &str) -> Result<Self> {
         let mut found = Self { shards: Vec::new(), watch: Vec::new(), stages: Vec::new() };
         let mut cache = DigestCache::open(&ctx.run);
@@ -41,7 +41,13 @@ impl TableInputs {
                 }
                 InputRef::Path(path) => {
                     for file in parquet_files(&path)? {
-                        found.shards.push(shard_at(&file, table, &mut cache)?);
+                        let mut shard = shard_at(&file, table, &mut cache)?;
+                        if found.shards.iter().any(|other| other.unit == shard.unit && !same_file(&other.path, &file)) {
+                            // Files of two runs have the same names. The first keeps the plain one.
+                            let digest = Digest::of_bytes(input.as_bytes()).to_string();
+                            shard.unit = format!("{}-{}", shard.unit, &digest[..8]);
+                        }
+                        found.shards.push(shard);
                     }
                     found.watch.push(path);
                 }
@@ -82,6 +88,11 @@ fn parquet_files(path: &Path) -> Result<Vec<PathBuf>> {
     if files.is_empty() { Err(Error::NoInput { path: path.to_path_buf() }) } else { Ok(files) }
 }
 
+fn same_file(a: &Path, b: &Path) -> bool {
+    let whole = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    whole(a) == whole(b)
+}
+
 fn shard_at(file: &Path, table: &str, cache: &mut DigestCache) -> Result<UpstreamShard> {
     Ok(UpstreamShard {
         unit: unit_name(&file.file_stem().unwrap_or_default().to_string_lossy()),
@@ -89,7 +100,8 @@ fn shard_at(file: &Path, table: &str, cache: &mut DigestCache) -> Result<Upstrea
         index: 0,
         path: file.to_path_buf(),
         schema: table.to_owned(),
-        rows: 0,
+        // What is no Parquet is an error where it is read.
+        rows: ShardReader::open_any(file).map_or(0, |reader| reader.rows()),
         bytes: std::fs::metadata(file).map_err(Error::io("read", file))?.len(),
         digest: cache.digest(file)?,
     })
@@ -115,5 +127,19 @@ mod tests {
         assert!(!ctx.run.path().exists(), "looking creates nothing");
         let twice = TableInputs::find(&ctx, &["in".to_owned(), "in/a.parquet".to_owned()], "tokens").unwrap_err();
         assert!(matches!(twice, Error::DuplicateUnit { .. }), "{twice}");
+
+        // Another folder with a file of the same name.
+        let other = dir.path().join("other");
+        std::fs::create_dir(&other).unwrap();
+        std::fs::write(other.join("a.parquet"), "a").unwrap();
+        let units = |inputs: &[&str]| {
+            let inputs: Vec<String> = inputs.iter().map(|input| (*input).to_owned()).collect();
+            TableInputs::find(&ctx, &inputs, "tokens").map(|found| found.plan_inputs().into_iter().map(|i| i.unit).collect::<Vec<_>>())
+        };
+        let both = units(&["in", "other"]).unwrap();
+        assert_eq!(both[..2], ["a", "b"], "the first stay what they were");
+        assert!(both[2].starts_with("a-") && both[2].len() == 10, "{both:?}");
+        assert_eq!(units(&["other"]).unwrap(), ["a"]);
+        assert!(matches!(units(&["in", "other", "other"]), Err(Error::DuplicateUnit { .. })));
     }
 }

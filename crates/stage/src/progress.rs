@@ -133,6 +133,17 @@ impl Bar {
         }
     }
 
+    /// There is more to do than was thought, or less.
+    pub fn adjust_total(&self, by: i64) {
+        let changed = |total: u64| total.saturating_add_signed(by);
+        self.bar.set_length(changed(self.bar.length().unwrap_or(0)));
+        if let Ok(mut plain) = self.plain.lock()
+            && let Some(plain) = plain.as_mut()
+        {
+            plain.total = changed(plain.total);
+        }
+    }
+
     /// Goes to a position, for work that was resumed.
     pub fn set_position(&self, position: u64) {
         self.bar.set_position(position);
@@ -180,6 +191,9 @@ mod tests {
         let bar = Progress::hidden().bar("count", 100, "things");
         std::thread::scope(|s| (0..4).for_each(|_| drop(s.spawn(|| (0..25).for_each(|_| bar.inc(1))))));
         assert_eq!(bar.bar.position(), 100);
+        bar.adjust_total(20);
+        bar.adjust_total(-50);
+        assert_eq!(bar.bar.length(), Some(70));
         bar.finish();
     }
 }
