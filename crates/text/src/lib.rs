@@ -16,6 +16,7 @@ mod chat;
 mod error;
 mod files;
 mod jinja;
+mod plain;
 mod pyjson;
 mod raw_bytes;
 pub mod special;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tokenizers::ModelWrapper;
 
 use crate::raw_bytes::Spelling;
-use crate::{ChatTemplate, Error, StreamDecoder, TokenizerFiles};
+use crate::{ChatTemplate, Error, StreamDecoder, TokenizerFiles, plain};
 
 /// Embeddings of models made here have a multiple of this many rows: matrix units like it, and it leaves room for later tokens.
 pub const VOCAB_MULTIPLE: usize = 64;
@@ -46,6 +46,7 @@ pub struct Tokenizer {
     bos_id: Option<u32>,
     begin_id: Option<u32>,
     pad_id: Option<u32>,
+    unk_id: Option<u32>,
     stop_ids: Vec<u32>,
     digest: String,
     template: Option<ChatTemplate>,
@@ -74,9 +75,6 @@ impl Tokenizer {
             model.dropout = None;
             parsing.with_model(model);
         }
-        let mut plain = parsing.clone();
-        plain.set_encode_special_tokens(true);
-
         let size = num_ids(&parsing);
         if size > MAX_IDS {
             let message = format!("an id is {}, but ids end at {MAX_IDS}", size - 1);
@@ -115,16 +113,34 @@ impl Tokenizer {
         stop_ids.sort_unstable();
         stop_ids.dedup();
 
+        let plain = plain::plain(&parsing, &specials).map_err(|e| Error::BadTokenizer { path: path.clone(), message: e.to_string() })?;
+        let unk_id = plain::unk_id(&parsing);
         let digest = digest(files.tokenizer_json(), [eos_id, bos_id, pad_id]);
         let template = files
             .chat_template()
             .map(|source| ChatTemplate::new(source, files.special_token("bos_token"), files.special_token("eos_token")))
             .transpose()?;
         let spelling = Spelling::of(parsing.get_decoder());
-        Ok(Self { files, plain, parsing, spelling, specials, is_special, eos_id, bos_id, begin_id, pad_id, stop_ids, digest, template })
+        Ok(Self {
+            files,
+            plain,
+            parsing,
+            spelling,
+            specials,
+            is_special,
+            eos_id,
+            bos_id,
+            begin_id,
+            pad_id,
+            unk_id,
+            stop_ids,
+            digest,
+            template,
+        })
     }
 
-    /// Ids of plain text: special tokens spelled in it are not parsed, and none are added.
+    /// Ids of plain text: special tokens spelled in it are not parsed, and none are added. The unknown token occurs where the vocabulary
+    /// has no piece, and a special token that the model's own merges lead to, as a word.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
         let encoding = self.plain.encode_fast(text, false).map_err(failed)?;
         Ok(encoding.get_ids().to_vec())
@@ -221,6 +237,11 @@ impl Tokenizer {
     /// The token that fills rows, if the tokenizer has one.
     pub fn pad_id(&self) -> Option<u32> {
         self.pad_id
+    }
+
+    /// The token that stands for text that the vocabulary has no piece for, if there can be such text.
+    pub fn unk_id(&self) -> Option<u32> {
+        self.unk_id
     }
 
     /// Every token at which generation stops: the end token and what `generation_config.json` lists; sorted.

@@ -17,14 +17,19 @@ pub struct Counts {
     pub documents: u64,
     /// Token ids written, end tokens included.
     pub tokens: u64,
+    /// Text tokens that are the unknown token.
+    pub unknown: u64,
     /// Per language: documents, text tokens (without end tokens) and bytes of text.
     pub languages: BTreeMap<String, (u64, u64, u64)>,
 }
 
 impl Counts {
-    /// As the manifest keeps them: `documents`, `tokens`, `bytes`, and `documents.en`, `text_tokens.en`, `bytes.en` per language.
+    /// As the manifest keeps them: `documents`, `tokens`, `bytes`, `unknown_tokens` where there are any, and `documents.en`, `text_tokens.en`, `bytes.en` per language.
     pub fn to_manifest(&self) -> BTreeMap<String, u64> {
         let mut out = BTreeMap::from([("documents".to_string(), self.documents), ("tokens".to_string(), self.tokens)]);
+        if self.unknown > 0 {
+            out.insert("unknown_tokens".into(), self.unknown);
+        }
         out.insert("bytes".into(), self.languages.values().map(|(_, _, bytes)| bytes).sum());
         for (language, (documents, tokens, bytes)) in &self.languages {
             out.insert(format!("documents.{language}"), *documents);
@@ -52,6 +57,20 @@ pub fn bytes_per_token(counts: &BTreeMap<String, u64>) -> String {
     format!("bytes per token: {:.2} ({})", ratio(all.0, all.1), parts.join(", "))
 }
 
+/// What a run says of its counts: bytes per token, and text that the vocabulary does not cover. Nothing where nothing was encoded.
+pub fn summary(counts: &BTreeMap<String, u64>) -> Vec<String> {
+    let text_tokens: u64 = counts.iter().filter(|(key, _)| key.starts_with("text_tokens.")).map(|(_, n)| n).sum();
+    if text_tokens == 0 {
+        return Vec::new();
+    }
+    let mut lines = vec![bytes_per_token(counts)];
+    if let Some(unknown) = counts.get("unknown_tokens") {
+        let share = 100.0 * *unknown as f64 / text_tokens as f64;
+        lines.push(format!("{unknown} tokens ({share:.2} %) are the unknown token: what they stood for is lost to training"));
+    }
+    lines
+}
+
 /// The tokens around every document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ends {
@@ -76,6 +95,7 @@ pub fn encode(
 ) -> Result<RecordBatch, Error> {
     let texts = columns::strings(batch, "text")?;
     let languages = columns::strings(batch, "language")?;
+    let unk = encoder.unk_id();
     let rows: Vec<Vec<u32>> = (0..batch.num_rows())
         .into_par_iter()
         .map(|row| {
@@ -97,6 +117,9 @@ pub fn encode(
         language.0 += 1;
         language.1 += ids.len() as u64 - 1 - u64::from(ends.begin.is_some());
         language.2 += texts.value(row).len() as u64;
+        if let Some(unk) = unk {
+            counts.unknown += ids.iter().filter(|id| **id == unk).count() as u64;
+        }
     }
     let num_bytes = Int64Array::from_iter_values((0..texts.len()).map(|row| texts.value(row).len() as i64));
     let same = |name: &str| -> Result<ArrayRef, Error> { Ok(Arc::new(columns::strings(batch, name)?.clone())) };
@@ -116,5 +139,10 @@ mod tests {
         counts.languages.insert("zh-Hans".into(), (2, 20, 60));
         let line = bytes_per_token(&counts.to_manifest());
         assert_eq!(line, "bytes per token: 3.33 (zh-Hans 3.00, en 4.00)");
+        assert_eq!(summary(&counts.to_manifest()), [line.clone()]);
+        counts.unknown = 3;
+        let said = "3 tokens (10.00 %) are the unknown token: what they stood for is lost to training";
+        assert_eq!(summary(&counts.to_manifest()), [line, said.to_owned()]);
+        assert!(summary(&Counts::default().to_manifest()).is_empty());
     }
 }

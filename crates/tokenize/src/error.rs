@@ -63,16 +63,26 @@ pub enum Error {
         /// Its directory or file.
         path: PathBuf,
     },
-    /// A taken tokenizer does not have the token that is to begin documents.
-    #[error("the tokenizer in `{}` has no token `{token}`", path.display())]
-    NoBeginToken {
+    /// The file with the chat template cannot be read.
+    #[error("cannot read the chat template `{}`", path.display())]
+    NoTemplate {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A taken tokenizer does not have the token that is to begin or end documents.
+    #[error("the tokenizer in `{}` has no token `{token}`, which `{key}` names", path.display())]
+    NoToken {
         /// Its directory or file.
         path: PathBuf,
+        /// `begin_token` or `end_token`.
+        key: &'static str,
         /// The token.
         token: String,
     },
     /// Some inputs could not be encoded; the others are done.
-    #[error("{failed} of {units} inputs failed, the others are done; first `{first}`")]
+    #[error("{failed} of {units} inputs failed{}; first `{first}`", if failed < units { ", the others are done" } else { "" })]
     Units {
         /// How many failed.
         failed: usize,
@@ -90,7 +100,7 @@ impl Failure for Error {
         match self {
             Self::Handoff(error) => error.exit(),
             Self::Units { source, .. } => source.exit(),
-            Self::Frozen { .. } | Self::NoEndToken { .. } | Self::NoBeginToken { .. } => Exit::Usage,
+            Self::Frozen { .. } | Self::NoEndToken { .. } | Self::NoToken { .. } | Self::NoTemplate { .. } => Exit::Usage,
             Self::Text(text::Error::NoTokenizer { .. } | text::Error::BadTokenizer { .. } | text::Error::Io { .. }) => Exit::Upstream,
             Self::NotTrained { .. } | Self::NoText | Self::BadRanks { .. } => Exit::Upstream,
             _ => Exit::Failed,
@@ -106,7 +116,9 @@ impl Failure for Error {
             }
             Self::NotTrained { .. } => "run worker 0 first, with `--limit 0` to train only".into(),
             Self::NoEndToken { .. } => "name one of its special tokens: `end_token = \"</s>\"` in [stage.tokenize]".into(),
-            Self::NoBeginToken { .. } => "set `begin_token` in [stage.tokenize] to one of its tokens, or to \"\"".into(),
+            Self::NoToken { key: "begin_token", .. } => "set `begin_token` in [stage.tokenize] to one of its tokens, or to \"\"".into(),
+            Self::NoToken { key, .. } => format!("set `{key}` in [stage.tokenize] to one of its special tokens"),
+            Self::NoTemplate { .. } => "`chat_template` is \"plain\", \"chatml\" or a file relative to the pipeline file".into(),
             Self::NoText => "look at `crawl-clean/rejected`: everything was refused".into(),
             Self::Text(text::Error::NoTokenizer { .. } | text::Error::Io { .. }) => {
                 "`tokenizer` is \"train\", or the path of a Hugging Face tokenizer directory relative to the pipeline file".into()

@@ -49,6 +49,11 @@ impl<'t> Encoder<'t> {
         self.published.is_some()
     }
 
+    /// See [`Tokenizer::unk_id`].
+    pub fn unk_id(&self) -> Option<u32> {
+        self.tokenizer.unk_id()
+    }
+
     /// Ids of a text, as [`Tokenizer::encode`] gives them.
     ///
     /// # Errors

@@ -108,10 +108,10 @@ pub(crate) fn obtain(ctx: &StageContext, config: &Config, shards: &[UpstreamShar
             *tokenizer
         }
         Decision::Train { why } => {
+            let template = template_source(ctx, config)?;
             tracing::info!(%why, "training a tokenizer");
             let rows = shards.iter().map(|shard| shard.rows).sum();
             let bar = ctx.progress.bar("count pieces", rows, "documents");
-            let template = template_source(ctx, config)?;
             let files = train::train(
                 shards,
                 &config.train_settings(),
@@ -163,12 +163,15 @@ pub(crate) fn ends(tokenizer: &Tokenizer, config: &Config) -> Result<Ends, Error
         Some(token) => tokenizer.id(token),
         None => tokenizer.eos_id(),
     };
-    let end = end.ok_or_else(|| Error::NoEndToken { path: tokenizer.origin() })?;
+    let end = end.ok_or_else(|| match &config.end_token {
+        Some(token) => Error::NoToken { path: tokenizer.origin(), key: "end_token", token: token.clone() },
+        None => Error::NoEndToken { path: tokenizer.origin() },
+    })?;
     let begin = match config.begin_token.as_deref() {
         None => tokenizer.begin_id(),
         Some("") => None,
         Some(token) => {
-            let unknown = || Error::NoBeginToken { path: tokenizer.origin(), token: token.to_owned() };
+            let unknown = || Error::NoToken { path: tokenizer.origin(), key: "begin_token", token: token.to_owned() };
             Some(tokenizer.id(token).ok_or_else(unknown)?)
         }
     };
@@ -238,7 +241,7 @@ fn template_source(ctx: &StageContext, config: &Config) -> Result<String, Error>
         "chatml" => Ok(template::CHATML.to_string()),
         path => {
             let path = ctx.path(path);
-            let source = fs::read_to_string(&path).map_err(|source| Error::Io { path, source })?;
+            let source = fs::read_to_string(&path).map_err(|source| Error::NoTemplate { path, source })?;
             // A template that does not parse is refused here, before anything is trained.
             text::ChatTemplate::new(&source, None, None)?;
             Ok(source)

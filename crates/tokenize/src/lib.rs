@@ -17,7 +17,9 @@
 //! Invariants:
 //! - **A trained tokenizer is frozen.** New documents never change it; other settings are refused, unless `--force` or `retrain`.
 //! - **Every document ends with the end token**, and begins with the begin token where the taken tokenizer puts one before a text (Llama,
-//!   Mistral). **No other special token occurs**, whatever its text spells.
+//!   Mistral). **No other special token occurs**, whatever its text spells, but the unknown token of vocabularies that do not cover all
+//!   text, which is counted and said.
+//! - **Inputs are what was recorded**: a file with another digest is refused.
 //! - **The unit is one input shard**, and its key holds the tokenizer's digest: with another tokenizer everything is encoded again,
 //!   and until that is done the next stage refuses the mixture.
 //! - The same inputs in the same ingest order give the same bytes for any number of threads and workers.
@@ -61,7 +63,7 @@ use fast::Encoder;
 use freeze::{Decision, Frozen};
 
 /// Raised when the same documents and tokenizer give other output than before.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 
 /// Documents encoded at a time, at most.
 const BATCH_ROWS: usize = 1024;
@@ -189,7 +191,7 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
         return Err(Error::Units { failed, units: todo.len(), first: todo[at].0.unit.clone(), source: Box::new(source) });
     }
     let mut notes = frozen.notes;
-    notes.push(encode::bytes_per_token(&summary.counts));
+    notes.extend(encode::summary(&summary.counts));
     let shards = ctx.stage_dir.data();
     Ok(Some(Report {
         inputs_done: done as u64,
@@ -278,6 +280,7 @@ fn encode_unit(
     input: &Input,
     index: u32,
 ) -> Result<(OutputFile, Counts), Error> {
+    input.digest.check(&input.path)?;
     let reader = ShardReader::open(&input.path, &schema::documents())?;
     let tokenizer = &frozen.tokenizer;
     let width = TokenWidth::for_vocab(tokenizer.padded_vocab_size());

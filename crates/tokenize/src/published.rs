@@ -87,7 +87,8 @@ impl Published {
             && model.continuing_subword_prefix.as_deref().unwrap_or_default().is_empty()
             && model.end_of_word_suffix.as_deref().unwrap_or_default().is_empty()
             && keeps_ids(&file.post_processor);
-        let mut added: Vec<String> = file.added_tokens.into_iter().filter(|t| !t.special).map(|t| t.content).collect();
+        let (specials, added): (Vec<Added>, Vec<Added>) = file.added_tokens.into_iter().partition(|token| token.special);
+        let mut added: Vec<String> = added.into_iter().map(|token| token.content).collect();
         // Whether the others are matched in normalized or in other text makes no difference where both are the same.
         if !plain || added.iter().any(|token| token.is_empty() || !token.is_ascii()) {
             return Ok(None);
@@ -97,7 +98,7 @@ impl Published {
         added_starts.dedup();
         let Some(splitter) = Splitter::of_pre_tokenizer(&file.pre_tokenizer).transpose()? else { return Ok(None) };
         let Some((merges, vocab)) = tables(model) else { return Ok(None) };
-        let tokens = model.ignore_merges.then_some(vocab);
+        let tokens = model.ignore_merges.then(|| without(vocab, &specials));
         Ok(Some(Self { splitter, merges, nfc, added, added_starts, tokens }))
     }
 
@@ -116,6 +117,15 @@ impl Published {
     }
 }
 
+/// A vocabulary without special tokens: what spells one in a text is text.
+fn without(mut vocab: HashMap<Vec<u8>, u32>, specials: &[Added]) -> HashMap<Vec<u8>, u32> {
+    let alphabet = alphabet();
+    for token in specials.iter().filter_map(|token| bytes(&token.content, &alphabet)) {
+        vocab.remove(&token);
+    }
+    vocab
+}
+
 /// Whether a post-processor, which is not asked to add special tokens, leaves ids as they are.
 fn keeps_ids(processor: &Value) -> bool {
     match processor["type"].as_str() {
@@ -131,10 +141,19 @@ fn keeps_ids(processor: &Value) -> bool {
     }
 }
 
+/// The bytes that the characters of byte-level tokens stand for.
+fn alphabet() -> HashMap<char, u8> {
+    (0..=255).map(|byte| (character_of(byte), byte)).collect()
+}
+
+fn bytes(token: &str, alphabet: &HashMap<char, u8>) -> Option<Vec<u8>> {
+    token.chars().map(|c| alphabet.get(&c).copied()).collect()
+}
+
 /// The model's tables, and its tokens by their bytes.
 fn tables(model: &Model) -> Option<(Merges, HashMap<Vec<u8>, u32>)> {
-    let alphabet: HashMap<char, u8> = (0..=255).map(|byte| (character_of(byte), byte)).collect();
-    let bytes = |token: &str| token.chars().map(|c| alphabet.get(&c).copied()).collect::<Option<Vec<u8>>>();
+    let alphabet = alphabet();
+    let bytes = |token: &str| bytes(token, &alphabet);
     let mut ids: Vec<u32> = model.vocab.values().copied().collect();
     ids.sort_unstable();
     if ids.windows(2).any(|pair| pair[0] == pair[1]) {

@@ -93,7 +93,10 @@ pub(crate) fn report(ctx: &StageContext, show: usize) -> Result<String, Error> {
     }
     let mut out = String::new();
     // Writing to a String cannot fail.
-    let _ = writeln!(out, "{documents} documents\n{}", encode::bytes_per_token(&manifest.summary().counts));
+    let _ = writeln!(out, "{documents} documents");
+    for line in encode::summary(&manifest.summary().counts) {
+        let _ = writeln!(out, "{line}");
+    }
     let _ = writeln!(out, "\nworst-compressed documents of {MIN_BYTES} bytes or more:");
     for document in &worst {
         let Document { id, language, source, bytes, tokens } = document;
@@ -113,14 +116,14 @@ fn tokens(out: &mut String, tokenizer: &Tokenizer, uses: &[Use], show: usize) {
         found.sort_by_key(|(id, used, _)| (std::cmp::Reverse(used.count), *id));
         let shown: Vec<String> =
             found.iter().take(show).map(|(id, used, bytes)| format!("{id} {} ×{}", spelled(bytes), used.count)).collect();
-        let more = if found.len() > show { ", …" } else { "" };
+        let more = if found.len() > show && show > 0 { ", …" } else { "" };
         let _ = writeln!(
             out,
             "\n{}: {} of {} tokens{}{}{more}",
             what,
             found.len(),
             ids().count(),
-            if found.is_empty() { "" } else { "\n  " },
+            if found.is_empty() || show == 0 { "" } else { "\n  " },
             shown.join(", ")
         );
     };
@@ -148,15 +151,16 @@ fn spelled(bytes: &[u8]) -> String {
     }
 }
 
-/// Calls `take` with every document of a shard and its ids, the end token left out.
+/// Calls `take` with every document of a shard and its ids, begin and end tokens left out.
 fn read(path: &std::path::Path, tokenizer: &Tokenizer, mut take: impl FnMut(Document, &[u32])) -> Result<(), Error> {
     let reader = ShardReader::open(path, &schema::tokens(TokenWidth::for_vocab(tokenizer.padded_vocab_size())))?;
+    let begins = usize::from(reader.metadata().contains_key("bos_token_id"));
     for batch in reader.batches(BATCH_ROWS)? {
         let batch = batch?;
         let (ids, languages) = (columns::strings(&batch, "document_id")?, columns::strings(&batch, "language")?);
         let (sources, bytes) = (columns::strings(&batch, "source")?, columns::i64s(&batch, "num_bytes")?);
         for (row, tokens) in columns::token_rows(&batch, "input_ids")?.iter().enumerate() {
-            let text = &tokens[..tokens.len().saturating_sub(1)];
+            let text = tokens.get(begins..tokens.len().saturating_sub(1)).unwrap_or_default();
             let document = Document {
                 id: ids.value(row).into(),
                 language: languages.value(row).into(),

@@ -144,6 +144,7 @@ fn count(
     let splitter = Splitter::new(settings.pattern, settings.split_digits, settings.isolate_han)?;
     let mut counted = Counted { counts: Counts::new(max_bytes), documents: 0, bytes: 0 };
     for shard in shards {
+        shard.digest.check(&shard.path)?;
         let reader = ShardReader::open(&shard.path, &schema::documents())?;
         for batch in reader.batches_of(reader.rows_within(BATCH_BYTES, "text", BATCH_ROWS), &["id", "text"])? {
             if cancel.is_cancelled() {

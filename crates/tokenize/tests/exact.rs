@@ -258,8 +258,18 @@ fn settings_of_published_tokenizers_are_kept() {
     let mut twice = llama.clone();
     let again = twice["model"]["merges"][3].clone();
     twice["model"]["merges"].as_array_mut().expect("merges").push(again);
+    // A special token among the tokens of the model, as text may spell it.
+    let mut special = ignoring.clone();
+    let token =
+        json!({"id": 5003, "content": "zzz", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true});
+    special["added_tokens"].as_array_mut().expect("added").push(token);
+    assert!(
+        tokenizer(&ignoring).encode("zzz").expect("encodes") == [5003]
+            && !tokenizer(&special).encode("zzz").expect("encodes").contains(&5003)
+    );
     let cases = [
         ("ignore_merges", ignoring),
+        ("ignore_merges and a special token", special),
         ("merges as lines", changed(&llama, "/model/merges", json!(lines))),
         ("post-processor", changed(&llama, "/post_processor", post)),
         ("empty prefix", changed(&llama, "/model/continuing_subword_prefix", json!(""))),

@@ -242,7 +242,7 @@ fn a_taken_tokenizer_is_copied_and_used() {
     let error = go(other.path(), "tokenizer = \"/nonexistent/tokenizer\"").expect_err("refused");
     assert_eq!(error.exit(), Exit::Upstream, "{error}");
     let error = go(other.path(), &format!("{taken}\nend_token = \"</s>\"")).expect_err("refused");
-    assert!(matches!(error, Error::NoEndToken { .. }), "{error}");
+    assert!(matches!(error, Error::NoToken { key: "end_token", .. }), "{error}");
     // In place of one that was trained it is taken only when asked.
     let trained = files(run.path());
     let small = tempfile::tempdir().expect("temporary directory");
@@ -340,7 +340,7 @@ fn documents_begin_with_what_the_tokenizer_puts_before_a_text() {
     assert_eq!(documents(&by_template, "begin_token = \"\"").expect("runs"), none);
     assert_eq!(documents(&|_, _| (), &format!("begin_token = {begin:?}")).expect("runs"), all);
     let error = documents(&|_, _| (), "begin_token = \"<nowhere>\"").expect_err("refused");
-    assert!(matches!(error, Error::NoBeginToken { .. }), "{error}");
+    assert!(matches!(error, Error::NoToken { key: "begin_token", .. }), "{error}");
 }
 
 #[test]
@@ -470,6 +470,34 @@ fn a_broken_shard_fails_the_stage_after_the_others() {
     std::fs::remove_file(folder.path().join("bad.parquet")).expect("removes");
     let report = go(run.path(), &inputs).expect("runs");
     assert_eq!((report.inputs_done, report.inputs_skipped), (0, 2), "the good one was done beside the bad one");
+}
+
+#[test]
+fn a_shard_that_is_not_what_was_recorded_is_refused() {
+    let run = tempfile::tempdir().expect("temporary directory");
+    add_shard(run.path(), "a", (0, 0), 0);
+    let shard = RunDir::new(run.path()).stage("crawl-clean").data_shard(0);
+    let good = std::fs::read(&shard).expect("reads");
+    let flip = |at: usize| {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        std::fs::write(&shard, bad).expect("writes");
+    };
+    // Before a tokenizer is trained on it, and after.
+    flip(good.len() / 3);
+    let error = go(run.path(), "").expect_err("fails");
+    assert!(matches!(error, Error::Handoff(handoff::Error::OtherDigest { .. })) && error.exit() == Exit::Upstream, "{error}");
+    std::fs::write(&shard, &good).expect("writes");
+    go(run.path(), "").expect("runs");
+    add_shard(run.path(), "b", (1, 1), 1);
+    let shard = RunDir::new(run.path()).stage("crawl-clean").data_shard(1);
+    let mut bad = std::fs::read(&shard).expect("reads");
+    let middle = bad.len() / 2;
+    bad[middle] ^= 16;
+    std::fs::write(&shard, bad).expect("writes");
+    let error = go(run.path(), "").expect_err("fails");
+    assert!(matches!(&error, Error::Units { source, .. } if source.to_string().contains("recorded was")), "{error}");
+    assert_eq!(error.exit(), Exit::Upstream);
 }
 
 #[test]
