@@ -84,14 +84,14 @@ pub enum Error {
         name: String,
     },
     /// `trace` was asked for a sample that does not exist.
-    #[error("there is no sample `{name}`: `{}` has {rows} row(s)", path.display())]
+    #[error("there is no sample `{name}`: `{}` {}", path.display(), rows.map_or("is not there".into(), |rows| format!("has {rows} row(s)")))]
     NoSuchSample {
         /// What was given.
         name: String,
         /// The shard it would be in.
         path: PathBuf,
-        /// Rows of that shard.
-        rows: u64,
+        /// Rows of that shard, if it is there.
+        rows: Option<u64>,
     },
 }
 

@@ -50,7 +50,8 @@
 //!
 //! Near duplicates and the split: the tables carry no clusters, and none are needed where `crawl-clean` dropped near duplicates, as it
 //! does by default: no two documents that it keeps share a band of their signatures, so none can be on both sides. Documents that never
-//! went through it, or with `dedup.near = false`, are split one by one, and a copy with another URL may be on the other side.
+//! went through it, or with `dedup.near = false`, are split one by one, and a copy with another URL may be on the other side; with
+//! `dedup.verify_jaccard`, so may two that share a band and are less alike than that.
 #![warn(missing_docs)]
 
 mod config;
@@ -80,7 +81,7 @@ use order::{BatchSeed, Split};
 use pack::{Document, Frame, Packer, Row, TokenId};
 use shuffle::{Order, Part, Reading};
 use source::Source;
-use write::SampleWriter;
+use write::{SampleWriter, sample_id};
 
 /// Raised when the same tokens and configuration give other output than before.
 pub const FORMAT_VERSION: u32 = 3;
@@ -209,7 +210,7 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
         if config.packing == Packing::BestFit && source.pad_id.is_none() {
             return Err(Error::NoPadToken { path: tokenizer_dir });
         }
-        // Every document is read, and then packed.
+        // Every document is read, and then packed, as often as the mixture says: that many more are known once all are read.
         let documents: u64 = todo.iter().flat_map(|unit| &unit.shards).map(|shard| shard.rows).sum();
         let bar = ctx.progress.bar("pack", 2 * documents, "documents read or packed");
         for unit in &todo {
@@ -237,13 +238,26 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
             (count(&format!("samples.{name}")), count(&format!("tokens.{name}")), count(&format!("documents.{name}")));
         format!("{name} {rows} rows of {} predicted tokens, {tokens} tokens of {documents} documents", config.seq_len)
     });
-    let mut notes = vec![per_split.join("; ")];
+    let mut notes = if summary.counts.is_empty() { Vec::new() } else { vec![per_split.join("; ")] };
     if count("dropped_tail_tokens") > 0 {
-        notes.push(format!("{} tokens at the ends of batches dropped: the tokenizer has no pad token", count("dropped_tail_tokens")));
+        notes.push(format!(
+            "{} tokens at the ends of batches dropped, where they did not fill a row: the tokenizer has no pad token of its own",
+            count("dropped_tail_tokens")
+        ));
     }
     notes.extend(cost_notes(config.seq_len, &summary.counts));
     notes.extend(mixture::notes(&summary.counts));
     let data = ctx.stage_dir.data();
+    let mut look = Vec::new();
+    let first = manifest.in_order().into_iter().find(|unit| unit.counts.get("samples.train").is_some_and(|rows| *rows > 0));
+    if let Some(unit) = first {
+        let (config, run, sample) = (ctx.run.effective_toml(), ctx.run.path(), sample_id(Split::Train, unit.batch, 0));
+        look.push(format!("shard trace --config {} --run {} {sample} --pairs", config.display(), run.display()));
+        look.push(format!(
+            "duckdb -c \"select sample_id, len(document_ids), num_bytes from '{}/train-*.parquet' limit 5\"",
+            data.display()
+        ));
+    }
     Ok(Some(Report {
         inputs_done: todo.len() as u64,
         inputs_skipped: skipped as u64,
@@ -251,14 +265,7 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
         bytes_out: summary.bytes,
         rejected: 0,
         notes,
-        look: vec![
-            format!(
-                "shard trace --config {} --run {} train-00000-000000 --pairs",
-                ctx.run.effective_toml().display(),
-                ctx.run.path().display()
-            ),
-            format!("duckdb -c \"select sample_id, len(document_ids), num_bytes from '{}/train-*.parquet' limit 5\"", data.display()),
-        ],
+        look,
         watch: inputs.watch,
         text: None,
     }))
@@ -397,6 +404,7 @@ fn pack_batch<T: TokenId>(ctx: &StageContext, config: &Config, source: &Source, 
         mixture: mixture.as_ref(),
         max_bytes: (config.max_memory_mb * 1_000_000).saturating_sub(windows).max(LEAST_BYTES),
         beside: &beside,
+        alone: ctx.threads == Some(1),
         cancel: &ctx.cancel,
         bar,
     };
@@ -411,6 +419,7 @@ fn pack_batch<T: TokenId>(ctx: &StageContext, config: &Config, source: &Source, 
             let side = if entry.split == Split::Train { &mut train } else { &mut validation };
             side.push(Document { id: part.name(entry), key: entry.key, ids: part.ids(entry), num_bytes: entry.num_bytes })?;
         }
+        bar.inc(part.entries.len() as u64 % LOOK_EVERY);
         Ok(())
     })?;
     let mut counts = BTreeMap::from([("shards".to_string(), unit.shards.len() as u64)]);

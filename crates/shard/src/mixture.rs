@@ -132,6 +132,12 @@ pub fn notes(counts: &BTreeMap<String, u64>) -> Vec<String> {
             notes.push(format!("{table}: no document stands behind {}", idle.join(", ")));
         }
     }
+    match counts.get("capped_documents") {
+        Some(capped) if *capped > 0 => {
+            notes.push(format!("`max_repeats` leaves {capped} document(s) fewer copies than their weights ask for"))
+        }
+        _ => {}
+    }
     notes
 }
 
@@ -182,7 +188,7 @@ mod tests {
 
     #[test]
     fn notes_say_what_was_seen_and_what_names_nothing() {
-        let mixture = mixture(&[("a", 3.0), ("typo", 2.0)], &[], 4.0);
+        let mixture = mixture(&[("a", 9.0), ("typo", 2.0)], &[], 3.0);
         let mut tally = Tally::default();
         mixture.copies("x", "a", "en", 100, &mut tally);
         mixture.copies("x", "b", "en", 100, &mut tally);
@@ -191,7 +197,8 @@ mod tests {
             notes,
             [
                 "weights: shares of training tokens: (others) 50.0 % → 25.0 %, a 50.0 % → 75.0 %, typo 0.0 % → 0.0 %",
-                "weights: no document stands behind typo"
+                "weights: no document stands behind typo",
+                "`max_repeats` leaves 1 document(s) fewer copies than their weights ask for"
             ]
         );
     }

@@ -122,6 +122,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) max_bytes: u64,
     /// Intermediate files are made beside it.
     pub(crate) beside: &'a Path,
+    /// One thread does everything.
+    pub(crate) alone: bool,
     pub(crate) cancel: &'a CancelToken,
     /// Moves on with every document read.
     pub(crate) bar: &'a Bar,
@@ -146,6 +148,7 @@ impl Reading<'_> {
             let reader = source::open(&shard.path)?;
             (documents, tokens) = (documents + reader.rows(), tokens + reader.num_values("input_ids"));
         }
+        let there = documents;
         if let Some(mixture) = self.mixture {
             // Exact numbers are known only once everything was read; parts that turn out too large are cut.
             let most = |n: u64| (n as f64 * mixture.largest()) as u64;
@@ -160,6 +163,7 @@ impl Reading<'_> {
                 part.push(record);
                 Ok(())
             })?;
+            self.bar.adjust_total(*count as i64 - there as i64);
             part.sort();
             take(&part)?;
             return Ok(tally);
@@ -171,6 +175,7 @@ impl Reading<'_> {
             *count += 1;
             spill.push::<T>(record)
         })?;
+        self.bar.adjust_total(*count as i64 - there as i64);
         for (number, cell) in (0..cells).zip(spill.finish()?) {
             self.cell(&cell, (number, cells), take)?;
         }
@@ -197,8 +202,24 @@ impl Reading<'_> {
         self.cell(cell, (2 * part + 1, halves), take)
     }
 
-    /// Calls `push` with every document, as often as the mixture says.
+    /// Calls `push` with every document, as often as the mixture says. Shards that are not what was recorded are refused in the end, at
+    /// the latest.
     fn read(&self, tally: &mut Tally, mut push: impl FnMut(&Record<'_>) -> Result<(), Error>) -> Result<(), Error> {
+        let check = || self.shards.iter().try_for_each(|shard| shard.digest.check(&shard.path));
+        if self.alone {
+            check()?;
+            return self.read_all(tally, &mut push);
+        }
+        std::thread::scope(|scope| {
+            let checking = scope.spawn(check);
+            let read = self.read_all(tally, &mut push);
+            // What cannot be read because of damage is said to be damaged.
+            checking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            read
+        })
+    }
+
+    fn read_all(&self, tally: &mut Tally, push: &mut impl FnMut(&Record<'_>) -> Result<(), Error>) -> Result<(), Error> {
         let mut names = vec!["document_id", "input_ids", "num_bytes"];
         if self.mixture.is_some() {
             names.extend(["source", "language"]);
@@ -210,7 +231,7 @@ impl Reading<'_> {
                     return Err(Error::Interrupted);
                 }
                 let batch = batch?;
-                self.read_batch(&batch, shard, tally, &mut push)?;
+                self.read_batch(&batch, shard, tally, push)?;
                 self.bar.inc(batch.num_rows() as u64);
             }
         }

@@ -95,13 +95,16 @@ fn bounds(sample: &Sample, part: usize, used: usize) -> (usize, usize) {
 }
 
 fn read(path: &Path, name: &str, row: u64) -> Result<Sample, Error> {
+    let missing = |rows| Error::NoSuchSample { name: name.to_string(), path: path.to_path_buf(), rows };
+    if !path.exists() {
+        return Err(missing(None));
+    }
     let reader = match ShardReader::open(path, &schema::samples(TokenWidth::U16)) {
         Err(HandoffError::WrongColumn { column, .. }) if column == "input_ids" => {
             ShardReader::open(path, &schema::samples(TokenWidth::U32))?
         }
         other => other?,
     };
-    let missing = || Error::NoSuchSample { name: name.to_string(), path: path.to_path_buf(), rows: reader.rows() };
     let mut before = 0;
     for batch in reader.batches(BATCH_ROWS)? {
         let batch = batch?;
@@ -129,7 +132,7 @@ fn read(path: &Path, name: &str, row: u64) -> Result<Sample, Error> {
         }
         before += rows;
     }
-    Err(missing())
+    Err(missing(Some(reader.rows())))
 }
 
 /// A token as text, or its bytes in hex where it is only a part of a character.

@@ -646,6 +646,16 @@ fn a_bad_shard_is_refused_with_its_name() {
     let error = go(run.path(), "").expect_err("refused");
     assert!(error.to_string().contains("bytes, recorded were"), "{error}");
     assert_eq!(error.exit(), Exit::Upstream);
+    for at in [whole.len() / 4, whole.len() - 300] {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 4;
+        std::fs::write(&path, flipped).expect("writes");
+        for threads in [Some(1), None] {
+            let ctx = StageContext { threads, ..context(run.path()) };
+            let error = shard::run(&ctx, &config("")).expect_err("refused");
+            assert_eq!(error.exit(), Exit::Upstream, "{error}");
+        }
+    }
 
     let folder = tempfile::tempdir().expect("temporary directory");
     let check = |expected: &str| {
@@ -712,6 +722,7 @@ fn a_sample_is_traced_to_its_documents_and_pairs() {
     let pairs = trace(&format!("train-0-{number}"), true).expect("traces");
     assert_eq!(pairs.matches('→').count(), row.ids.len() - 1);
     assert!(trace("train-00000-999999", false).expect_err("no such row").to_string().contains("there is no sample"));
+    assert!(trace("train-00009-000000", false).expect_err("no such batch").to_string().contains("00009.parquet` is not there"));
     assert!(trace("nonsense", false).expect_err("no name").to_string().contains("not the name of a sample"));
     let pairs = (0..all.len()).map(|n| trace(&format!("train-0-{n}"), true).expect("traces")).collect::<String>();
     assert!(pairs.contains("France is Pari → s"), "{pairs}");
