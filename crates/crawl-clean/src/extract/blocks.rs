@@ -126,6 +126,8 @@ struct Collector<'a> {
     open: Vec<(usize, Kind)>,
     links: u32,
     pre: u32,
+    /// An element that is a line of preformatted text has just ended.
+    line_ended: bool,
     /// Open rows, with the cells that began in them.
     rows: Vec<(NodeId, u16)>,
     tables: Vec<NodeId>,
@@ -152,6 +154,7 @@ pub fn collect(dom: &Dom, tree: &Tree) -> Blocks {
         open: vec![(0, Kind::Text)],
         links: 0,
         pre: 0,
+        line_ended: false,
         rows: Vec::new(),
         tables: Vec::new(),
         lists: Vec::new(),
@@ -198,7 +201,9 @@ impl Collector<'_> {
         }
         let role = node.tag.role();
         match role {
+            Role::Break if self.pre > 0 && node.tag == Tag::Br => self.out.text.push('\n'),
             Role::Break => self.flush(),
+            _ if self.is_line(node.tag) => self.end_line(),
             Role::Inline | Role::Invisible => {
                 self.links += u32::from(node.tag == Tag::A);
                 if node.tag == Tag::Code && self.pre == 0 {
@@ -257,6 +262,10 @@ impl Collector<'_> {
                     }
                 }
             }
+            _ if self.is_line(tag) => {
+                self.end_line();
+                self.line_ended = true;
+            }
             role => {
                 // Before the frame goes: what the element held belongs to it.
                 self.flush();
@@ -271,6 +280,17 @@ impl Collector<'_> {
             }
         }
         self.frames.pop();
+    }
+
+    /// True for elements that are lines where text is preformatted, and blocks elsewhere.
+    fn is_line(&self, tag: Tag) -> bool {
+        self.pre > 0 && matches!(tag, Tag::Div | Tag::Ol | Tag::Ul | Tag::Li)
+    }
+
+    fn end_line(&mut self) {
+        if self.out.text.len() > self.start && !self.out.text.ends_with('\n') {
+            self.out.text.push('\n');
+        }
     }
 
     /// True if the block being read has text that does not end in a space.
@@ -290,7 +310,12 @@ impl Collector<'_> {
         }
         let out = &mut self.out.text;
         if self.pre > 0 {
-            out.push_str(text);
+            // Between two lines one break is there for the source alone.
+            if std::mem::take(&mut self.line_ended) && size == 0 && text.contains('\n') {
+                out.extend(text.matches('\n').skip(1));
+            } else {
+                out.push_str(text);
+            }
             return;
         }
         let hyphens = text.contains('\u{ad}');
@@ -477,6 +502,20 @@ mod tests {
             [("T", Kind::Heading), ("a b", Kind::Text), ("c", Kind::Text), ("d", Kind::Item), ("e", Kind::Cell), ("x\n y", Kind::Pre)];
         let got = blocks("<h1>T</h1><p>a\n <b>b</b><br>c</p><ul><li><p>d</p></ul><table><tr><td>e</table><pre>\nx\n y\n</pre>");
         assert_eq!(got, want.map(|(text, kind)| (text.to_owned(), kind)));
+    }
+
+    #[test]
+    fn lines_of_preformatted_text() {
+        for html in [
+            "<pre>a = 1<br>  b<br>c</pre>",
+            "<pre><div>a = 1</div><div>  b</div><div>c</div></pre>",
+            "<pre><code><div>a = 1</div>\n<div>  b</div>\n<div>c</div></code></pre>",
+            "<pre><ol><li><code>a = 1</code><li><i>  </i>b<li>c</ol></pre>",
+        ] {
+            assert_eq!(blocks(html), [("a = 1\n  b\nc".to_owned(), Kind::Pre)], "{html}");
+        }
+        assert_eq!(blocks("<pre><div>a</div><div><br></div><div>b</div></pre>")[0].0, "a\n\nb");
+        assert_eq!(blocks("<pre>a<p>b</p>c</pre>").len(), 3);
     }
 
     #[test]
