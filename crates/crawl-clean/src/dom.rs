@@ -138,6 +138,12 @@ impl Dom {
         }
     }
 
+    /// `first` and the siblings behind it; nothing for [`NONE`].
+    pub fn siblings(&self, first: NodeId) -> impl Iterator<Item = NodeId> {
+        let some = |id: NodeId| (id != NONE).then_some(id);
+        std::iter::successors(some(first), move |&id| some(self.nodes[id as usize].next))
+    }
+
     /// The node after `id` in document order that is not below it, inside `top`; [`NONE`] at the end.
     #[must_use]
     pub fn after(&self, id: NodeId, top: NodeId) -> NodeId {

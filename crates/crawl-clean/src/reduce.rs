@@ -215,6 +215,8 @@ enum Kind {
     Meta,
     Link,
     Input,
+    /// A numbered list or an item of one.
+    Numbered,
     /// Raw text that is dropped unless it is data.
     Script,
     /// Raw text that is dropped.
@@ -225,6 +227,8 @@ impl Kind {
     fn of(name: &[u8]) -> Self {
         let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
         match (name.len(), name[0].to_ascii_lowercase()) {
+            (2, b'l') if is(b"li") => Self::Numbered,
+            (2, b'o') if is(b"ol") => Self::Numbered,
             (4, b'm') if is(b"meta") => Self::Meta,
             (4, b'l') if is(b"link") => Self::Link,
             (5, b'i') if is(b"input") => Self::Input,
@@ -245,7 +249,9 @@ impl Kind {
             5 if is(b"class") => true,
             2 if is(b"id") => true,
             4 if is(b"role") => true,
-            3 if self == Self::Other && is(b"rel") => true,
+            3 if matches!(self, Self::Other | Self::Numbered) && is(b"rel") => true,
+            5 if self == Self::Numbered && (is(b"start") || is(b"value")) => true,
+            8 if self == Self::Numbered && is(b"reversed") => true,
             8 if is(b"itemprop") || is(b"itemtype") || is(b"datetime") => true,
             6 if is(b"hidden") => true,
             11 if is(b"aria-hidden") => true,
@@ -439,6 +445,7 @@ pub(crate) mod tests {
             ("<title><b>a</b></title>", "<title><b>a</b></title>"),
             ("<br/><img src=a/><path d='M 0' />", "<br /><img><path />"),
             ("<p style='color: red'><p style='display: none'>", "<p><p style='display: none'>"),
+            ("<ol start=3 type=a><li value=5><p value=6>", "<ol start=3><li value=5><p>"),
             ("<!DOCTYPE html><?xml?><!bogus></>x< y <1", "<!DOCTYPE html>x< y <1"),
             ("<a =x href=y>z", "<a>z"),
             ("x<p class=a", "x"),

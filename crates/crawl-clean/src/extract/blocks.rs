@@ -75,8 +75,8 @@ pub struct Place {
     pub heading: u8,
     /// The item of a list that it is part of; [`NONE`] if of none.
     pub item: NodeId,
-    /// Number of that item in a numbered list, from 1; 0 in others.
-    pub number: u32,
+    /// Number of that item in a numbered list.
+    pub number: Option<u32>,
     /// Lists around it.
     pub nesting: u16,
     /// For a cell, its table.
@@ -111,6 +111,46 @@ struct Frame {
     near: [u8; COUNT],
 }
 
+/// An open list.
+struct List {
+    /// Number of the last item; `None` if the list is not numbered.
+    number: Option<i64>,
+    /// From an item's number to the next one's.
+    step: i64,
+}
+
+impl List {
+    /// A list before its first item, as `start` and `reversed` say.
+    fn open(dom: &Dom, id: NodeId) -> Self {
+        if dom.tag(id) != Tag::Ol {
+            return Self { number: None, step: 0 };
+        }
+        let step = if dom.attribute(id, "reversed").is_some() { -1 } else { 1 };
+        let first = whole_number(dom, id, "start").unwrap_or_else(|| {
+            let items = dom.siblings(dom.nodes[id as usize].first_child).filter(|&child| step < 0 && dom.tag(child) == Tag::Li);
+            items.count().max(1) as i64
+        });
+        Self { number: Some(first - step), step }
+    }
+
+    /// Goes on to an item, whose `value` counts for more.
+    fn item(&mut self, dom: &Dom, id: NodeId) {
+        self.number = self.number.map(|last| whole_number(dom, id, "value").unwrap_or(last + self.step));
+    }
+
+    /// The number of the item, if Markdown has one like it.
+    fn shown(&self) -> Option<u32> {
+        self.number.and_then(|number| u32::try_from(number).ok()).filter(|&number| number <= GREATEST_NUMBER)
+    }
+}
+
+/// Greatest number of an item in CommonMark.
+const GREATEST_NUMBER: u32 = 999_999_999;
+
+fn whole_number(dom: &Dom, id: NodeId, key: &str) -> Option<i64> {
+    dom.attribute(id, key)?.trim().parse::<i32>().ok().map(i64::from)
+}
+
 struct Collector<'a> {
     dom: &'a Dom,
     tree: &'a Tree,
@@ -131,8 +171,7 @@ struct Collector<'a> {
     /// Open rows, with the cells that began in them.
     rows: Vec<(NodeId, u16)>,
     tables: Vec<NodeId>,
-    /// Open lists: numbered or not, with the items that began in them.
-    lists: Vec<(bool, u32)>,
+    lists: Vec<List>,
     /// Where the outermost open `code` of running text begins, and how many are open.
     code: (usize, u32),
     region_units: u32,
@@ -223,15 +262,15 @@ impl Collector<'_> {
                 match node.tag {
                     Tag::Tr => self.rows.push((id, 0)),
                     Tag::Table => self.tables.push(id),
-                    Tag::Ul | Tag::Ol | Tag::Menu | Tag::Dl => self.lists.push((node.tag == Tag::Ol, 0)),
+                    Tag::Ul | Tag::Ol | Tag::Menu | Tag::Dl => self.lists.push(List::open(self.dom, id)),
                     Tag::Td | Tag::Th => {
                         if let Some((_, cells)) = self.rows.last_mut() {
                             *cells = cells.saturating_add(1);
                         }
                     }
                     Tag::Li => {
-                        if let Some((_, items)) = self.lists.last_mut() {
-                            *items += 1;
+                        if let Some(list) = self.lists.last_mut() {
+                            list.item(self.dom, id);
                         }
                     }
                     _ => {}
@@ -396,7 +435,7 @@ impl Collector<'_> {
         Place {
             heading: heading.map_or(0, |&(at, _)| level(self.dom.tag(self.frames[at].node))),
             item,
-            number: number.map_or(0, |&(numbered, count)| if numbered { count } else { 0 }),
+            number: number.and_then(List::shown),
             nesting: self.lists.len().min(usize::from(u16::MAX)) as u16,
             table: self.tables.last().copied().unwrap_or(NONE),
             column: self.rows.last().map_or(0, |&(_, cells)| cells.saturating_sub(1)),

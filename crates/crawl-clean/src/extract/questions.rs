@@ -46,16 +46,16 @@ pub fn read(dom: &Dom) -> Vec<Question> {
         match dom.tag(at) {
             Tag::Details => {
                 let summary = dom.nodes[at as usize].first_child;
-                let summary = siblings(dom, summary).find(|&id| dom.tag(id) == Tag::Summary);
+                let summary = dom.siblings(summary).find(|&id| dom.tag(id) == Tag::Summary);
                 if let Some(summary) = summary {
                     let question = found.text(dom, summary);
-                    let inner = siblings(dom, dom.nodes[at as usize].first_child).filter(|&id| id != summary);
+                    let inner = dom.siblings(dom.nodes[at as usize].first_child).filter(|&id| id != summary);
                     let answer: String = inner.map(|id| found.text(dom, id) + " ").collect();
                     found.asked(&question, &answer);
                 }
             }
             Tag::Dt => {
-                let next = siblings(dom, dom.nodes[at as usize].next).find(|&id| dom.tag(id) != Tag::None);
+                let next = dom.siblings(dom.nodes[at as usize].next).find(|&id| dom.tag(id) != Tag::None);
                 if let Some(answer) = next.filter(|&id| dom.tag(id) == Tag::Dd) {
                     let (question, answer) = (found.text(dom, at), found.text(dom, answer));
                     found.asked(&question, &answer);
@@ -198,13 +198,6 @@ fn plain(value: &str) -> String {
     }
     let dom = Dom::parse(value, INNER);
     Found { fuel: 2 * dom.nodes.len(), ..Found::default() }.text(&dom, ROOT)
-}
-
-fn siblings(dom: &Dom, first: NodeId) -> impl Iterator<Item = NodeId> {
-    std::iter::successors((first != NONE).then_some(first), |&id| {
-        let next = dom.nodes[id as usize].next;
-        (next != NONE).then_some(next)
-    })
 }
 
 #[cfg(test)]

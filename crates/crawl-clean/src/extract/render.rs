@@ -85,8 +85,7 @@ impl Writer<'_> {
                 (true, _) => prefix.push_str("  "),
                 (false, Tag::Dt) => {}
                 (false, Tag::Dd) => prefix.push_str(": "),
-                (false, _) if number > 0 => prefix.push_str(&format!("{number}. ")),
-                (false, _) => prefix.push_str("- "),
+                (false, _) => prefix.push_str(&number.map_or("- ".to_owned(), |number| format!("{number}. "))),
             }
         }
         self.item = item;
@@ -280,6 +279,8 @@ mod tests {
     #[test]
     fn lists() {
         check("<ul><li>a<li><p>b</p><p>c</p><ol><li>d<li>e</ol><li>f</ul>", "- a\n- b\n  c\n  1. d\n  2. e\n- f");
+        check("<ol start=3><li>a<li value=10>b<li>c</ol>", "3. a\n10. b\n11. c");
+        check("<ol start=0><li>a</ol><ol reversed><li>b<li>c</ol><ol start=-1><li>d</ol>", "0. a\n2. b\n1. c\n- d");
         check("<dl><dt>sun<dd>a star<dt>moon<dd>none</dl>", "sun\n: a star\nmoon\n: none");
         assert_eq!(rendered("<ul><li>a<li>b</ul>", Markup::Plain), "- a\n- b");
     }
