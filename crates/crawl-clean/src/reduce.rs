@@ -208,6 +208,9 @@ fn past_end_tag(bytes: &[u8], at: usize) -> usize {
     tag_close(bytes, at).map_or(bytes.len(), |(close, _)| close)
 }
 
+/// Styles that decide whether text is shown, and whether it stands apart.
+const STYLES: [&[u8]; 4] = [b"none", b"hidden", b"block", b"right"];
+
 /// Elements by what becomes of their text and their attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -255,7 +258,7 @@ impl Kind {
             8 if is(b"itemprop") || is(b"itemtype") || is(b"datetime") => true,
             6 if is(b"hidden") => true,
             11 if is(b"aria-hidden") => true,
-            5 if is(b"style") => memmem::find(value, b"none").is_some() || memmem::find(value, b"hidden").is_some(),
+            5 if is(b"style") => STYLES.iter().any(|style| memmem::find(value, style).is_some()),
             4 if self == Self::Meta && is(b"name") => true,
             7 if self == Self::Meta && is(b"content") => true,
             8 if self == Self::Meta && is(b"property") => true,
@@ -445,6 +448,7 @@ pub(crate) mod tests {
             ("<title><b>a</b></title>", "<title><b>a</b></title>"),
             ("<br/><img src=a/><path d='M 0' />", "<br /><img><path />"),
             ("<p style='color: red'><p style='display: none'>", "<p><p style='display: none'>"),
+            ("<b style='float:right'><b style='float:left'>", "<b style='float:right'><b>"),
             ("<ol start=3 type=a><li value=5><p value=6>", "<ol start=3><li value=5><p>"),
             ("<!DOCTYPE html><?xml?><!bogus></>x< y <1", "<!DOCTYPE html>x< y <1"),
             ("<a =x href=y>z", "<a>z"),

@@ -2,7 +2,7 @@
 
 use super::names::COUNT;
 use super::tags::{Role, Tag};
-use super::tree::{HAN_FIRST, HAN_LAST, Tree};
+use super::tree::{HAN_FIRST, HAN_LAST, Tree, stands_apart};
 use crate::dom::{Dom, NONE, NodeId, ROOT};
 
 /// What a block is.
@@ -165,6 +165,8 @@ struct Collector<'a> {
     /// Open elements that decide what a block is, innermost last: place in `frames` and kind.
     open: Vec<(usize, Kind)>,
     links: u32,
+    /// What follows does not go on with the word before.
+    apart: bool,
     pre: u32,
     /// An element that is a line of preformatted text has just ended.
     line_ended: bool,
@@ -192,6 +194,7 @@ pub fn collect(dom: &Dom, tree: &Tree) -> Blocks {
         region_units: (f64::from(tree.measures[ROOT as usize].text) * REGION_SHARE) as u32,
         open: vec![(0, Kind::Text)],
         links: 0,
+        apart: false,
         pre: 0,
         line_ended: false,
         rows: Vec::new(),
@@ -251,10 +254,12 @@ impl Collector<'_> {
                     }
                     self.code.1 += 1;
                 }
-                // Links side by side are words of their own.
-                if node.tag == Tag::A && node.previous != NONE && self.dom.tag(node.previous) == Tag::A && self.open_text() {
+                // Links side by side are words of their own, and so is what replaces other words.
+                let previous = if node.previous == NONE { Tag::None } else { self.dom.tag(node.previous) };
+                if node.tag == Tag::A && previous == Tag::A && self.open_text() {
                     self.out.text.push(' ');
                 }
+                self.apart |= node.tag == Tag::Img || (node.tag == Tag::Ins && previous == Tag::Del) || self.is_apart(id);
             }
             _ => {
                 self.flush();
@@ -291,6 +296,7 @@ impl Collector<'_> {
         match tag.role() {
             Role::Break | Role::Invisible => {}
             Role::Inline => {
+                self.apart |= self.is_apart(frame.node) || (tag == Tag::Cite && self.out.text.ends_with(':'));
                 self.links -= u32::from(tag == Tag::A);
                 if tag == Tag::Code && self.code.1 > 0 {
                     self.code.1 -= 1;
@@ -337,6 +343,11 @@ impl Collector<'_> {
         self.out.text.len() > self.start && !self.out.text.ends_with(' ')
     }
 
+    /// True for an inline element that its style sets apart. A letter or two are the beginning of a word, written larger.
+    fn is_apart(&self, id: NodeId) -> bool {
+        self.tree.measures[id as usize].text > 2 && self.dom.attribute(id, "style").is_some_and(stands_apart)
+    }
+
     fn add(&mut self, text: &str, size: u32) {
         if self.units == 0
             && let Some(frame) = self.frames.last()
@@ -348,6 +359,9 @@ impl Collector<'_> {
             self.link += size;
         }
         let out = &mut self.out.text;
+        if std::mem::take(&mut self.apart) && ends_word(&out[self.start..]) && text.starts_with(begins_word) {
+            out.push(' ');
+        }
         if self.pre > 0 {
             // Between two lines one break is there for the source alone.
             if std::mem::take(&mut self.line_ended) && size == 0 && text.contains('\n') {
@@ -383,7 +397,7 @@ impl Collector<'_> {
             self.push();
         }
         self.start = self.out.text.len();
-        (self.units, self.link) = (0, 0);
+        (self.units, self.link, self.apart) = (0, 0, false);
     }
 
     fn push(&mut self) {
@@ -502,6 +516,16 @@ fn is_gap(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{200b}' | '\u{feff}')
 }
 
+/// True for a character with which a word begins, in scripts that have spaces between words.
+fn begins_word(c: char) -> bool {
+    c.is_alphanumeric() && !corpus::is_han(c) && !corpus::is_kana(c)
+}
+
+/// True if a word may not begin behind `text` without a space.
+fn ends_word(text: &str) -> bool {
+    text.ends_with(|c| begins_word(c) || matches!(c, '.' | ',' | ';' | ':' | '!' | '?' | ')'))
+}
+
 fn level(tag: Tag) -> u8 {
     match tag {
         Tag::H1 => 1,
@@ -562,6 +586,22 @@ mod tests {
         assert_eq!(blocks("<p>a<b>b</b> c <i> d</i>\n\ne</p>")[0].0, "ab c d e");
         assert_eq!(blocks("<p><a>x</a><a>y</a> z\u{ad}z")[0].0, "x y zz");
         assert_eq!(blocks("<p> <b> </b> x <b> </b> </p>")[0].0, "x");
+    }
+
+    #[test]
+    fn what_stands_apart_is_no_part_of_a_word() {
+        for (html, want) in [
+            ("<p>First<img>second<img>, 山<img>水<img>(x", "First second, 山水(x"),
+            ("<p><del>ten</del><ins>eleven</ins>", "ten eleven"),
+            ("<blockquote><cite>Eleni wrote:</cite>It depends", "Eleni wrote: It depends"),
+            ("<h1><span style='float:right;'>4,689 items</span>Welcome", "4,689 items Welcome"),
+            ("<p><i style='display: block'>One.</i><i style='display: block'>Two.</i>", "One. Two."),
+            ("<p><i style='float:right'>T</i>he <cite>Iliad</cite>s", "The Iliads"),
+            ("<h2>Start<a class=headerlink href=x>¶</a></h2>", "Start"),
+            ("<h2><a class='header-anchor'> # </a>Start <a class=anchor>here</a> <a>#</a></h2>", "Start here #"),
+        ] {
+            assert_eq!(blocks(html)[0].0, want, "{html}");
+        }
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl Tree {
                 at = dom.following(at, ROOT);
                 continue;
             }
-            if tag.role() == Role::Invisible {
+            if tag.role() == Role::Invisible || (tag == Tag::A && is_own_place(dom, at)) {
                 at = dom.after(at, ROOT);
                 continue;
             }
@@ -207,9 +207,29 @@ fn mix(hash: u64, value: u64) -> u64 {
 
 /// True if a style says that the element is not shown.
 fn hides(style: &str) -> bool {
-    let style = style.as_bytes();
-    let has = |needle: &[u8]| crate::input::window::find(style, needle).is_some();
-    has(b"display:none") || has(b"display: none") || has(b"visibility:hidden") || has(b"visibility: hidden")
+    sets(style, "display", "none") || sets(style, "visibility", "hidden")
+}
+
+/// True if a style says that an inline element stands apart from the text around it.
+pub(super) fn stands_apart(style: &str) -> bool {
+    sets(style, "display", "block") || sets(style, "float", "right")
+}
+
+/// True if `key` has a value in `style` that begins with `value`.
+fn sets(style: &str, key: &str, value: &str) -> bool {
+    style.match_indices(key).any(|(at, _)| {
+        let rest = style[at + key.len()..].strip_prefix(':');
+        rest.is_some_and(|rest| rest.strip_prefix(' ').unwrap_or(rest).starts_with(value))
+    })
+}
+
+/// Words in the class of a link to the place where it stands.
+const OWN_PLACE: [&str; 4] = ["anchor", "headerlink", "permalink", "hash-link"];
+
+/// True for the link with a mark that headings have to themselves.
+fn is_own_place(dom: &Dom, id: NodeId) -> bool {
+    dom.attribute(id, "class").is_some_and(|class| OWN_PLACE.iter().any(|word| class.contains(word)))
+        && dom.text_within(id, 20, 10).is_some_and(|text| matches!(text.trim(), "¶" | "#" | "§" | "🔗"))
 }
 
 #[cfg(test)]
