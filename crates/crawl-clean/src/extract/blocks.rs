@@ -300,10 +300,8 @@ impl Collector<'_> {
                 self.links -= u32::from(tag == Tag::A);
                 if tag == Tag::Code && self.code.1 > 0 {
                     self.code.1 -= 1;
-                    // A block that ended in between took its text with it.
-                    let from = self.code.0.max(self.start);
-                    if self.code.1 == 0 && self.out.text.len() > from {
-                        self.out.code.push((from as u32, self.out.text.len() as u32));
+                    if self.code.1 == 0 {
+                        self.end_code();
                     }
                 }
             }
@@ -325,6 +323,15 @@ impl Collector<'_> {
             }
         }
         self.frames.pop();
+    }
+
+    /// Notes the code up to here, of which more may follow.
+    fn end_code(&mut self) {
+        let end = self.out.text.len();
+        if end > self.code.0 {
+            self.out.code.push((self.code.0 as u32, end as u32));
+        }
+        self.code.0 = end;
     }
 
     /// True for elements that are lines where text is preformatted, and blocks elsewhere.
@@ -393,6 +400,9 @@ impl Collector<'_> {
     }
 
     fn flush(&mut self) {
+        if self.code.1 > 0 {
+            self.end_code();
+        }
         if self.units > 0 {
             self.push();
         }

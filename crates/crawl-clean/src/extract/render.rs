@@ -25,13 +25,15 @@ const LAYOUT_BYTES: usize = 600;
 /// Columns from which a table is written plainly.
 const MOST_COLUMNS: u16 = 40;
 /// Lists within lists that are indented.
-const DEEPEST_LIST: u16 = 8;
+const DEEPEST_LIST: usize = 8;
+/// Width of the marker of an item, unless its number is longer.
+const MARKER: usize = 2;
 
 /// The text of the blocks taken.
 #[must_use]
 pub fn render(dom: &Dom, blocks: &Blocks, taken: &[bool], markup: Markup) -> String {
     let list: Vec<&Block> = blocks.list.iter().zip(taken).filter(|&(_, &taken)| taken).map(|(block, _)| block).collect();
-    let mut writer = Writer { dom, blocks, out: String::new(), item: NONE, code: 0 };
+    let mut writer = Writer { dom, blocks, out: String::new(), levels: [(NONE, MARKER); DEEPEST_LIST], code: 0 };
     let mut at = 0;
     while at < list.len() {
         let table = list[at].place.table;
@@ -58,8 +60,8 @@ struct Writer<'a> {
     dom: &'a Dom,
     blocks: &'a Blocks,
     out: String,
-    /// Item of the last block.
-    item: NodeId,
+    /// For each level of lists within lists the last item, and the width of its marker.
+    levels: [(NodeId, usize); DEEPEST_LIST],
     /// How many spans of code lie behind.
     code: usize,
 }
@@ -74,54 +76,76 @@ impl Writer<'_> {
 
     fn markdown(&mut self, block: &Block) {
         let Place { heading, item, number, nesting, .. } = block.place;
-        let mut prefix = String::new();
-        if block.near[Category::QuoteTag as usize] < FAR {
-            prefix.push_str("> ");
+        let is_code = block.kind == Kind::Pre && heading == 0 && self.is_code(block);
+        let quote = if block.near[Category::QuoteTag as usize] < FAR { "> " } else { "" };
+        // What the first line begins with, and what the others do.
+        let (mut first, mut rest) = (quote.to_owned(), quote.to_owned());
+        let level = usize::from(nesting).clamp(1, DEEPEST_LIST) - 1;
+        let begins = item != NONE && self.levels[level].0 != item;
+        if begins {
+            self.levels[level] = (item, MARKER);
         }
-        if item != NONE && heading == 0 {
-            let tag = self.dom.tag(item);
-            prefix.push_str(&"  ".repeat(usize::from(nesting.clamp(1, DEEPEST_LIST) - 1)));
-            match (item == self.item, tag) {
-                (true, _) => prefix.push_str("  "),
-                (false, Tag::Dt) => {}
-                (false, Tag::Dd) => prefix.push_str(": "),
-                (false, _) => prefix.push_str(&number.map_or("- ".to_owned(), |number| format!("{number}. "))),
+        if heading > 0 {
+            first.push_str(&"#".repeat(usize::from(heading)));
+            first.push(' ');
+        } else if item != NONE {
+            let marker = match self.dom.tag(item) {
+                _ if !begins => String::new(),
+                Tag::Dt => String::new(),
+                Tag::Dd => ": ".to_owned(),
+                _ => number.map_or("- ".to_owned(), |number| format!("{number}. ")),
+            };
+            first.push_str(&" ".repeat(self.levels[..level].iter().map(|&(_, width)| width).sum()));
+            self.levels[level].1 = self.levels[level].1.max(marker.len());
+            rest = format!("{first}{}", " ".repeat(self.levels[level].1));
+            match marker.as_str() {
+                "" if !begins => first.clone_from(&rest),
+                // A colon begins no item in CommonMark, so that a fence behind it would be none.
+                ": " if is_code => {
+                    self.line(&format!("{first}:"));
+                    first.clone_from(&rest);
+                }
+                marker => first.push_str(marker),
             }
         }
-        self.item = item;
-        if heading > 0 {
-            prefix.push_str(&"#".repeat(usize::from(heading)));
-            prefix.push(' ');
-        }
-        if block.kind == Kind::Pre && self.is_code(block) {
-            self.fenced(block, &prefix);
+        if is_code {
+            self.fenced(block, &first, &rest);
             return;
         }
-        self.line(&prefix);
+        self.line(&first);
         self.inline(block, false);
     }
 
     /// Preformatted text is code if it says so, or if a monospaced font is all it can be for: verse and mail stand in `pre` too.
     fn is_code(&self, block: &Block) -> bool {
-        let child = self.dom.nodes[block.node as usize].first_child;
-        self.dom.tag(block.node) == Tag::Pre && (language(self.dom, block.node).is_some() || has_code(self.dom, child))
-            || reads_as_code(self.blocks.text(block))
+        self.code_words(block).next().is_some() || reads_as_code(self.blocks.text(block))
     }
 
-    fn fenced(&mut self, block: &Block, prefix: &str) {
+    /// What a block of preformatted text and the elements around it say of the code in it: a language, or nothing more.
+    fn code_words(&self, block: &Block) -> impl Iterator<Item = &str> {
+        let dom = self.dom;
+        let pre = block.node;
+        let inner = if dom.tag(pre) == Tag::Pre { dom.nodes[pre as usize].first_child } else { NONE };
+        let around = std::iter::successors(Some(pre), |&id| Some(dom.nodes[id as usize].parent)).take_while(|&id| id != NONE);
+        let says = move |id| code_class(dom.attribute(id, "class").unwrap_or_default());
+        let inside = dom.siblings(inner).take(1).filter(move |&id| dom.tag(id) == Tag::Code).map(move |id| says(id).unwrap_or_default());
+        around.take(LEVELS_OF_CODE).filter_map(says).chain(inside)
+    }
+
+    /// Writes code between fences, `first` before the first line and `rest` before the others.
+    fn fenced(&mut self, block: &Block, first: &str, rest: &str) {
         let text = self.blocks.text(block);
         // The fence is longer than any in the text.
         let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
         let fence = "`".repeat((longest + 1).max(3));
-        let child = self.dom.nodes[block.node as usize].first_child;
-        let language = language(self.dom, block.node).or_else(|| (child != NONE).then(|| language(self.dom, child)).flatten());
-        self.line(&format!("{prefix}{fence}{}", language.unwrap_or_default()));
-        let inner = if prefix.starts_with("> ") { "> " } else { "" };
+        let language = self.code_words(block).find(|word| !word.is_empty()).unwrap_or_default().to_owned();
+        self.line(&format!("{first}{fence}{language}"));
         for line in text.lines() {
-            self.line(inner);
-            self.out.push_str(line.trim_end());
+            self.line(rest);
+            self.out.push_str(line);
+            self.out.truncate(self.out.trim_end_matches(|c: char| c.is_whitespace() && c != '\n').len());
         }
-        self.line(&format!("{inner}{fence}"));
+        self.line(&format!("{rest}{fence}"));
     }
 
     /// The text of a block, code in backticks.
@@ -212,7 +236,11 @@ const SENTENCE_WORDS: usize = 4;
 
 /// True for text with the marks of code. Verse has semicolons too: they count where fewer lines are of words alone than have one and are not.
 fn reads_as_code(text: &str) -> bool {
-    if text.contains(['{', '}', '=']) {
+    let is_command = |line: &str| {
+        let command = line.strip_prefix("$ ").unwrap_or_default();
+        line.starts_with(">>> ") || command.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '.' | '/' | '~'))
+    };
+    if text.contains(['{', '}', '=']) || text.lines().any(is_command) {
         return true;
     }
     if !text.contains(';') {
@@ -240,15 +268,27 @@ fn reads_as_code(text: &str) -> bool {
     code > 0 && code >= prose
 }
 
-fn has_code(dom: &Dom, id: NodeId) -> bool {
-    id != NONE && dom.tag(id) == Tag::Code
-}
+/// Elements from a `pre` up, itself included, that may say that it is code.
+const LEVELS_OF_CODE: usize = 4;
 
-/// Language of code as `class="language-x"` or `lang-x` says.
-fn language(dom: &Dom, id: NodeId) -> Option<&str> {
-    let mut words = dom.attribute(id, "class")?.split_whitespace();
-    let name = words.find_map(|word| word.strip_prefix("language-").or_else(|| word.strip_prefix("lang-")))?;
-    (name.len() <= 20 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-#_.".contains(&b))).then_some(name)
+/// Words of a class that highlighters give to code.
+const CODE_CLASSES: [&str; 6] = ["highlight", "highlighter-rouge", "sourceCode", "codehilite", "prettyprint", "syntaxhighlighter"];
+
+/// What a class says of code: its language, or nothing but that it is code; `None` if it says neither.
+///
+/// The language stands in `language-x` or `lang-x`, in Sphinx's `highlight-x` and GitHub's `highlight-source-x`, and beside `sourceCode`.
+fn code_class(class: &str) -> Option<&str> {
+    let words = || class.split_whitespace();
+    let says = words().filter_map(|word| match word.split_once('-') {
+        _ if word == "sourceCode" => words().find(|&other| other != word).or(Some("")),
+        _ if CODE_CLASSES.contains(&word) => Some(""),
+        Some(("highlight", name)) => Some(name.strip_prefix("source-").unwrap_or(name)),
+        Some(("language" | "lang", name)) => Some(name),
+        _ => None,
+    });
+    let language = says.reduce(|one, other| if one.is_empty() { other } else { one })?;
+    let fits = language.len() <= 20 && language.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-#_.".contains(&b));
+    Some(if fits && !matches!(language, "default" | "none" | "text") { language } else { "" })
 }
 
 #[cfg(test)]
@@ -313,7 +353,31 @@ mod tests {
             check(&format!("<pre>{code}</pre>"), &format!("```\n{code}\n```"));
         }
         check("<p>Call <code>f(x)</code>, not <code> g</code>.", "Call `f(x)`, not `g`.");
+        check("<p>Say <code>a;<br>b;</code> here.", "Say `a;`\n`b;` here.");
+        check("<pre>$ ls -l\na</pre>", "```\n$ ls -l\na\n```");
+        check("<pre>$ 5 for me,\n$5 for you</pre>", "$ 5 for me,\n$5 for you");
+        for (classes, language) in [
+            (["highlight-python notranslate", "highlight", ""], "python"),
+            (["highlight-default", "highlight", ""], ""),
+            (["", "highlight highlight-source-shell", ""], "shell"),
+            (["language-ruby highlighter-rouge", "highlight", "highlight"], "ruby"),
+            (["sourceCode", "sourceCode", "sourceCode r"], "r"),
+            (["", "", "prettyprint"], ""),
+        ] {
+            let [a, b, c] = classes;
+            check(&format!("<div class='{a}'><div class='{b}'><pre class='{c}'>def f():"), &format!("```{language}\ndef f():\n```"));
+        }
         check("<p><code>a`b</code> <code></code>c", "a`b c");
+    }
+
+    #[test]
+    fn code_and_lists_in_items() {
+        check(
+            "<ol start=10><li>a<pre>x=1\n\ny=2</pre>b<ul><li>c</ul>d",
+            "10. a\n    ```\n    x=1\n\n    y=2\n    ```\n    b\n    - c\n    d",
+        );
+        check("<ul><li><pre>x=1</pre></ul><dl><dt>a<dd><pre>x=1</pre>b</dl>", "- ```\n  x=1\n  ```\na\n:\n  ```\n  x=1\n  ```\n  b");
+        check("<blockquote><ul><li>a<pre>x=1</pre></ul></blockquote>bcdefghijklm", "> - a\n>   ```\n>   x=1\n>   ```\nbcdefghijklm");
     }
 
     #[test]
