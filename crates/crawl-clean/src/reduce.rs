@@ -220,6 +220,8 @@ enum Kind {
     Input,
     /// A numbered list or an item of one.
     Numbered,
+    /// A cell of a table.
+    Cell,
     /// Raw text that is dropped unless it is data.
     Script,
     /// Raw text that is dropped.
@@ -232,6 +234,7 @@ impl Kind {
         match (name.len(), name[0].to_ascii_lowercase()) {
             (2, b'l') if is(b"li") => Self::Numbered,
             (2, b'o') if is(b"ol") => Self::Numbered,
+            (2, b't') if is(b"td") || is(b"th") => Self::Cell,
             (4, b'm') if is(b"meta") => Self::Meta,
             (4, b'l') if is(b"link") => Self::Link,
             (5, b'i') if is(b"input") => Self::Input,
@@ -252,8 +255,9 @@ impl Kind {
             5 if is(b"class") => true,
             2 if is(b"id") => true,
             4 if is(b"role") => true,
-            3 if matches!(self, Self::Other | Self::Numbered) && is(b"rel") => true,
+            3 if matches!(self, Self::Other | Self::Numbered | Self::Cell) && is(b"rel") => true,
             5 if self == Self::Numbered && (is(b"start") || is(b"value")) => true,
+            7 if self == Self::Cell && (is(b"rowspan") || is(b"colspan")) => true,
             8 if self == Self::Numbered && is(b"reversed") => true,
             8 if is(b"itemprop") || is(b"itemtype") || is(b"datetime") => true,
             6 if is(b"hidden") => true,
@@ -450,6 +454,7 @@ pub(crate) mod tests {
             ("<p style='color: red'><p style='display: none'>", "<p><p style='display: none'>"),
             ("<b style='float:right'><b style='float:left'>", "<b style='float:right'><b>"),
             ("<ol start=3 type=a><li value=5><p value=6>", "<ol start=3><li value=5><p>"),
+            ("<td rowspan=2 width=3><p colspan=2>", "<td rowspan=2><p>"),
             ("<!DOCTYPE html><?xml?><!bogus></>x< y <1", "<!DOCTYPE html>x< y <1"),
             ("<a =x href=y>z", "<a>z"),
             ("x<p class=a", "x"),

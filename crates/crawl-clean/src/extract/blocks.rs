@@ -81,7 +81,7 @@ pub struct Place {
     pub nesting: u16,
     /// For a cell, its table.
     pub table: NodeId,
-    /// For a cell, how many stand before it in its row.
+    /// For a cell, how many columns stand before it in its row.
     pub column: u16,
 }
 
@@ -109,6 +109,51 @@ struct Frame {
     node: NodeId,
     region: NodeId,
     near: [u8; COUNT],
+}
+
+/// An open row.
+struct Row {
+    node: NodeId,
+    /// Column of the last cell.
+    column: u16,
+    /// Column behind it.
+    next: u16,
+}
+
+/// An open table.
+struct Table {
+    node: NodeId,
+    /// Rows that began in it.
+    rows: u32,
+    /// For each column the last row that a cell of an earlier one reaches down to.
+    reached: Vec<u32>,
+}
+
+/// Most columns a cell takes, and columns whose cells may reach down.
+const WIDEST: u16 = 64;
+
+impl Table {
+    fn new(node: NodeId) -> Self {
+        Self { node, rows: 0, reached: Vec::new() }
+    }
+
+    /// Places a cell in a row behind those before it, and beside those that reach down from above.
+    fn place(&mut self, row: &mut Row, dom: &Dom, id: NodeId) {
+        while self.reached.get(usize::from(row.next)).is_some_and(|&last| last >= self.rows) {
+            row.next += 1;
+        }
+        row.column = row.next;
+        row.next = row.next.saturating_add(whole_number(dom, id, "colspan").unwrap_or(1).clamp(1, i64::from(WIDEST)) as u16);
+        // 0 stands for all rows that follow.
+        let more = match whole_number(dom, id, "rowspan") {
+            Some(0) => u32::MAX,
+            rows => rows.map_or(0, |rows| (rows - 1).max(0) as u32),
+        };
+        if more > 0 && row.next <= WIDEST {
+            self.reached.resize(self.reached.len().max(usize::from(row.next)), 0);
+            self.reached[usize::from(row.column)..usize::from(row.next)].fill(self.rows.saturating_add(more));
+        }
+    }
 }
 
 /// An open list.
@@ -170,9 +215,8 @@ struct Collector<'a> {
     pre: u32,
     /// An element that is a line of preformatted text has just ended.
     line_ended: bool,
-    /// Open rows, with the cells that began in them.
-    rows: Vec<(NodeId, u16)>,
-    tables: Vec<NodeId>,
+    rows: Vec<Row>,
+    tables: Vec<Table>,
     lists: Vec<List>,
     /// Where the outermost open `code` of running text begins, and how many are open.
     code: (usize, u32),
@@ -265,12 +309,17 @@ impl Collector<'_> {
                 self.flush();
                 self.pre += u32::from(role == Role::Pre);
                 match node.tag {
-                    Tag::Tr => self.rows.push((id, 0)),
-                    Tag::Table => self.tables.push(id),
+                    Tag::Tr => {
+                        self.rows.push(Row { node: id, column: 0, next: 0 });
+                        if let Some(table) = self.tables.last_mut() {
+                            table.rows += 1;
+                        }
+                    }
+                    Tag::Table => self.tables.push(Table::new(id)),
                     Tag::Ul | Tag::Ol | Tag::Menu | Tag::Dl => self.lists.push(List::open(self.dom, id)),
                     Tag::Td | Tag::Th => {
-                        if let Some((_, cells)) = self.rows.last_mut() {
-                            *cells = cells.saturating_add(1);
+                        if let (Some(row), Some(table)) = (self.rows.last_mut(), self.tables.last_mut()) {
+                            table.place(row, self.dom, id);
                         }
                     }
                     Tag::Li => {
@@ -316,6 +365,8 @@ impl Collector<'_> {
                 self.pre -= u32::from(role == Role::Pre);
                 match tag {
                     Tag::Tr => drop(self.rows.pop()),
+                    // No cell reaches out of its part of the table.
+                    Tag::Thead | Tag::Tbody | Tag::Tfoot => self.tables.last_mut().into_iter().for_each(|table| table.reached.clear()),
                     Tag::Table => drop(self.tables.pop()),
                     Tag::Ul | Tag::Ol | Tag::Menu | Tag::Dl => drop(self.lists.pop()),
                     _ => {}
@@ -437,7 +488,7 @@ impl Collector<'_> {
             kind,
             tag,
             node,
-            row: self.rows.last().map_or(NONE, |&(row, _)| row),
+            row: self.rows.last().map_or(NONE, |row| row.node),
             units: self.units,
             link: self.link,
             depth: self.frames.len().min(usize::from(u16::MAX)) as u16,
@@ -461,8 +512,8 @@ impl Collector<'_> {
             item,
             number: number.and_then(List::shown),
             nesting: self.lists.len().min(usize::from(u16::MAX)) as u16,
-            table: self.tables.last().copied().unwrap_or(NONE),
-            column: self.rows.last().map_or(0, |&(_, cells)| cells.saturating_sub(1)),
+            table: self.tables.last().map_or(NONE, |table| table.node),
+            column: self.rows.last().map_or(0, |row| row.column),
         }
     }
 

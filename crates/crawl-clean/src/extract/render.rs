@@ -23,7 +23,7 @@ pub enum Markup {
 /// Text of a cell from which a table is there for the layout of the page, in bytes.
 const LAYOUT_BYTES: usize = 600;
 /// Columns from which a table is written plainly.
-const MOST_COLUMNS: u16 = 40;
+const MOST_COLUMNS: usize = 40;
 /// Lists within lists that are indented.
 const DEEPEST_LIST: usize = 8;
 /// Width of the marker of an item, unless its number is longer.
@@ -34,14 +34,24 @@ const MARKER: usize = 2;
 pub fn render(dom: &Dom, blocks: &Blocks, taken: &[bool], markup: Markup) -> String {
     let list: Vec<&Block> = blocks.list.iter().zip(taken).filter(|&(_, &taken)| taken).map(|(block, _)| block).collect();
     let mut writer = Writer { dom, blocks, out: String::new(), levels: [(NONE, MARKER); DEEPEST_LIST], code: 0 };
-    let mut at = 0;
+    let (mut at, mut looked) = (0, 0);
     while at < list.len() {
         let table = list[at].place.table;
-        let end = match list[at].kind {
-            Kind::Cell => list[at..].iter().position(|block| block.kind != Kind::Cell || block.place.table != table),
-            _ => Some(1),
+        let run = |kinds: &[Kind]| {
+            let length =
+                list[at..].iter().take_while(|block| kinds.contains(&block.kind) && block.place.table == table && block.row != NONE);
+            at + length.count()
         };
-        let next = end.map_or(list.len(), |length| at + length);
+        // Where code and lists stand in cells, all of them are looked at once.
+        if markup == Markup::Markdown && at >= looked && matches!(list[at].kind, Kind::Cell | Kind::Pre | Kind::Item) {
+            looked = run(&[Kind::Cell, Kind::Pre, Kind::Item]);
+            if is_table(&list[at..looked]) {
+                writer.table(&list[at..looked]);
+                at = looked;
+                continue;
+            }
+        }
+        let next = if list[at].kind == Kind::Cell { run(&[Kind::Cell]).max(at + 1) } else { at + 1 };
         match (markup, list[at].kind) {
             (Markup::Markdown, Kind::Cell) => writer.table(&list[at..next]),
             (Markup::Plain, Kind::Cell) => writer.cells(&list[at..next]),
@@ -54,6 +64,20 @@ pub fn render(dom: &Dom, blocks: &Blocks, taken: &[bool], markup: Markup) -> Str
         at = next;
     }
     writer.out
+}
+
+/// Text of a cell from which the code and the lists in it stand better on lines of their own, in bytes.
+const CELL_BYTES: u32 = 300;
+
+/// True for the blocks of a table with code or lists in cells that are short and for the most part plain.
+fn is_table(blocks: &[&Block]) -> bool {
+    let plain = blocks.iter().filter(|block| block.kind == Kind::Cell).count();
+    let cells = || blocks.chunk_by(|a, b| a.row == b.row && a.place.column == b.place.column);
+    plain < blocks.len()
+        && 2 * plain >= cells().count()
+        && blocks.iter().any(|block| block.place.column != blocks[0].place.column)
+        && blocks.iter().any(|block| block.row != blocks[0].row)
+        && cells().all(|cell| cell[cell.len() - 1].end - cell[0].start <= CELL_BYTES)
 }
 
 struct Writer<'a> {
@@ -170,6 +194,18 @@ impl Writer<'_> {
         self.push(at, block.end, in_table);
     }
 
+    /// A block in a cell: each line of code in backticks of its own, since a row is a line.
+    fn in_cell(&mut self, block: &Block) {
+        if block.kind != Kind::Pre {
+            return self.inline(block, true);
+        }
+        let is_code = self.is_code(block);
+        let lines = self.blocks.text(block).lines().map(str::trim).filter(|line| !line.is_empty());
+        let lines: Vec<String> =
+            lines.map(|line| if is_code && !line.contains('`') { format!("`{line}`") } else { line.to_owned() }).collect();
+        self.out.push_str(&lines.join(" ").replace('|', "\\|"));
+    }
+
     fn push(&mut self, from: u32, to: u32, in_table: bool) {
         let text = &self.blocks.text[from as usize..to as usize];
         if in_table && text.contains('|') { self.out.push_str(&text.replace('|', "\\|")) } else { self.out.push_str(text) }
@@ -190,16 +226,19 @@ impl Writer<'_> {
 
     /// Cells of one table. One column, or cells of the length of articles, are no table to a reader.
     fn table(&mut self, cells: &[&Block]) {
-        let columns = cells.iter().map(|cell| cell.place.column + 1).max().unwrap_or(0);
+        // Columns where no text begins, as those that cells only reach over, are none to a reader.
+        let mut columns: Vec<u16> = cells.iter().map(|cell| cell.place.column).collect();
+        columns.sort_unstable();
+        columns.dedup();
         let longest = cells.iter().map(|cell| cell.end - cell.start).max().unwrap_or(0) as usize;
-        if columns == 1 || longest > LAYOUT_BYTES {
+        if columns.len() == 1 || longest > LAYOUT_BYTES {
             for cell in cells {
                 self.line("");
                 self.inline(cell, false);
             }
             return;
         }
-        if columns > MOST_COLUMNS {
+        if columns.len() > MOST_COLUMNS {
             self.cells(cells);
             return;
         }
@@ -211,21 +250,22 @@ impl Writer<'_> {
                 // A cell in several blocks goes on; a cell without text, or one not taken, is left empty.
                 if i > 0 && cell.place.column == row[i - 1].place.column {
                     self.out.truncate(self.out.len() - 2);
-                } else {
-                    while column < cell.place.column {
-                        self.out.push_str("  |");
-                        column += 1;
+                    if cell.place.item != row[i - 1].place.item && self.out.ends_with(char::is_alphanumeric) {
+                        self.out.push(';');
                     }
-                    column = cell.place.column + 1;
+                } else {
+                    let place = columns.binary_search(&cell.place.column).unwrap_or(column);
+                    self.out.push_str(&"  |".repeat(place.saturating_sub(column)));
+                    column = place + 1;
                 }
                 self.out.push(' ');
-                self.inline(cell, true);
+                self.in_cell(cell);
                 self.out.push_str(" |");
             }
-            self.out.push_str(&"  |".repeat(usize::from(columns - column)));
+            self.out.push_str(&"  |".repeat(columns.len() - column));
             if std::mem::take(&mut first) {
                 self.line("|");
-                self.out.push_str(&" --- |".repeat(usize::from(columns)));
+                self.out.push_str(&" --- |".repeat(columns.len()));
             }
         }
     }
@@ -330,8 +370,27 @@ mod tests {
         let html = "<table><tr><th>Name<th>Height<tr><td>A|B<td><tr><td><td>5 <code>m</code></table>x";
         check(html, "| Name | Height |\n| --- | --- |\n| A\\|B |  |\n|  | 5 `m` |\nx");
         assert_eq!(rendered(html, Markup::Plain), "Name | Height\nA|B\n5 m\nx");
-        check("<table><tr><td>a<tr><td>b</table>", "a\nb");
+        check("<table><tr><td>a<tr><td>b</table><table><tr><td><td>c<tr><td><td>d</table>", "a\nb\nc\nd");
+        check("<table><tr><td colspan=9>a<td>b<tr><td>c<td colspan=8><td>d</table>", "| a | b |\n| --- | --- |\n| c | d |");
         check(&format!("<table><tr><td>a<td>{}</table>", "b".repeat(700)), &format!("a\n{}", "b".repeat(700)));
+    }
+
+    #[test]
+    fn cells_that_span_rows_and_columns() {
+        let head = "<table><thead><tr><th>A<th>B<th>C</thead><tbody>";
+        let want = "| A | B | C |\n| --- | --- | --- |\n";
+        let check = |rows: &str, lines: &str| check(&format!("{head}{rows}</table>"), &format!("{want}{lines}"));
+        check("<tr><td rowspan=2>1<td>2<td>3<tr><td>4<td>5<tr><td>6<td>7<td>8", "| 1 | 2 | 3 |\n|  | 4 | 5 |\n| 6 | 7 | 8 |");
+        check("<tr><td colspan=2>1<td>2<tr><td>3<td rowspan=0>4<td>5<tr><td>6<td>7", "| 1 |  | 2 |\n| 3 | 4 | 5 |\n| 6 |  | 7 |");
+        check("<tr><td rowspan=9>1<td>2<td>3</tbody><tbody><tr><td>4<td>5<td>6", "| 1 | 2 | 3 |\n| 4 | 5 | 6 |");
+    }
+
+    #[test]
+    fn code_and_lists_in_cells() {
+        let html = "<table><tr><th>Code<th>Meaning<tr><td><pre>a = 1;\n  b|c</pre><td>Two<tr><td>none<td><ul><li>one<li>two.<li>three</ul></table>x";
+        check(html, "| Code | Meaning |\n| --- | --- |\n| `a = 1;` `b\\|c` | Two |\n| none | one; two. three |\nx");
+        // Cells that are laid out keep their lines.
+        check("<table><tr><td><ul><li>a<li>b</ul><td>c</table>", "- a\n- b\nc");
     }
 
     #[test]

@@ -121,6 +121,7 @@ impl Tree {
     fn go_down(&mut self, dom: &Dom) {
         let mut signatures = vec![0_u64; dom.nodes.len()];
         let mut groups: HashMap<u64, u32> = HashMap::new();
+        let mut fuel = GUTTER_FUEL + dom.nodes.len();
         let mut at = ROOT;
         while at != NONE {
             let tag = dom.tag(at);
@@ -132,7 +133,12 @@ impl Tree {
                 at = dom.following(at, ROOT);
                 continue;
             }
-            if tag.role() == Role::Invisible || (tag == Tag::A && is_own_place(dom, at)) {
+            let beside = match tag {
+                Tag::A => is_own_place(dom, at),
+                Tag::Td | Tag::Pre | Tag::Div | Tag::Span => is_gutter(dom, at, &mut fuel),
+                _ => false,
+            };
+            if tag.role() == Role::Invisible || beside {
                 at = dom.after(at, ROOT);
                 continue;
             }
@@ -226,6 +232,40 @@ fn sets(style: &str, key: &str, value: &str) -> bool {
 /// Words in the class of a link to the place where it stands.
 const OWN_PLACE: [&str; 4] = ["anchor", "headerlink", "permalink", "hash-link"];
 
+/// Bytes and nodes of line numbers on a page, beside one for each node: elements that may be such stand within each other.
+const GUTTER_FUEL: usize = 1 << 20;
+
+/// Words of a class for the numbers of lines beside code.
+const LINE_NUMBERS: [&str; 10] = [
+    "linenos",
+    "lineno",
+    "linenodiv",
+    "gutter",
+    "rouge-gutter",
+    "crayon-nums",
+    "line-number",
+    "line-numbers",
+    "blob-num",
+    "hljs-ln-numbers",
+];
+
+/// True for an element with the numbers of lines of code and nothing else; `fuel` is what may be looked at on a page.
+fn is_gutter(dom: &Dom, id: NodeId, fuel: &mut usize) -> bool {
+    if !dom.attribute(id, "class").is_some_and(|class| class.split_whitespace().any(|word| LINE_NUMBERS.contains(&word))) {
+        return false;
+    }
+    let mut at = id;
+    while at != NONE {
+        let text = dom.own_text(at).unwrap_or_default();
+        *fuel = fuel.saturating_sub(text.len() + 1);
+        if *fuel == 0 || !text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_whitespace()) {
+            return false;
+        }
+        at = dom.following(at, id);
+    }
+    true
+}
+
 /// True for the link with a mark that headings have to themselves.
 fn is_own_place(dom: &Dom, id: NodeId) -> bool {
     dom.attribute(id, "class").is_some_and(|class| OWN_PLACE.iter().any(|word| class.contains(word)))
@@ -261,6 +301,14 @@ mod tests {
         assert_eq!(tree.hints[of(Tag::Div)] & Category::Side.bit(), 0);
         assert_eq!(tree.hints[of(Tag::P)], Category::Navigation.bit());
         assert_eq!(tree.hints[of(Tag::I)], Category::Ad.bit());
+    }
+
+    #[test]
+    fn line_numbers_are_not_read() {
+        let html =
+            "<table><tr><td class='linenos x'><pre>1\n2</pre><td><pre>a\nb</pre></table><p class=gutter>3<div class=gutter>4 c</div>";
+        let dom = Dom::parse(html, Limits { nodes: 99, depth: 99 });
+        assert_eq!(Tree::measure(&dom).measures[ROOT as usize].text, 5);
     }
 
     #[test]
