@@ -165,6 +165,18 @@ impl Dom {
         if child == NONE { self.after(id, top) } else { child }
     }
 
+    /// Makes an element one of kind `tag` with `text` alone below it.
+    pub fn replace(&mut self, id: NodeId, tag: Tag, text: &str) {
+        debug_assert_ne!(id, ROOT);
+        // What stood below is left without a way to it.
+        let child = self.nodes.len() as NodeId;
+        let node = &mut self.nodes[id as usize];
+        (node.tag, node.first_child, node.last_child) = (tag, child, child);
+        let depth = node.depth + 1;
+        let data = Data::Text(StrTendril::from_slice(text));
+        self.nodes.push(Node { parent: id, first_child: NONE, last_child: NONE, previous: NONE, next: NONE, depth, tag: Tag::None, data });
+    }
+
     /// All text below a node, as it stands, if there are at most so many bytes and nodes of it: elements that hold each other are not each
     /// read to the end.
     #[must_use]

@@ -220,6 +220,7 @@ enum Kind {
     Input,
     /// A numbered list or an item of one.
     Numbered,
+    Image,
     /// A cell of a table.
     Cell,
     /// Raw text that is dropped unless it is data.
@@ -235,6 +236,7 @@ impl Kind {
             (2, b'l') if is(b"li") => Self::Numbered,
             (2, b'o') if is(b"ol") => Self::Numbered,
             (2, b't') if is(b"td") || is(b"th") => Self::Cell,
+            (3, b'i') if is(b"img") => Self::Image,
             (4, b'm') if is(b"meta") => Self::Meta,
             (4, b'l') if is(b"link") => Self::Link,
             (5, b'i') if is(b"input") => Self::Input,
@@ -255,6 +257,7 @@ impl Kind {
             5 if is(b"class") => true,
             2 if is(b"id") => true,
             4 if is(b"role") => true,
+            3 if self == Self::Image && is(b"alt") => true,
             3 if matches!(self, Self::Other | Self::Numbered | Self::Cell) && is(b"rel") => true,
             5 if self == Self::Numbered && (is(b"start") || is(b"value")) => true,
             7 if self == Self::Cell && (is(b"rowspan") || is(b"colspan")) => true,
@@ -455,6 +458,7 @@ pub(crate) mod tests {
             ("<b style='float:right'><b style='float:left'>", "<b style='float:right'><b>"),
             ("<ol start=3 type=a><li value=5><p value=6>", "<ol start=3><li value=5><p>"),
             ("<td rowspan=2 width=3><p colspan=2>", "<td rowspan=2><p>"),
+            ("<img alt=x src=y><p alt=z>", "<img alt=x><p>"),
             ("<!DOCTYPE html><?xml?><!bogus></>x< y <1", "<!DOCTYPE html>x< y <1"),
             ("<a =x href=y>z", "<a>z"),
             ("x<p class=a", "x"),

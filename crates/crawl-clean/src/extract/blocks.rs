@@ -210,6 +210,8 @@ struct Collector<'a> {
     /// Open elements that decide what a block is, innermost last: place in `frames` and kind.
     open: Vec<(usize, Kind)>,
     links: u32,
+    /// Open elements whose text is raised.
+    raised: u32,
     /// What follows does not go on with the word before.
     apart: bool,
     pre: u32,
@@ -238,6 +240,7 @@ pub fn collect(dom: &Dom, tree: &Tree) -> Blocks {
         region_units: (f64::from(tree.measures[ROOT as usize].text) * REGION_SHARE) as u32,
         open: vec![(0, Kind::Text)],
         links: 0,
+        raised: 0,
         apart: false,
         pre: 0,
         line_ended: false,
@@ -292,6 +295,7 @@ impl Collector<'_> {
             _ if self.is_line(node.tag) => self.end_line(),
             Role::Inline | Role::Invisible => {
                 self.links += u32::from(node.tag == Tag::A);
+                self.raised += u32::from(node.tag == Tag::Sup);
                 if node.tag == Tag::Code && self.pre == 0 {
                     if self.code.1 == 0 {
                         self.code.0 = self.out.text.len();
@@ -347,6 +351,7 @@ impl Collector<'_> {
             Role::Inline => {
                 self.apart |= self.is_apart(frame.node) || (tag == Tag::Cite && self.out.text.ends_with(':'));
                 self.links -= u32::from(tag == Tag::A);
+                self.raised -= u32::from(tag == Tag::Sup);
                 if tag == Tag::Code && self.code.1 > 0 {
                     self.code.1 -= 1;
                     if self.code.1 == 0 {
@@ -427,6 +432,12 @@ impl Collector<'_> {
             } else {
                 out.push_str(text);
             }
+            return;
+        }
+        if self.raised > 0
+            && let Some(raised) = raised(text)
+        {
+            out.push_str(&raised);
             return;
         }
         let hyphens = text.contains('\u{ad}');
@@ -577,6 +588,29 @@ fn is_gap(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{200b}' | '\u{feff}')
 }
 
+/// Longest exponent, in bytes.
+const EXPONENT: usize = 6;
+
+/// A whole number as it is written above the line; `None` for another text.
+fn raised(text: &str) -> Option<String> {
+    let up = |c| match c {
+        '0' => Some('⁰'),
+        '1' => Some('¹'),
+        '2' => Some('²'),
+        '3' => Some('³'),
+        '4' => Some('⁴'),
+        '5' => Some('⁵'),
+        '6' => Some('⁶'),
+        '7' => Some('⁷'),
+        '8' => Some('⁸'),
+        '9' => Some('⁹'),
+        '+' => Some('⁺'),
+        '-' | '−' => Some('⁻'),
+        _ => None,
+    };
+    if text.len() > EXPONENT { None } else { text.chars().map(up).collect() }
+}
+
 /// True for a character with which a word begins, in scripts that have spaces between words.
 fn begins_word(c: char) -> bool {
     c.is_alphanumeric() && !corpus::is_han(c) && !corpus::is_kana(c)
@@ -663,6 +697,12 @@ mod tests {
         ] {
             assert_eq!(blocks(html)[0].0, want, "{html}");
         }
+    }
+
+    #[test]
+    fn exponents_stay_above_the_line() {
+        assert_eq!(blocks("<p>πr<sup>2</sup>, 10<sup>-9</sup> m, H<sub>2</sub>O")[0].0, "πr², 10⁻⁹ m, H2O");
+        assert_eq!(blocks("<p><sup>1</sup>1<sup>st</sup>. <sup> 2 </sup>Ag<sup><a>[3]</a></sup>.<sup>4</sup>")[0].0, "¹1st. 2 Ag[3].⁴");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which blocks are the text of the page.
 
-use super::blocks::{Block, FAR, Kind};
+use super::blocks::{Block, Blocks, FAR, Kind};
 use super::names::Category;
 use super::tree::Tree;
 use crate::dom::{Dom, NONE, NodeId, ROOT};
@@ -94,6 +94,26 @@ pub fn leave_out_hidden(blocks: &[Block], probabilities: &mut [f32]) {
     }
 }
 
+/// A formula on a line of its own has no words to be judged by: it is as much of the text as what stands before and behind it.
+pub fn keep_formulas(blocks: &Blocks, probabilities: &mut [f32]) {
+    let mut before = 0.0_f32;
+    let mut at = 0;
+    while at < blocks.list.len() {
+        let run = blocks.list[at..].iter().take_while(|block| is_formula(blocks.text(block))).count();
+        let after = probabilities.get(at + run).copied().unwrap_or(0.0);
+        probabilities[at..at + run].iter_mut().for_each(|p| *p = p.max(before.min(after)));
+        before = after;
+        at += run + 1;
+    }
+}
+
+fn is_formula(text: &str) -> bool {
+    let text = text.trim();
+    [("\\[", "\\]"), ("$", "$"), ("\\begin{", "}")]
+        .into_iter()
+        .any(|(start, end)| text.strip_prefix(start).and_then(|text| text.strip_suffix(end)).is_some_and(|inner| !inner.is_empty()))
+}
+
 /// Least probability of a heading that is taken because what it heads is.
 const HEADING: f32 = 0.1;
 
@@ -182,6 +202,14 @@ mod tests {
         // A table stays whole.
         let table = self::blocks("<p>aaaaaaaaaa</p><table><tr><td>b<td>c<tr><td>d<td>e</table><p>ffffffffff</p><table><td>g</table>").list;
         assert_eq!(take(&table, &[0.9, 0.1, 0.01, 0.1, 0.1, 0.9, 0.1]), [true, true, false, true, true, true, false]);
+    }
+
+    #[test]
+    fn formulas_go_with_what_is_around_them() {
+        let blocks = blocks(r"<p>a<p>\[ x \]<p>$$ y $$<p>b<p>\[ z \]<p>c<p>$5");
+        let mut p = [0.9, 0.1, 0.2, 0.8, 0.3, 0.1, 0.1];
+        keep_formulas(&blocks, &mut p);
+        assert_eq!(p, [0.9, 0.8, 0.8, 0.8, 0.3, 0.1, 0.1]);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Formulas: what a page says in TeX beside what it shows is taken in place of it.
 //!
-//! Three forms are known: MathML with an annotation of type `application/x-tex` (Wikipedia, KaTeX), KaTeX's rendering beside that, and
-//! MathJax 2's `<script type="math/tex">`.
+//! Known are MathML, with an annotation of type `application/x-tex` (Wikipedia, KaTeX) or as it stands ([`mathml`]), KaTeX's rendering
+//! beside it, MathJax 2's `<script type="math/tex">` and the rendering before it, MathJax 3's rendering around MathML, and images of
+//! formulas with TeX as their text.
 
+use super::mathml;
 use super::tags::Tag;
-use crate::dom::{Data, Dom, NONE, NodeId, ROOT};
-use html5ever::tendril::StrTendril;
+use crate::dom::{Dom, NONE, NodeId};
 
 /// Longest formula that is taken, in bytes.
 const LONGEST: usize = 10_000;
@@ -21,9 +22,12 @@ pub fn write_out(dom: &mut Dom) {
     for id in 0..count {
         match dom.tag(id) {
             Tag::Math => {
-                let tex = annotation(dom, id, &mut fuel).map(|tex| format!("${tex}$"));
-                if let Some(tex) = tex {
-                    replace(dom, id, Tag::Span, tex);
+                let tex = annotation(dom, id, &mut fuel).or_else(|| mathml::tex(dom, id, &mut fuel).filter(|tex| tex.len() <= LONGEST));
+                let around = mathjax(dom, id);
+                // What stands in MathJax's own elements is a formula, however plain.
+                let tex = tex.or_else(|| dom.text_within(id, LONGEST, 100).map(|text| clean(&text)).filter(|_| around != NONE));
+                if let Some(tex) = tex.filter(|tex| !tex.is_empty()) {
+                    dom.replace(if around == NONE { id } else { around }, Tag::Span, &format!("${tex}$"));
                 }
             }
             Tag::Script => {
@@ -31,13 +35,19 @@ pub fn write_out(dom: &mut Dom) {
                 let mark = if kind.contains("display") { "$$" } else { "$" };
                 let tex = format!("{mark}{}{mark}", clean(&dom.text(id)));
                 if tex.len() > 2 * mark.len() && tex.len() <= LONGEST {
-                    replace(dom, id, Tag::Span, tex);
+                    dom.replace(id, Tag::Span, &tex);
+                    hide_rendering(dom, id);
+                }
+            }
+            Tag::Img => {
+                if let Some(tex) = of_image(dom, id) {
+                    dom.replace(id, Tag::Span, &format!("${tex}$"));
                 }
             }
             Tag::Span if dom.attribute(id, "class").is_some_and(|class| class == "katex-html") => {
                 let before = dom.nodes[id as usize].previous;
                 if before != NONE && dom.attribute(before, "class").is_some_and(|class| class == "katex-mathml") {
-                    replace(dom, id, Tag::Script, String::new());
+                    dom.replace(id, Tag::Script, "");
                 }
             }
             _ => {}
@@ -71,20 +81,46 @@ fn clean(tex: &str) -> String {
     }
 }
 
-/// Makes an element one of kind `tag` with `text` alone below it.
-fn replace(dom: &mut Dom, id: NodeId, tag: Tag, text: String) {
-    debug_assert_ne!(id, ROOT);
-    let child = dom.nodes[id as usize].first_child;
-    let node = &mut dom.nodes[id as usize];
-    node.tag = tag;
-    if child == NONE {
-        return;
+/// MathJax 3's element around MathML; [`NONE`] if there is none.
+fn mathjax(dom: &Dom, id: NodeId) -> NodeId {
+    let mut at = dom.nodes[id as usize].parent;
+    for _ in 0..3 {
+        if at == NONE || dom.name(at) == "mjx-container" {
+            return at;
+        }
+        at = dom.nodes[at as usize].parent;
     }
-    // The first child becomes the text; the others are left without a way to them.
-    (node.first_child, node.last_child) = (child, child);
-    let child = &mut dom.nodes[child as usize];
-    (child.first_child, child.last_child, child.next, child.tag) = (NONE, NONE, NONE, Tag::None);
-    child.data = Data::Text(StrTendril::from_slice(&text));
+    NONE
+}
+
+/// Takes away what MathJax 2 shows in place of a script: the elements before it.
+fn hide_rendering(dom: &mut Dom, script: NodeId) {
+    let mut at = dom.nodes[script as usize].previous;
+    for _ in 0..2 {
+        if at == NONE || !dom.attribute(at, "class").is_some_and(|class| class.starts_with("MathJax")) {
+            return;
+        }
+        dom.replace(at, Tag::Script, "");
+        at = dom.nodes[at as usize].previous;
+    }
+}
+
+/// Classes of images that show a formula, and of MediaWiki's, which begin so.
+const IMAGES: [&str; 4] = ["tex", "latex", "math", "texmath"];
+const MEDIAWIKI: &str = "mwe-math";
+
+/// TeX of an image of a formula, unless MediaWiki says it in MathML too.
+fn of_image(dom: &Dom, id: NodeId) -> Option<String> {
+    let class = dom.attribute(id, "class")?;
+    let before = dom.nodes[id as usize].previous;
+    if !class.split_whitespace().any(|word| IMAGES.contains(&word) || word.starts_with(MEDIAWIKI))
+        || (before != NONE && dom.attribute(before, "class").is_some_and(|class| class.starts_with(MEDIAWIKI)))
+    {
+        return None;
+    }
+    let tex = clean(dom.attribute(id, "alt")?);
+    let tex = tex.trim_matches('$').trim();
+    (!tex.is_empty() && tex.len() <= LONGEST).then(|| tex.to_owned())
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@
 pub mod blocks;
 pub mod choose;
 pub mod features;
+mod mathml;
 pub mod maths;
 pub mod model;
 pub mod names;
@@ -60,6 +61,7 @@ pub fn extract_with(html: &str, limits: Limits, markup: Markup, model: &Model) -
     let blocks = blocks::collect(&dom, &tree);
     let about = page::read(&dom);
     let mut probabilities = model.judge(&features::Page::new(&dom, &tree, &blocks, &about), blocks.list.len());
+    choose::keep_formulas(&blocks, &mut probabilities);
     choose::leave_out_hidden(&blocks.list, &mut probabilities);
     let text = render::render(&dom, &blocks, &choose::take(&blocks.list, &probabilities), markup);
     let questions = questions::read(&dom);

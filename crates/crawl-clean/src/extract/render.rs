@@ -447,5 +447,34 @@ mod tests {
         check("<p><math><mi>x</mi></math>", "x");
         let katex = format!("<span class=katex><span class=katex-mathml><math>{tex}</math></span><span class=katex-html>x2</span></span>");
         check(&format!("<p>{katex} it is"), "$x^{2}$ it is");
+        let rendering = "<span class=MathJax_Preview></span><span class=MathJax>e<i>x</i></span>";
+        check(&format!("<p>So {rendering}<script type='math/tex'>e^x</script> it is"), "So $e^x$ it is");
+        let inner = "<mjx-assistive-mml><math><msup><mi>e</mi><mi>x</mi></msup></math></mjx-assistive-mml>";
+        check(&format!("<p>So <mjx-container><svg></svg>{inner}</mjx-container> it is"), "So $e^{x}$ it is");
+        check("<p>So <mjx-container><math><mi>x</mi></math></mjx-container> it is", "So $x$ it is");
+        check("<p>So <img class='a tex' alt='$\\int_0^1 x$'> is<img alt=y class=z>", "So $\\int_0^1 x$ is");
+        let twice = format!("<span class=mwe-math-mathml-inline><math>{tex}</math></span><img class=mwe-math-image alt='x'>");
+        check(&format!("<p>So {twice} is"), "So $x^{2}$ is");
+    }
+
+    #[test]
+    fn mathml_is_tex() {
+        for (mathml, tex) in [
+            ("<mfrac><mrow><mn>1</mn><mo>+</mo><msqrt><mn>5</mn></msqrt></mrow><mn>2</mn></mfrac>", "\\frac{1+\\sqrt{5}}{2}"),
+            (
+                "<msubsup><mi>x</mi><mn>1</mn><mn>2</mn></msubsup><mo>&#8722;</mo><mroot><mi>y</mi><mn>3</mn></mroot>",
+                "x_{1}^{2}-\\sqrt[3]{y}",
+            ),
+            ("<munderover><mo>∑</mo><mi>i</mi><mi>n</mi></munderover><mi>sin</mi><mo>&#8289;</mo><mi>i</mi>", "∑_{i}^{n}sin i"),
+            ("<mover><mi>v</mi><mo>→</mo></mover><mtext>if it is</mtext>", "\\vec{v}\\text{if it is}"),
+            ("<msup><mfenced><mi>a</mi><mi>b</mi></mfenced><mo>}</mo></msup>", "{(a, b)}^{\\}}"),
+            (
+                "<mtable><mtr><mtd><mn>1</mn></mtd><mtd><mn>0</mn></mtd></mtr><mtr><mtd><mn>0</mn></mtd></mtr></mtable>",
+                "\\begin{matrix} 1 & 0 \\\\ 0 \\end{matrix}",
+            ),
+        ] {
+            check(&format!("<p>a <math>{mathml}</math> b"), &format!("a ${tex}$ b"));
+        }
+        check("<p><math><mfrac><mn>1</mn></mfrac><mi>a</mi><mo>=</mo><mi>b</mi></math>", "1a=b");
     }
 }

@@ -77,7 +77,7 @@ tags! {
         Center "center", Hgroup "hgroup", Search "search", Nav "nav", Footer "footer", Aside "aside", Header "header", Menu "menu",
         Form "form", Dialog "dialog", Button "button", Noscript "noscript";
     Inline: A "a", Span "span", Label "label", Time "time", Strong "strong", B "b", Em "em", I "i", Code "code", Img "img", Math "math",
-        Annotation "annotation", Cite "cite", Del "del", Ins "ins";
+        Annotation "annotation", Cite "cite", Del "del", Ins "ins", Sup "sup";
 }
 
 #[cfg(test)]
