@@ -3,6 +3,7 @@
 use super::tags::Tag;
 use crate::dom::{Data, Dom, NONE, NodeId, ROOT};
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// Bits of [`About::kinds`], by what a page says in JSON-LD, microdata or Open Graph.
 pub mod kind {
@@ -51,7 +52,15 @@ pub fn read(dom: &Dom) -> About {
     let mut about = About::default();
     let (mut title, mut og_title) = (None, None);
     let mut at = ROOT;
+    // Who wrote an answer or a comment on a page did not write the page: where the outermost one ends.
+    let mut reply_end = None;
     while at != NONE {
+        if reply_end == Some(at) {
+            reply_end = None;
+        }
+        if reply_end.is_none() && is_reply(dom, at) {
+            reply_end = Some(dom.after(at, ROOT));
+        }
         match dom.tag(at) {
             Tag::Title if title.is_none() && !foreign(dom, at) => title = clean(&dom.text(at)),
             Tag::Meta => {
@@ -76,7 +85,7 @@ pub fn read(dom: &Dom) -> About {
                     about.kinds |= schema(kind.rsplit('/').next().unwrap_or(kind));
                 }
             }
-            Tag::A | Tag::Span if about.author.is_none() => {
+            Tag::A | Tag::Span if about.author.is_none() && reply_end.is_none() => {
                 let named = dom.attribute(at, "rel") == Some("author") || dom.attribute(at, "itemprop") == Some("author");
                 about.author = if named { dom.text_within(at, NAME_TEXT_BYTES, NAME_NODES).and_then(|text| person(&text)) } else { None };
             }
@@ -87,6 +96,12 @@ pub fn read(dom: &Dom) -> About {
     about.title = og_title.or(title);
     about.author = about.author.or_else(|| linked_data(dom).into_iter().find_map(author_of));
     about
+}
+
+/// True for an answer, a comment or a review of what the page is about.
+fn is_reply(dom: &Dom, id: NodeId) -> bool {
+    let item = dom.attribute(id, "itemprop").unwrap_or_default();
+    item.split_ascii_whitespace().any(|item| matches!(item, "acceptedAnswer" | "suggestedAnswer" | "comment" | "review"))
 }
 
 /// Longest name.
@@ -106,9 +121,19 @@ pub fn linked_data(dom: &Dom) -> Vec<&str> {
 }
 
 fn json_of(dom: &Dom, id: NodeId) -> Option<&str> {
-    let is_data = dom.attribute(id, "type").is_some_and(|kind| kind.eq_ignore_ascii_case("application/ld+json"));
+    let kind = dom.attribute(id, "type")?.split(';').next().unwrap_or_default();
     let child = dom.nodes[id as usize].first_child;
-    if is_data && child != NONE { dom.own_text(child) } else { None }
+    if kind.trim().eq_ignore_ascii_case("application/ld+json") && child != NONE { dom.own_text(child) } else { None }
+}
+
+/// The value of JSON-LD, within the marks of a CDATA section or not. Line breaks in strings, which JSON forbids, are taken for spaces.
+pub fn parse_json(json: &str) -> Option<Value> {
+    let inner = json.split_once("<![CDATA[").filter(|(before, _)| before.trim().len() <= 2).map_or(json, |(_, inner)| inner);
+    let inner = inner.rsplit_once("]]>").filter(|(_, behind)| behind.trim().len() <= 2).map_or(inner, |(inner, _)| inner);
+    let inner = inner.trim().trim_start_matches("*/").trim_end_matches(['/', '*']);
+    let breaks = |c: char| c < ' ';
+    let spaced = if inner.contains(breaks) { Cow::from(inner.replace(breaks, " ")) } else { inner.into() };
+    serde_json::from_str(&spaced).ok()
 }
 
 /// Longest JSON-LD that is read for the author.
@@ -141,7 +166,7 @@ fn author_of(json: &str) -> Option<String> {
             _ => None,
         }
     }
-    find(&serde_json::from_str(json).ok()?, 3)
+    find(&parse_json(json)?, 3)
 }
 
 /// Kinds of a type of schema.org.
@@ -218,6 +243,7 @@ mod tests {
             ("<meta property=article:author content=https://x.example/ann><p>By <a rel=author href=x>鲁迅</a>", Some("鲁迅")),
             (r#"<script type=application/ld+json>{"@graph":[{},{"author":[{"name":"A"},"B"]}]}</script>"#, Some("A, B")),
             (r#"<script type=application/ld+json>{"author":</script><p>x"#, None),
+            ("<div itemprop=acceptedAnswer>x<p><span itemprop=author>Bob</span></div><span itemprop=author>Ann</span>", Some("Ann")),
         ] {
             assert_eq!(read(&Dom::parse(html, Limits { nodes: 999, depth: 99 })).author.as_deref(), want, "{html}");
         }

@@ -1,9 +1,9 @@
 //! Questions and answers that a page marks up as such.
 //!
 //! Read, in this order and each pair once: JSON-LD (`FAQPage`, `QAPage`), microdata (`itemtype` Question with Answer inside), `details`
-//! with a `summary`, and `dt` with the `dd` behind it. The last two are questions only if they end like one.
+//! with a `summary`, and `dt` with all `dd` behind it. The last two are questions only if they end like one.
 
-use super::page::linked_data;
+use super::page::{linked_data, parse_json};
 use super::tags::{Role, Tag};
 use crate::dom::{Dom, Limits, NONE, NodeId, ROOT};
 use serde_json::Value;
@@ -36,7 +36,7 @@ pub fn read(dom: &Dom) -> Vec<Question> {
     for json in linked_data(dom) {
         // A page that stores megabytes of JSON pays for reading it once; broken JSON holds nothing.
         if ["Question", "FAQPage", "QAPage"].iter().any(|name| json.contains(name))
-            && let Ok(value) = serde_json::from_str::<Value>(json)
+            && let Some(value) = parse_json(json)
         {
             found.json(&value, JSON_DEPTH);
         }
@@ -55,11 +55,11 @@ pub fn read(dom: &Dom) -> Vec<Question> {
                 }
             }
             Tag::Dt => {
-                let next = dom.siblings(dom.nodes[at as usize].next).find(|&id| dom.tag(id) != Tag::None);
-                if let Some(answer) = next.filter(|&id| dom.tag(id) == Tag::Dd) {
-                    let (question, answer) = (found.text(dom, at), found.text(dom, answer));
-                    found.asked(&question, &answer);
-                }
+                let behind = dom.siblings(dom.nodes[at as usize].next).filter(|&id| dom.tag(id) != Tag::None);
+                let answers = behind.take_while(|&id| dom.tag(id) == Tag::Dd);
+                let question = found.text(dom, at);
+                let answer: String = answers.map(|id| found.text(dom, id) + " ").collect();
+                found.asked(&question, &answer);
             }
             _ => {
                 if dom.attribute(at, "itemtype").is_some_and(|kind| kind.ends_with("/Question")) {
@@ -80,9 +80,11 @@ struct Found {
 }
 
 impl Found {
-    /// Takes a pair whose question must look like one.
+    /// Takes a pair whose question must look like one. An icon behind it, of a fold or of a link, is no part of it.
     fn asked(&mut self, question: &str, answer: &str) {
-        if question.trim_end().ends_with(['?', '？', '؟']) {
+        let question = question.trim_end_matches(|c: char| c.is_whitespace() || is_icon(c));
+        let greek = |c: char| matches!(c, '\u{370}'..='\u{3FF}' | '\u{1F00}'..='\u{1FFF}');
+        if question.ends_with(['?', '？', '؟', '\u{37E}']) || question.strip_suffix(';').is_some_and(|asked| asked.ends_with(greek)) {
             self.pair(question, answer);
         }
     }
@@ -102,14 +104,14 @@ impl Found {
             Value::Array(items) => items.iter().for_each(|item| self.json(item, depth)),
             Value::Object(map) => {
                 let is = |name: &str| match map.get("@type") {
-                    Some(Value::String(kind)) => kind == name,
-                    Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == name),
+                    Some(Value::String(kind)) => is_type(kind, name),
+                    Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).any(|kind| is_type(kind, name)),
                     _ => false,
                 };
                 if is("Question") {
                     let question = map.get("name").or_else(|| map.get("text")).and_then(Value::as_str);
-                    let answer = map.get("acceptedAnswer").or_else(|| map.get("suggestedAnswer"));
-                    if let (Some(question), Some(answer)) = (question, answer.and_then(answer_text)) {
+                    let answer = ["acceptedAnswer", "suggestedAnswer"].iter().find_map(|key| map.get(*key).and_then(answer_text));
+                    if let (Some(question), Some(answer)) = (question, answer) {
                         self.pair(&plain(question), &plain(answer));
                     }
                     return;
@@ -161,13 +163,14 @@ impl Found {
     }
 
     fn microdata(&mut self, dom: &Dom, top: NodeId) {
-        let (mut question, mut answer) = (None, None);
+        let (mut question, mut answer, mut suggested) = (None, None, None);
         let mut at = dom.following(top, top);
         while at != NONE && self.burn() {
             let item = dom.attribute(at, "itemprop");
             match item {
                 Some("name") if question.is_none() => question = Some(self.text(dom, at)),
-                Some("acceptedAnswer" | "suggestedAnswer") if answer.is_none() => answer = Some(self.inner_answer(dom, at)),
+                Some("acceptedAnswer") if answer.is_none() => answer = Some(self.inner_answer(dom, at)),
+                Some("suggestedAnswer") if suggested.is_none() => suggested = Some(self.inner_answer(dom, at)),
                 _ => {}
             }
             if question.is_some() && answer.is_some() {
@@ -177,7 +180,7 @@ impl Found {
             let skip = matches!(item, Some("acceptedAnswer" | "suggestedAnswer" | "author"));
             at = if skip { dom.after(at, top) } else { dom.following(at, top) };
         }
-        if let (Some(question), Some(answer)) = (question, answer) {
+        if let (Some(question), Some(answer)) = (question, answer.or(suggested)) {
             self.pair(&question, &answer);
         }
     }
@@ -189,6 +192,16 @@ fn answer_text(answer: &Value) -> Option<&str> {
         Value::Object(map) => map.get("text").and_then(Value::as_str),
         _ => None,
     }
+}
+
+/// True for a type of schema.org, by its name or its address.
+fn is_type(kind: &str, name: &str) -> bool {
+    kind.rsplit(['/', '#', ':']).next() == Some(name)
+}
+
+/// True for what stands for opening, closing or linking.
+fn is_icon(c: char) -> bool {
+    matches!(c, '+' | '-' | '−' | '–' | '×' | '✕' | '›' | '»' | '∨' | '⌄' | '¶' | '#' | '←'..='⇿' | '■'..='◿' | '\u{E000}'..='\u{F8FF}')
 }
 
 /// Text of a value that may be HTML.
@@ -219,7 +232,7 @@ mod tests {
     fn linked_data_pairs() {
         let json = r#"{"@graph":[{"@type":"FAQPage","mainEntity":[
             {"@type":"Question","name":"Is it far?","acceptedAnswer":{"@type":"Answer","text":"<p>No &amp; <b>yes</b>.</p><p>It is.</p>"}},
-            {"@type":["Question"],"name":"多远？","suggestedAnswer":[{"text":"三里"},{"text":"四里"}]},
+            {"@type":["Question"],"name":"多远？","acceptedAnswer":[],"suggestedAnswer":[{"text":"三里"},{"text":"四里"}]},
             {"@type":"Question","name":"Unanswered?"}]}]}"#;
         let html = format!("<script type=application/ld+json>{json}</script><script type=application/ld+json>{{Question</script>");
         check(&html, &[("Is it far?", "No & yes. It is."), ("多远？", "三里")]);
@@ -227,16 +240,32 @@ mod tests {
     }
 
     #[test]
+    fn linked_data_as_pages_have_it() {
+        let json = r#"{"@type":"https://schema.org/Question","name":"Why?","acceptedAnswer":{"text":"So
+            it is."}}"#;
+        for (start, end) in [("", ""), ("//<![CDATA[\n", "\n//]]>"), ("/*<![CDATA[*/", "/*]]>*/"), ("<![CDATA[", "]]>")] {
+            let html = format!("<script type='application/ld+json; charset=utf-8'>{start}{json}{end}</script>");
+            check(&html, &[("Why?", "So it is.")]);
+        }
+    }
+
+    #[test]
     fn microdata_pairs() {
         let html = "<div itemtype=https://schema.org/Question><h2 itemprop=name>How?</h2>\
             <div itemprop=acceptedAnswer><i itemprop=name>Bob</i><p itemprop=text>So.</p></div></div>";
         check(html, &[("How?", "So.")]);
+        let html = "<div itemtype=x/Question><h2 itemprop=name>How?</h2><p itemprop=suggestedAnswer>Thus.<p itemprop=suggestedAnswer>No.";
+        check(html, &[("How?", "Thus.")]);
+        check(&format!("{html}<p itemprop=acceptedAnswer>So."), &[("How?", "So.")]);
     }
 
     #[test]
     fn lists_and_folds_that_ask() {
         check("<dl><dt>Why?<dd>Thus<br>and so.<dt>Sun<dd>A star.</dl>", &[("Why?", "Thus and so.")]);
         check("<details><summary>谁？</summary><p>我</p>和你</details><details>x</details>", &[("谁？", "我 和你")]);
-        check("<details><summary>More</summary>x</details><dl><dt>Who?</dl>", &[]);
+        check("<dl><dt>Why?<dd>Thus.<dd>And so.<dt>Who?<dt>Where?<dd>Here.</dl>", &[("Why?", "Thus. And so."), ("Where?", "Here.")]);
+        check("<details><summary>Πού είναι;</summary>Εδώ</details>", &[("Πού είναι;", "Εδώ")]);
+        check("<details><summary>How much? <i>+</i></summary>Ten</details>", &[("How much?", "Ten")]);
+        check("<details><summary>Much;</summary>x</details><details><summary>More</summary>x</details><dl><dt>Who?</dl>", &[]);
     }
 }
