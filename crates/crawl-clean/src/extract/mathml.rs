@@ -1,5 +1,6 @@
 //! MathML as TeX: what is more than a line of signs, fractions and roots and what stands above and below, in braces.
 
+use super::maths::LONGEST;
 use crate::dom::{Dom, NONE, NodeId};
 
 /// Elements within elements that are followed; deeper formulas are left as they are.
@@ -48,6 +49,9 @@ impl<'a> Writer<'a> {
     fn element(&mut self, id: NodeId, depth: usize) -> Option<()> {
         let depth = depth.checked_sub(1)?;
         *self.fuel = self.fuel.checked_sub(1)?;
+        if self.out.len() > LONGEST {
+            return None;
+        }
         let parts: Vec<NodeId> = self.elements(id).take(4).collect();
         match (self.dom.name(id), parts.as_slice()) {
             ("mi" | "mn" | "mo" | "mtext" | "ms", _) => self.sign(id)?,

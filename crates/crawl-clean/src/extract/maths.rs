@@ -9,7 +9,7 @@ use super::tags::Tag;
 use crate::dom::{Dom, NONE, NodeId};
 
 /// Longest formula that is taken, in bytes.
-const LONGEST: usize = 10_000;
+pub(super) const LONGEST: usize = 10_000;
 /// What an annotation may hold at most, so that those within others are not each read to the end: white space is no part of a formula.
 const ANNOTATION_BYTES: usize = 4 * LONGEST;
 const ANNOTATION_NODES: usize = 1000;

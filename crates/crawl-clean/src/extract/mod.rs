@@ -142,6 +142,12 @@ mod tests {
             "<script>",
             "山",
             "<td>y",
+            "<pre><div>x",
+            "<ol start=999999999 reversed><li><pre>x=\n\n",
+            "<table><tr><td rowspan=9 colspan=9>y",
+            "<math><msup><mi>x</mi>",
+            "<sup>1",
+            "<div class='gutter highlight'>1",
         ] {
             let html = unit.repeat((1 << 20) / unit.len());
             let got = extract(&html, limits, Markup::Markdown);

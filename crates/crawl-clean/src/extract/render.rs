@@ -26,6 +26,8 @@ const LAYOUT_BYTES: usize = 600;
 const MOST_COLUMNS: usize = 40;
 /// Lists within lists that are indented.
 const DEEPEST_LIST: usize = 8;
+/// Most spaces before a list: each line of code within is as much longer.
+const WIDEST_INDENTATION: usize = 24;
 /// Width of the marker of an item, unless its number is longer.
 const MARKER: usize = 2;
 
@@ -119,7 +121,7 @@ impl Writer<'_> {
                 Tag::Dd => ": ".to_owned(),
                 _ => number.map_or("- ".to_owned(), |number| format!("{number}. ")),
             };
-            first.push_str(&" ".repeat(self.levels[..level].iter().map(|&(_, width)| width).sum()));
+            first.push_str(&" ".repeat(self.indentation(level)));
             self.levels[level].1 = self.levels[level].1.max(marker.len());
             rest = format!("{first}{}", " ".repeat(self.levels[level].1));
             match marker.as_str() {
@@ -138,6 +140,11 @@ impl Writer<'_> {
         }
         self.line(&first);
         self.inline(block, false);
+    }
+
+    /// Width of the markers around a list, up to [`WIDEST_INDENTATION`].
+    fn indentation(&self, level: usize) -> usize {
+        self.levels[..level].iter().map(|&(_, width)| width).sum::<usize>().min(WIDEST_INDENTATION)
     }
 
     /// Preformatted text is code if it says so, or if a monospaced font is all it can be for: verse and mail stand in `pre` too.
@@ -311,6 +318,9 @@ fn reads_as_code(text: &str) -> bool {
 /// Elements from a `pre` up, itself included, that may say that it is code.
 const LEVELS_OF_CODE: usize = 4;
 
+/// Longest class that is looked at.
+const CLASS_BYTES: usize = 400;
+
 /// Words of a class that highlighters give to code.
 const CODE_CLASSES: [&str; 6] = ["highlight", "highlighter-rouge", "sourceCode", "codehilite", "prettyprint", "syntaxhighlighter"];
 
@@ -318,6 +328,10 @@ const CODE_CLASSES: [&str; 6] = ["highlight", "highlighter-rouge", "sourceCode",
 ///
 /// The language stands in `language-x` or `lang-x`, in Sphinx's `highlight-x` and GitHub's `highlight-source-x`, and beside `sourceCode`.
 fn code_class(class: &str) -> Option<&str> {
+    // It is looked at for every `pre` below.
+    if class.len() > CLASS_BYTES {
+        return None;
+    }
     let words = || class.split_whitespace();
     let says = words().filter_map(|word| match word.split_once('-') {
         _ if word == "sourceCode" => words().find(|&other| other != word).or(Some("")),

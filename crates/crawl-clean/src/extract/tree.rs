@@ -257,8 +257,9 @@ fn is_gutter(dom: &Dom, id: NodeId, fuel: &mut usize) -> bool {
     let mut at = id;
     while at != NONE {
         let text = dom.own_text(at).unwrap_or_default();
-        *fuel = fuel.saturating_sub(text.len() + 1);
-        if *fuel == 0 || !text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_whitespace()) {
+        let digits = text.bytes().take_while(|byte| byte.is_ascii_digit() || byte.is_ascii_whitespace()).count();
+        *fuel = fuel.saturating_sub(digits + 1);
+        if *fuel == 0 || digits < text.len() {
             return false;
         }
         at = dom.following(at, id);
