@@ -608,7 +608,7 @@ fn raised(text: &str) -> Option<String> {
         '-' | '−' => Some('⁻'),
         _ => None,
     };
-    if text.len() > EXPONENT { None } else { text.chars().map(up).collect() }
+    if text.len() <= EXPONENT && text.contains(|c: char| c.is_ascii_digit()) { text.chars().map(up).collect() } else { None }
 }
 
 /// True for a character with which a word begins, in scripts that have spaces between words.
@@ -702,7 +702,10 @@ mod tests {
     #[test]
     fn exponents_stay_above_the_line() {
         assert_eq!(blocks("<p>πr<sup>2</sup>, 10<sup>-9</sup> m, H<sub>2</sub>O")[0].0, "πr², 10⁻⁹ m, H2O");
-        assert_eq!(blocks("<p><sup>1</sup>1<sup>st</sup>. <sup> 2 </sup>Ag<sup><a>[3]</a></sup>.<sup>4</sup>")[0].0, "¹1st. 2 Ag[3].⁴");
+        assert_eq!(
+            blocks("<p><sup>1</sup>1<sup>st</sup>. <sup> 2 </sup>Ag<sup><a>[3]</a></sup>.<sup>4</sup> X<sup>+</sup>")[0].0,
+            "¹1st. 2 Ag[3].⁴ X+"
+        );
     }
 
     #[test]
