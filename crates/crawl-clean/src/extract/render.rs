@@ -44,9 +44,9 @@ pub fn render(dom: &Dom, blocks: &Blocks, taken: &[bool], markup: Markup) -> Str
                 list[at..].iter().take_while(|block| kinds.contains(&block.kind) && block.place.table == table && block.row != NONE);
             at + length.count()
         };
-        // Where code and lists stand in cells, all of them are looked at once.
-        if markup == Markup::Markdown && at >= looked && matches!(list[at].kind, Kind::Cell | Kind::Pre | Kind::Item) {
-            looked = run(&[Kind::Cell, Kind::Pre, Kind::Item]);
+        // Where paragraphs, code and lists stand in cells, all of them are looked at once.
+        if markup == Markup::Markdown && at >= looked && IN_CELLS.contains(&list[at].kind) {
+            looked = run(&IN_CELLS);
             if is_table(&list[at..looked]) {
                 writer.table(&list[at..looked]);
                 at = looked;
@@ -68,15 +68,18 @@ pub fn render(dom: &Dom, blocks: &Blocks, taken: &[bool], markup: Markup) -> Str
     writer.out
 }
 
-/// Text of a cell from which the code and the lists in it stand better on lines of their own, in bytes.
+/// What may stand in the cells of a table.
+const IN_CELLS: [Kind; 4] = [Kind::Cell, Kind::Text, Kind::Pre, Kind::Item];
+
+/// Text of a cell from which what is in it stands better on lines of its own, in bytes.
 const CELL_BYTES: u32 = 300;
 
-/// True for the blocks of a table with code or lists in cells that are short and for the most part plain.
+/// True for the blocks of a table with paragraphs, code or lists in cells that are short and for the most part plain.
 fn is_table(blocks: &[&Block]) -> bool {
-    let plain = blocks.iter().filter(|block| block.kind == Kind::Cell).count();
     let cells = || blocks.chunk_by(|a, b| a.row == b.row && a.place.column == b.place.column);
-    plain < blocks.len()
-        && 2 * plain >= cells().count()
+    let is_plain = |cell: &[&Block]| cell.iter().all(|block| block.kind == Kind::Cell) || cell.len() == 1 && cell[0].kind == Kind::Text;
+    blocks.iter().any(|block| block.kind != Kind::Cell)
+        && 2 * cells().filter(|cell| is_plain(cell)).count() >= cells().count()
         && blocks.iter().any(|block| block.place.column != blocks[0].place.column)
         && blocks.iter().any(|block| block.row != blocks[0].row)
         && cells().all(|cell| cell[cell.len() - 1].end - cell[0].start <= CELL_BYTES)
@@ -403,6 +406,10 @@ mod tests {
     fn code_and_lists_in_cells() {
         let html = "<table><tr><th>Code<th>Meaning<tr><td><pre>a = 1;\n  b|c</pre><td>Two<tr><td>none<td><ul><li>one<li>two.<li>three</ul></table>x";
         check(html, "| Code | Meaning |\n| --- | --- |\n| `a = 1;` `b\\|c` | Two |\n| none | one; two. three |\nx");
+        check(
+            "<table><tr><th><p>A</p><th><p>B</p><tr><td><p>1</p><p>one</p><td><p>2</p></table><p>x",
+            "| A | B |\n| --- | --- |\n| 1 one | 2 |\nx",
+        );
         // Cells that are laid out keep their lines.
         check("<table><tr><td><ul><li>a<li>b</ul><td>c</table>", "- a\n- b\nc");
     }
