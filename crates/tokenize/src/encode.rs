@@ -139,7 +139,7 @@ mod tests {
         counts.languages.insert("zh-Hans".into(), (2, 20, 60));
         let line = bytes_per_token(&counts.to_manifest());
         assert_eq!(line, "bytes per token: 3.33 (zh-Hans 3.00, en 4.00)");
-        assert_eq!(summary(&counts.to_manifest()), [line.clone()]);
+        assert_eq!(summary(&counts.to_manifest()), std::slice::from_ref(&line));
         counts.unknown = 3;
         let said = "3 tokens (10.00 %) are the unknown token: what they stood for is lost to training";
         assert_eq!(summary(&counts.to_manifest()), [line, said.to_owned()]);
