@@ -5,27 +5,38 @@ use std::collections::HashSet;
 use serde_json::Value;
 use tokenizers::{Model, ModelWrapper, Tokenizer};
 
-/// `parsing`, but special tokens are not looked for in a text.
+/// `parsing`, but special tokens are not looked for in a text; and the id for text that the model has no piece for.
 ///
 /// The library's switch for that is not enough where the model finds whole pieces in its vocabulary and special tokens are among them
 /// (Unigram, WordPiece, BPE with `ignore_merges`). There they are given names that no text has; ids stay as they are.
 ///
 /// # Errors
 /// A model that cannot be built anew.
-pub(crate) fn plain(parsing: &Tokenizer, specials: &[(String, u32)]) -> Result<Tokenizer, tokenizers::Error> {
+pub(crate) fn plain(parsing: &Tokenizer, specials: &[(String, u32)]) -> Result<(Tokenizer, Option<u32>), tokenizers::Error> {
     let mut plain = parsing.clone();
     plain.set_encode_special_tokens(true);
     let model = plain.get_model();
+    let mut unk_id = match model {
+        ModelWrapper::BPE(bpe) => bpe.unk_token.as_deref().and_then(|token| model.token_to_id(token)),
+        ModelWrapper::WordPiece(pieces) => model.token_to_id(&pieces.unk_token),
+        ModelWrapper::WordLevel(words) => model.token_to_id(&words.unk_token),
+        // The library keeps this one to itself.
+        ModelWrapper::Unigram(_) => None,
+    };
+    let is_unigram = matches!(model, ModelWrapper::Unigram(_));
     let finds_pieces = !matches!(model, ModelWrapper::BPE(bpe) if !bpe.ignore_merges);
     let known: HashSet<String> =
         specials.iter().map(|(token, _)| token.clone()).filter(|token| model.token_to_id(token).is_some()).collect();
-    if finds_pieces && !known.is_empty() {
+    if is_unigram || finds_pieces && !known.is_empty() {
         let mut value = serde_json::to_value(model)?;
+        if is_unigram {
+            unk_id = value["unk_id"].as_u64().and_then(|id| u32::try_from(id).ok());
+        }
         hide(&mut value, known);
         let hidden: ModelWrapper = serde_json::from_value(value)?;
         plain.with_model(hidden);
     }
-    Ok(plain)
+    Ok((plain, unk_id))
 }
 
 /// Renames `tokens` in a serialized model, but for those that merges are made of or lead to: they are found without looking for them.
@@ -62,18 +73,6 @@ fn hide(model: &mut Value, mut tokens: HashSet<String>) {
     }
 }
 
-/// The id for text that the model has no piece for.
-pub(crate) fn unk_id(tokenizer: &Tokenizer) -> Option<u32> {
-    let model = tokenizer.get_model();
-    match model {
-        ModelWrapper::BPE(bpe) => bpe.unk_token.as_deref().and_then(|token| model.token_to_id(token)),
-        ModelWrapper::WordPiece(pieces) => model.token_to_id(&pieces.unk_token),
-        ModelWrapper::WordLevel(words) => model.token_to_id(&words.unk_token),
-        // The library keeps this one to itself.
-        ModelWrapper::Unigram(_) => serde_json::to_value(model).ok()?["unk_id"].as_u64().and_then(|id| u32::try_from(id).ok()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,11 +96,11 @@ mod tests {
         let mut unhidden = parsing.clone();
         unhidden.set_encode_special_tokens(true);
         assert!(ids(&unhidden, TEXT).contains(&1), "the library's switch alone does not do it: {model}");
-        let plain = plain(&parsing, &specials).unwrap();
+        let (plain, unk_id) = plain(&parsing, &specials).unwrap();
         let got = ids(&plain, TEXT);
         assert!(!got.contains(&1) && !got.contains(&2), "{got:?} {model}");
         assert_eq!(ids(&plain, "a b b a"), [3, 4, 4, 3], "other ids are what they were: {model}");
-        assert_eq!(unk_id(&parsing), unknown, "{model}");
+        assert_eq!(unk_id, unknown, "{model}");
         if let Some(unknown) = unknown {
             assert_eq!(ids(&plain, "a § b"), [3, unknown, 4], "{model}");
         }

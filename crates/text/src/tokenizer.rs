@@ -113,8 +113,8 @@ impl Tokenizer {
         stop_ids.sort_unstable();
         stop_ids.dedup();
 
-        let plain = plain::plain(&parsing, &specials).map_err(|e| Error::BadTokenizer { path: path.clone(), message: e.to_string() })?;
-        let unk_id = plain::unk_id(&parsing);
+        let (plain, unk_id) =
+            plain::plain(&parsing, &specials).map_err(|e| Error::BadTokenizer { path: path.clone(), message: e.to_string() })?;
         let digest = digest(files.tokenizer_json(), [eos_id, bos_id, pad_id]);
         let template = files
             .chat_template()
