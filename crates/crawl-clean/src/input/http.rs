@@ -346,13 +346,14 @@ mod tests {
         }
     }
 
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
     #[test]
     fn transfer_codings_are_undone_too() {
-        let gzip = |text: &[u8]| {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-            encoder.write_all(text).unwrap();
-            encoder.finish().unwrap()
-        };
         let chunk = |body: &[u8]| [format!("{:x}\r\n", body.len()).as_bytes(), body, b"\r\n0\r\n\r\n"].concat();
         let page = b"<p>The river is long.";
         for (headers, body) in [
@@ -370,11 +371,6 @@ mod tests {
 
     #[test]
     fn bytes_behind_gzip_are_ignored_and_members_follow_each_other() {
-        let gzip = |text: &[u8]| {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-            encoder.write_all(text).unwrap();
-            encoder.finish().unwrap()
-        };
         let (one, two) = (gzip(b"<p>one"), gzip(b" two"));
         let decoded = |body: &[u8]| Response::parse(&response("Content-Encoding: gzip", body)).unwrap().decoded(CAP);
         for tail in [&b"\r\n\r\n"[..], &[0; 20], b"junk", b"\x1F", b"\x1F\x8Bjunk"] {
