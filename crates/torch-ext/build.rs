@@ -6,9 +6,7 @@
 mod rpath;
 
 fn main() {
-    for file in ["cpp/shim.cpp", "cpp/shim.h", "cpp/fused.cpp", "cpp/fused.h", "cpp/attention.cpp", "cpp/kernels.cpp", "cpp/kernels.h"] {
-        println!("cargo:rerun-if-changed={file}");
-    }
+    println!("cargo:rerun-if-changed=cpp");
     println!("cargo:rerun-if-changed=build.rs");
     rpath::emit();
     println!("cargo:rerun-if-env-changed=LIBTORCH_INCLUDE");
@@ -35,6 +33,7 @@ fn main() {
         .file("cpp/shim.cpp")
         .file("cpp/fused.cpp")
         .file("cpp/attention.cpp")
+        .file("cpp/optim.cpp")
         .compile("jielong_torch_ext");
     // One copy of the loops for each kind of CPU; the shim chooses when it runs. A flag lets reductions run in vector
     // lanes, which orders sums differently on different kinds of CPU and always the same on one.

@@ -2,7 +2,7 @@
 //!
 //! Shape letters: b batch, t time, n tokens (b · t), d width, v vocabulary.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result};
 use crate::forward::Residual;
@@ -104,14 +104,24 @@ impl Grads {
         self.add_found(grads)
     }
 
-    /// Adds gradients of the compute type, which need no copy in f32 beside the sums: each number is converted where it is added.
+    /// Adds gradients of the compute type, which need no copy in f32 beside the sums: each number is converted where it is added. On the
+    /// CPU the first ones stay as they are, too.
     fn add_found(&mut self, grads: Vec<Tensor>) -> Result<()> {
         if self.sums.is_empty() {
-            let own = |grad: Tensor| -> Result<Tensor> { Ok(grad.f_to_kind(Kind::Float)?.f_contiguous()?) };
+            let own = |grad: Tensor| -> Result<Tensor> {
+                let grad = if grad.device() == Device::Cpu { grad } else { grad.f_to_kind(Kind::Float)? };
+                Ok(grad.f_contiguous()?)
+            };
             self.sums = grads.into_iter().map(own).collect::<Result<_>>()?;
             return Ok(());
         }
-        Ok(torch_ext::foreach_add(&self.tensors(), &grads.iter().collect::<Vec<_>>(), 1.0)?)
+        if self.sums[0].device() != Device::Cpu {
+            return Ok(torch_ext::foreach_add(&self.tensors(), &grads.iter().collect::<Vec<_>>(), 1.0)?);
+        }
+        for (sum, grad) in self.sums.iter_mut().zip(grads) {
+            *sum = torch_ext::grad_add_on_cpu(sum, &grad.f_contiguous()?)?;
+        }
+        Ok(())
     }
 
     /// Adds the gradients of [`Model::loss`] divided by `divisor`, and returns that loss without a graph.
@@ -174,10 +184,11 @@ impl Grads {
         if other.sums.is_empty() {
             return Ok(());
         }
-        Ok(torch_ext::foreach_add(&self.tensors(), &other.tensors(), 1.0)?)
+        self.add_found(other.sums)
     }
 
-    /// The sums, in the order of [`Model::trainable`]; empty before the first backward pass.
+    /// The sums, in the order of [`Model::trainable`]; empty before the first backward pass. They are f32, or on the CPU, after one
+    /// backward pass alone, of the compute type.
     pub fn tensors(&self) -> Vec<&Tensor> {
         self.sums.iter().collect()
     }
@@ -187,7 +198,10 @@ impl Grads {
     /// # Errors
     /// No gradients, or what libtorch refuses.
     pub fn norm(&self) -> Result<Tensor> {
-        Ok(torch_ext::foreach_norm(&self.tensors())?)
+        match self.sums.first() {
+            Some(first) if first.device() == Device::Cpu => Ok(Tensor::from(torch_ext::grad_norm_on_cpu(&self.tensors())? as f32)),
+            _ => Ok(torch_ext::foreach_norm(&self.tensors())?),
+        }
     }
 
     /// Forgets the gradients; the next backward pass begins a new sum.

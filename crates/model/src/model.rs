@@ -207,9 +207,8 @@ impl Model {
     /// What libtorch refuses.
     pub fn refresh(&self) -> Result<()> {
         let adapter = self.adapter.iter().flat_map(|adapter| &adapter.params);
-        let copies: Vec<&Param> = self.params.iter().chain(adapter).filter(|param| param.has_copy()).collect();
-        let targets: Vec<&Tensor> = copies.iter().map(|param| &param.work).collect();
-        let sources: Vec<&Tensor> = copies.iter().map(|param| &param.master).collect();
+        let all = self.params.iter().chain(adapter);
+        let (targets, sources): (Vec<&Tensor>, Vec<&Tensor>) = all.filter_map(|param| Some((param.working_copy()?, &param.master))).unzip();
         Ok(torch_ext::foreach_copy(&targets, &sources)?)
     }
 

@@ -50,9 +50,10 @@ impl Param {
         Ok(Self { name: self.name.clone(), master: self.master.shallow_clone(), decay: self.decay, parts: self.parts.clone(), work })
     }
 
-    /// Whether `work` is a copy of another type, which [`crate::Model::refresh`] has to keep up to date.
-    pub(crate) fn has_copy(&self) -> bool {
-        self.master.kind() != self.work.kind()
+    /// What the forward pass reads, where it is a copy of the masters in another type: whoever changes those brings it up to date, or
+    /// calls [`crate::Model::refresh`].
+    pub fn working_copy(&self) -> Option<&Tensor> {
+        (self.master.kind() != self.work.kind()).then_some(&self.work)
     }
 
     /// Number of weights.

@@ -336,16 +336,19 @@ fn gradients_added_pass_by_pass_are_the_bits_of_their_sum() {
             }
         };
         for recompute in [false, true] {
-            let (mut sum, mut expected) = (Grads::new(), Grads::new());
+            let (mut sum, mut joined, mut expected) = (Grads::new(), Grads::new(), Vec::<Tensor>::new());
             for rows in [2, 3, 1] {
                 add(&mut sum, rows, recompute);
-                // Each pass in f32 by itself, and then added.
                 let mut alone = Grads::new();
                 add(&mut alone, rows, recompute);
-                assert!(alone.tensors().iter().all(|grad| grad.kind() == Kind::Float && grad.is_contiguous()));
-                expected.add(alone).unwrap();
+                assert!(alone.tensors().iter().all(|grad| grad.kind() == compute && grad.is_contiguous()));
+                // Each pass made f32 by itself, and then added.
+                let wide = alone.tensors().into_iter().map(|grad| grad.to_kind(Kind::Float).copy());
+                expected = if expected.is_empty() { wide.collect() } else { expected.iter().zip(wide).map(|(a, b)| a + b).collect() };
+                joined.add(alone).unwrap();
             }
-            for ((a, b), param) in sum.tensors().iter().zip(expected.tensors()).zip(model.trainable()) {
+            assert!(joined.tensors().iter().zip(&expected).all(|(a, b)| a.equal(b)), "{compute:?}, recomputed: {recompute}");
+            for ((a, b), param) in sum.tensors().iter().zip(&expected).zip(model.trainable()) {
                 assert!(a.equal(b), "{} in {compute:?}, recomputed: {recompute}", param.name);
             }
         }

@@ -69,7 +69,7 @@ void multiply(int64_t m, int64_t n, int64_t k, const bf16_t* a, int64_t lda, con
 // `mask` [b or 1, 1, t, t], where it is defined, shows queries fewer keys.
 variable_list backward_in_blocks(const Tensor& dout, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out, const Tensor& lse,
                                  const Tensor& mask, float scale) {
-  const AttentionKernels& kernels = *attention_kernels();
+  const AttentionKernels& kernels = ::kernels().attention;
   int64_t batch = q.size(0), heads = q.size(1), time = q.size(2), width = q.size(3);
   int64_t padded = (time + CHUNK - 1) / CHUNK * CHUNK;
   Tensor dq = at::empty(q.sizes(), q.options()), dk = at::empty(q.sizes(), q.options()), dv = at::empty(q.sizes(), q.options());

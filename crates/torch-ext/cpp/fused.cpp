@@ -33,8 +33,10 @@ void with_type(const Tensor& t, F f) {
   }
 }
 
+}  // namespace
+
 // The fastest loops that this CPU can run.
-const KernelTable& table() {
+const KernelTable& kernels() {
   static const KernelTable* chosen = [] {
 #if defined(__x86_64__)
     __builtin_cpu_init();
@@ -47,14 +49,11 @@ const KernelTable& table() {
   }();
   return *chosen;
 }
-const RowKernels<float>& rows_of(float*) { return table().f32; }
-const RowKernels<bf16_t>& rows_of(bf16_t*) { return table().bf16; }
-
-}  // namespace
-
-const AttentionKernels* attention_kernels() { return &table().attention; }
 
 namespace {
+
+const RowKernels<float>& rows_of(float*) { return kernels().f32; }
+const RowKernels<bf16_t>& rows_of(bf16_t*) { return kernels().bf16; }
 
 template <typename T>
 T* ptr(const Tensor& t, T*) {

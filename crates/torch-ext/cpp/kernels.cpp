@@ -278,12 +278,58 @@ void round_all(const float* __restrict x, int64_t count, bf16_t* __restrict out)
 }
 
 template <typename T>
+double squares(const T* __restrict grad, int64_t count) {
+  // f32 lanes over so few that what they lose is as little as rounding the result.
+  constexpr int64_t BLOCK = 4096;
+  double sum = 0.0;
+  for (int64_t begin = 0; begin < count; begin += BLOCK) {
+    int64_t end = begin + BLOCK < count ? begin + BLOCK : count;
+    float part = 0.0f;
+    for (int64_t i = begin; i < end; ++i) part += load(grad + i) * load(grad + i);
+    sum += part;
+  }
+  return sum;
+}
+
+template <typename A, typename B>
+void add(const A* a, const B* b, float* sum, int64_t count) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < count; ++i) sum[i] = load(a + i) + load(b + i);
+}
+
+template <typename T, bool copied>
+void adamw_of(float* __restrict weight, const T* __restrict grad, float* __restrict first, float* __restrict second, bf16_t* __restrict copy,
+              int64_t count, AdamStep step) {
+  for (int64_t i = 0; i < count; ++i) {
+    float g = load(grad + i) * step.grad_scale;
+    float m = first[i] + (g - first[i]) * step.beta1_rest;
+    float v = second[i] * step.beta2 + g * g * step.beta2_rest;
+    float w = weight[i] * step.decay - step.rate * m / (sqrtf(v) * step.root_scale + step.eps);
+    first[i] = m;
+    second[i] = v;
+    weight[i] = w;
+    if (copied) store(copy + i, w);
+  }
+}
+
+template <typename T>
+void adamw(float* weight, const T* grad, float* first, float* second, bf16_t* copy, int64_t count, const AdamStep& step) {
+  auto run = copy == nullptr ? adamw_of<T, false> : adamw_of<T, true>;
+  run(weight, grad, first, second, copy, count, step);
+}
+
+template <typename T>
 constexpr RowKernels<T> row_kernels() {
   return {rms_norm_forward<T>, rms_norm_backward<T>, swiglu_forward<T>, swiglu_backward<T>, rotate_head<T>, cross_entropy_rows<T>};
 }
 
 constexpr AttentionKernels attention = {pack_columns, pack_pairs, turn, pad, dots, gradient, turn_back, round_all};
-constexpr KernelTable table = {row_kernels<float>(), row_kernels<bf16_t>(), attention};
+template <typename T>
+constexpr GradKernels<T> grad_kernels() {
+  return {squares<T>, add<T, float>, add<T, bf16_t>, adamw<T>};
+}
+
+constexpr KernelTable table = {row_kernels<float>(), row_kernels<bf16_t>(), attention, grad_kernels<float>(), grad_kernels<bf16_t>()};
 
 }  // namespace
 

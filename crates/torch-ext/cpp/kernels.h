@@ -53,11 +53,36 @@ struct AttentionKernels {
   void (*round)(const float* x, int64_t count, bf16_t* out);
 };
 
+// What is the same for every weight in a step of AdamW.
+struct AdamStep {
+  float decay;       // 1 - learning rate * weight decay
+  float beta1_rest;  // 1 - beta1
+  float beta2, beta2_rest;
+  float rate;        // learning rate / bias correction of the first moment
+  float root_scale;  // 1 / the square root of the bias correction of the second
+  float eps;
+  float grad_scale;  // gradients are multiplied by it
+};
+
+// Loops of the optimizer over gradients of one storage type.
+template <typename T>
+struct GradKernels {
+  // The sum of squares.
+  double (*squares)(const T* grad, int64_t count);
+  // sum = a + b; `sum` may be the same memory as an f32 `a`.
+  void (*add)(const T* a, const float* b, float* sum, int64_t count);
+  void (*add_bf16)(const T* a, const bf16_t* b, float* sum, int64_t count);
+  // One step of AdamW; `copy`, when given, gets the new weights.
+  void (*adamw)(float* weight, const T* grad, float* first, float* second, bf16_t* copy, int64_t count, const AdamStep& step);
+};
+
 // All loops, compiled for one kind of CPU.
 struct KernelTable {
   RowKernels<float> f32;
   RowKernels<bf16_t> bf16;
   AttentionKernels attention;
+  GradKernels<float> grad_f32;
+  GradKernels<bf16_t> grad_bf16;
 };
 
 // kernels.cpp is compiled once for each of these; the second and third only for x86-64.
@@ -65,5 +90,5 @@ const KernelTable* kernels_base();
 const KernelTable* kernels_avx2();
 const KernelTable* kernels_avx512();
 
-// Those of the CPU that this runs on.
-const AttentionKernels* attention_kernels();
+// The fastest of these that this CPU can run.
+const KernelTable& kernels();

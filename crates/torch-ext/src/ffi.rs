@@ -49,6 +49,23 @@ unsafe extern "C" {
     pub(crate) fn jl_has_block_attention() -> c_int;
     pub(crate) fn jl_causal_attention(q: Ptr, k: Ptr, v: Ptr, mask: Ptr, out: *mut Ptr) -> *mut c_char;
     pub(crate) fn jl_linear_cross_entropy(hidden: Ptr, weight: Ptr, targets: Ptr, ignore: i64, rows: i64, sum: *mut Ptr) -> *mut c_char;
+    pub(crate) fn jl_grad_norm(grads: *const Ptr, count: usize, norm: *mut f64) -> *mut c_char;
+    pub(crate) fn jl_grad_add(sum: Ptr, grad: Ptr, out: *mut Ptr) -> *mut c_char;
+    #[allow(clippy::too_many_arguments, reason = "mirrors the C++ function")]
+    pub(crate) fn jl_adamw(
+        weight: Ptr,
+        grad: Ptr,
+        first: Ptr,
+        second: Ptr,
+        copy: Ptr,
+        step: f64,
+        lr: f64,
+        beta1: f64,
+        beta2: f64,
+        weight_decay: f64,
+        eps: f64,
+        grad_scale: f64,
+    ) -> *mut c_char;
     pub(crate) fn jl_has_cpu_feature(name: *const c_char) -> c_int;
 }
 

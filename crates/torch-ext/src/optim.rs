@@ -72,6 +72,85 @@ pub fn fused_adamw(
     })
 }
 
+/// A weight with what a step of AdamW changes, on the CPU.
+#[derive(Debug)]
+pub struct Weight<'a> {
+    /// The weights, f32.
+    pub master: &'a Tensor,
+    /// Their gradients, f32 or bf16.
+    pub grad: &'a Tensor,
+    /// First moments, f32.
+    pub exp_avg: &'a Tensor,
+    /// Second moments, f32.
+    pub exp_avg_sq: &'a Tensor,
+    /// A bf16 copy of the weights to keep up to date.
+    pub copy: Option<&'a Tensor>,
+}
+
+/// One AdamW step on the CPU, in place and in one pass over memory, the copy in bf16 included. `step` counts from 1; gradients are divided
+/// by `grad_scale`, and left as they are.
+///
+/// # Errors
+/// Mismatched shapes, types or devices.
+pub fn adamw_on_cpu(weight: &Weight<'_>, step: u64, options: &AdamW, grad_scale: f64) -> Result<()> {
+    let Weight { master, grad, exp_avg, exp_avg_sq, copy } = *weight;
+    let expected = |kind: Kind| -> Result<()> {
+        let float = [("master", Some(master)), ("exp_avg", Some(exp_avg)), ("exp_avg_sq", Some(exp_avg_sq)), ("copy", copy)];
+        let kinds = [Kind::Float, Kind::Float, Kind::Float, Kind::BFloat16];
+        for ((what, tensor), kind) in float.into_iter().zip(kinds).chain([(("grad", Some(grad)), kind)]) {
+            let wanted = format!("contiguous {kind:?}{:?} on Cpu", master.size());
+            if let Some(tensor) = tensor
+                && (tensor.kind(), tensor.size(), tensor.device(), tensor.is_contiguous()) != (kind, master.size(), Device::Cpu, true)
+            {
+                let got = format!("{:?}{:?} on {:?}", tensor.kind(), tensor.size(), tensor.device());
+                return Err(Error::Mismatch { what, index: 0, got, expected: wanted });
+            }
+        }
+        Ok(())
+    };
+    expected(if grad.kind() == Kind::BFloat16 { Kind::BFloat16 } else { Kind::Float })?;
+    // SAFETY: all tensors live across the call, and their types, sizes and layouts are those that the shim reads raw memory by.
+    check(unsafe {
+        ffi::jl_adamw(
+            ptr(master),
+            ptr(grad),
+            ptr(exp_avg),
+            ptr(exp_avg_sq),
+            optional_ptr(copy),
+            step as f64,
+            options.lr,
+            options.beta1,
+            options.beta2,
+            options.weight_decay,
+            options.eps,
+            grad_scale,
+        )
+    })
+}
+
+/// The Euclidean norm over gradients on the CPU, f32 or bf16 and contiguous: squares are summed in f32 over a few thousand values at a
+/// time, and in f64 beyond. The same for any number of threads.
+///
+/// # Errors
+/// Other types or devices.
+pub fn grad_norm_on_cpu(grads: &[&Tensor]) -> Result<f64> {
+    let mut norm = 0.0;
+    // SAFETY: the vector lives across the call, and the shim checks what it reads.
+    check(unsafe { ffi::jl_grad_norm(ptrs(grads).as_ptr(), grads.len(), &mut norm) })?;
+    Ok(norm)
+}
+
+/// `sum + grad` in f32 of contiguous gradients on the CPU, f32 or bf16: in the memory of `sum` where that is f32.
+///
+/// # Errors
+/// Other types or devices, or shapes that differ.
+pub fn grad_add_on_cpu(sum: &Tensor, grad: &Tensor) -> Result<Tensor> {
+    let mut out = std::ptr::null_mut();
+    // SAFETY: `out` is set when no message comes back; the shim checks what it reads.
+    check(unsafe { ffi::jl_grad_add(ptr(sum), ptr(grad), &mut out) })?;
+    Ok(take_tensor(out))
+}
+
 /// The Euclidean norm over all tensors together, as a 0-d f32 tensor on their device (no wait for the GPU).
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use tch::{Device, Kind, Tensor};
-use torch_ext::{AdamW, Error};
+use torch_ext::{AdamW, Error, Weight};
 
 const OPTIONS: AdamW = AdamW { lr: 0.1, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.5 };
 
@@ -88,4 +88,69 @@ fn foreach_operations() {
     torch_ext::foreach_zero(&[&b, &copy]).unwrap();
     assert_close(&values(&copy), &[0.0, 0.0]);
     assert!(matches!(torch_ext::foreach_norm(&[]), Err(Error::Torch { .. })));
+}
+
+#[test]
+fn adamw_on_the_cpu_is_the_fused_kernel_and_writes_the_copy() {
+    tch::manual_seed(5);
+    // More than one block of a thread, and a rest that fills no vector.
+    let shape = [70_003];
+    for kind in [Kind::Float, Kind::BFloat16] {
+        let random = || Tensor::randn(shape, (Kind::Float, Device::Cpu));
+        let (p, m, v) = (random(), random() * 0.01, random().square() * 0.01);
+        let (p2, m2, v2) = (p.copy(), m.copy(), v.copy());
+        let copy = p.to_kind(Kind::BFloat16);
+        for step in 1..4 {
+            let grad = random().to_kind(kind);
+            let wide = grad.to_kind(Kind::Float).copy();
+            let weight = Weight { master: &p, grad: &grad, exp_avg: &m, exp_avg_sq: &v, copy: Some(&copy) };
+            torch_ext::adamw_on_cpu(&weight, step, &OPTIONS, 3.0).unwrap();
+            assert!(grad.to_kind(Kind::Float).allclose(&wide, 0.0, 0.0, false), "gradients are left as they are");
+            let step = torch_ext::step_tensor(step as i64, Device::Cpu);
+            torch_ext::fused_adamw(&[&p2], &[&wide], &[&m2], &[&v2], &step, &OPTIONS, Some(&Tensor::from(3.0f32)), None).unwrap();
+            for (a, b) in [(&p, &p2), (&m, &m2), (&v, &v2)] {
+                assert!(a.allclose(b, 1e-5, 1e-6, false), "{kind:?}");
+            }
+        }
+        assert_eq!(values(&copy), values(&p.to_kind(Kind::BFloat16)), "rounded as libtorch rounds");
+    }
+}
+
+#[test]
+fn adamw_on_the_cpu_names_what_does_not_fit() {
+    let (a, b) = (Tensor::zeros([2], (Kind::Float, Device::Cpu)), Tensor::zeros([3], (Kind::Float, Device::Cpu)));
+    let half = Tensor::zeros([2], (Kind::Half, Device::Cpu));
+    let fits = || Weight { master: &a, grad: &a, exp_avg: &a, exp_avg_sq: &a, copy: None };
+    for (what, weight) in [
+        ("grad", Weight { grad: &b, ..fits() }),
+        ("grad", Weight { grad: &half, ..fits() }),
+        ("exp_avg", Weight { exp_avg: &half, ..fits() }),
+        ("exp_avg_sq", Weight { exp_avg_sq: &b, ..fits() }),
+        ("copy", Weight { copy: Some(&a), ..fits() }),
+    ] {
+        let error = torch_ext::adamw_on_cpu(&weight, 1, &OPTIONS, 1.0).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("`{what}`")), "{error}");
+    }
+}
+
+#[test]
+fn gradients_are_summed_and_measured_without_a_wide_copy() {
+    tch::manual_seed(6);
+    let random = |kind: Kind| Tensor::randn([131_075], (Kind::Float, Device::Cpu)).to_kind(kind);
+    for (first, second) in
+        [(Kind::Float, Kind::Float), (Kind::Float, Kind::BFloat16), (Kind::BFloat16, Kind::Float), (Kind::BFloat16, Kind::BFloat16)]
+    {
+        let (a, b) = (random(first), random(second));
+        let want = a.to_kind(Kind::Float) + b.to_kind(Kind::Float);
+        let sum = torch_ext::grad_add_on_cpu(&a, &b).unwrap();
+        assert_eq!((sum.kind(), values(&sum)), (Kind::Float, values(&want)));
+        assert_eq!(sum.data_ptr() == a.data_ptr(), first == Kind::Float);
+        let norm = torch_ext::grad_norm_on_cpu(&[&sum, &b]).unwrap();
+        let exact = values(&sum).iter().chain(&values(&b)).map(|x| x * x).sum::<f64>().sqrt();
+        assert!((norm / exact - 1.0).abs() < 1e-6, "{norm} is not {exact}");
+    }
+    let nan = Tensor::from_slice(&[1.0f32, f32::NAN]);
+    assert!(torch_ext::grad_norm_on_cpu(&[&nan]).unwrap().is_nan());
+    assert!(matches!(torch_ext::grad_add_on_cpu(&nan, &random(Kind::Float)), Err(Error::Torch { .. })));
+    assert!(matches!(torch_ext::grad_norm_on_cpu(&[&nan.to_kind(Kind::Double)]), Err(Error::Torch { .. })));
 }

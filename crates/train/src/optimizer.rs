@@ -9,8 +9,8 @@ use std::path::Path;
 use model::{Grads, Model, Snapshot};
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
-use tch::{Kind, Tensor};
-use torch_ext::AdamW;
+use tch::{Device, Kind, Tensor};
+use torch_ext::{AdamW, Weight};
 
 use crate::checkpoint::TENSORS;
 use crate::guard::Guard;
@@ -44,6 +44,8 @@ pub struct Optimizer {
     groups: [Vec<usize>; 2],
     /// Positions of the parameters that Muon updates; their second moments are empty.
     muon: Vec<usize>,
+    /// AdamW runs in one pass over memory, on the CPU.
+    one_pass: bool,
     config: OptimizerConfig,
 }
 
@@ -63,7 +65,8 @@ impl Optimizer {
         let exp_avgs = params.iter().map(|p| zeros(&p.master)).collect::<Result<_>>()?;
         let second = |i: usize| if muon.contains(&i) { none() } else { zeros(&params[i].master) };
         let exp_avg_sqs = (0..params.len()).map(second).collect::<Result<_>>()?;
-        Ok(Self { names, exp_avgs, exp_avg_sqs, groups: [decaying, plain], muon, config })
+        let one_pass = model.device() == Device::Cpu;
+        Ok(Self { names, exp_avgs, exp_avg_sqs, groups: [decaying, plain], muon, one_pass, config })
     }
 
     /// Number of tensors with weight decay, and of those without; Muon's are among the latter.
@@ -81,7 +84,8 @@ impl Optimizer {
         &self.names[index]
     }
 
-    /// One step on the masters with learning rate `lr`, AdamW in one kernel a group; `step` counts from 1.
+    /// One step on the masters with learning rate `lr`, AdamW in one kernel a group, or on the CPU in one pass a tensor; `step` counts
+    /// from 1.
     ///
     /// Gradients are divided by `max(norm / clip_norm, 1)` inside the kernel, so that a GPU is never waited for.
     /// With `skip` (a 0-d f32) not 0, neither weights nor moments change. Working copies are refreshed.
@@ -91,6 +95,7 @@ impl Optimizer {
     pub(crate) fn step(&mut self, model: &Model, grads: &Grads, update: &Update<'_>, replicas: &Replicas) -> Result<()> {
         let &Update { norm, skip, step, lr } = update;
         let (params, grads) = (model.trainable(), grads.tensors());
+        let skipped = self.one_pass && skip.map(f64::try_from).transpose()?.is_some_and(|skip| skip != 0.0);
         let count = torch_ext::step_tensor(step as i64, model.device());
         let scale = match self.config.clip_norm {
             Some(limit) => Some((norm / limit).f_clamp_min(1.0)?),
@@ -98,22 +103,37 @@ impl Optimizer {
         };
         let c = &self.config;
         for (group, weight_decay) in self.groups.iter().zip([c.weight_decay, 0.0]) {
+            let options = AdamW { lr, beta1: c.beta1, beta2: c.beta2, eps: c.eps, weight_decay };
+            if self.one_pass {
+                let scale = scale.as_ref().map(f64::try_from).transpose()?.unwrap_or(1.0);
+                for &i in group.iter().filter(|_| !skipped) {
+                    let (master, copy) = (&params[i].master, params[i].working_copy());
+                    let weight = Weight { master, grad: grads[i], exp_avg: &self.exp_avgs[i], exp_avg_sq: &self.exp_avg_sqs[i], copy };
+                    torch_ext::adamw_on_cpu(&weight, step, &options, scale)?;
+                }
+                continue;
+            }
             let masters: Vec<&Tensor> = group.iter().map(|&i| &params[i].master).collect();
-            let grads: Vec<&Tensor> = group.iter().map(|&i| grads[i]).collect();
+            let grads: Vec<Tensor> = group.iter().map(|&i| grads[i].f_to_kind(Kind::Float)).collect::<std::result::Result<_, _>>()?;
+            let grads: Vec<&Tensor> = grads.iter().collect();
             let m: Vec<&Tensor> = group.iter().map(|&i| &self.exp_avgs[i]).collect();
             let v: Vec<&Tensor> = group.iter().map(|&i| &self.exp_avg_sqs[i]).collect();
-            let options = AdamW { lr, beta1: c.beta1, beta2: c.beta2, eps: c.eps, weight_decay };
             if !masters.is_empty() {
                 torch_ext::fused_adamw(&masters, &grads, &m, &v, &count, &options, scale.as_ref(), skip)?;
             }
         }
         if let Some(ratio) = c.muon_lr_ratio {
             let matrices: Vec<_> = self.muon.iter().map(|&i| &params[i]).collect();
-            let grads: Vec<&Tensor> = self.muon.iter().map(|&i| grads[i]).collect();
+            let grads: Vec<Tensor> = self.muon.iter().map(|&i| grads[i].f_to_kind(Kind::Float)).collect::<std::result::Result<_, _>>()?;
+            let grads: Vec<&Tensor> = grads.iter().collect();
             let buffers: Vec<&Tensor> = self.muon.iter().map(|&i| &self.exp_avgs[i]).collect();
             replicas.run(muon::updates(&matrices, &grads, &buffers, &muon::Rates::at(step, lr * ratio, skip), replicas.parts())?)?;
         }
-        Ok(model.refresh()?)
+        // In one pass, AdamW has written the copies.
+        if !self.one_pass || !self.muon.is_empty() {
+            model.refresh()?;
+        }
+        Ok(())
     }
 
     /// All that has to survive a stop, to be written into the folder of a checkpoint: `master.<name>`, `exp_avg.<name>`,
@@ -209,22 +229,25 @@ mod tests {
 
     #[test]
     fn a_step_that_is_skipped_on_the_device_changes_nothing() {
-        for ratio in [None, Some(2.0)] {
+        for (ratio, one_pass) in [(None, false), (None, true), (Some(2.0), false), (Some(2.0), true)] {
             let model = model(Kind::Float);
-            let mut optimizer = Optimizer::new(&model, OptimizerConfig { muon_lr_ratio: ratio, ..CONFIG }).unwrap();
+            let new = |model: &Model| {
+                let optimizer = Optimizer::new(model, OptimizerConfig { muon_lr_ratio: ratio, ..CONFIG }).unwrap();
+                Optimizer { one_pass, ..optimizer }
+            };
+            let mut optimizer = new(&model);
             let all = |optimizer: &Optimizer| optimizer.named(&model).iter().map(|(_, t)| values(t)).collect::<Vec<_>>();
             step(&mut optimizer, &model, &grads(&model), 1, 0.01, Some(&Tensor::from(0.0_f32)));
             let before = all(&optimizer);
             let bad = grads(&model);
             tch::no_grad(|| bad.tensors().iter().for_each(|g| drop(g.shallow_clone().fill_(f64::NAN))));
             step(&mut optimizer, &model, &bad, 2, 0.01, Some(&Tensor::from(1.0_f32)));
-            assert_eq!(all(&optimizer), before, "muon {ratio:?}");
+            assert_eq!(all(&optimizer), before, "muon {ratio:?}, in one pass {one_pass}");
             step(&mut optimizer, &model, &grads(&model), 2, 0.01, Some(&Tensor::from(0.0_f32)));
             assert_ne!(all(&optimizer), before);
             // The same as a step that nothing could have skipped.
             let (a, b) = (self::model(Kind::Float), self::model(Kind::Float));
-            let config = OptimizerConfig { muon_lr_ratio: ratio, ..CONFIG };
-            let (mut oa, mut ob) = (Optimizer::new(&a, config).unwrap(), Optimizer::new(&b, config).unwrap());
+            let (mut oa, mut ob) = (new(&a), new(&b));
             step(&mut oa, &a, &grads(&a), 1, 0.01, None);
             step(&mut ob, &b, &grads(&b), 1, 0.01, Some(&Tensor::from(0.0_f32)));
             assert!(oa.named(&a).iter().zip(ob.named(&b)).all(|((_, x), (_, y))| values(x) == values(y)));
@@ -233,6 +256,30 @@ mod tests {
 
     fn values(tensor: &Tensor) -> Vec<f32> {
         Vec::try_from(tensor.detach().to_kind(Kind::Float).flatten(0, -1)).unwrap()
+    }
+
+    #[test]
+    fn one_pass_does_what_the_kernels_of_libtorch_do() {
+        for compute in [Kind::Float, Kind::BFloat16] {
+            for ratio in [None, Some(2.0)] {
+                let (a, b) = (model(compute), model(compute));
+                let new = |model: &Model| Optimizer::new(model, OptimizerConfig { muon_lr_ratio: ratio, ..CONFIG }).unwrap();
+                let (mut oa, mut ob) = (new(&a), Optimizer { one_pass: false, ..new(&b) });
+                for number in 1..4 {
+                    step(&mut oa, &a, &grads(&a), number, 0.01, None);
+                    step(&mut ob, &b, &grads(&b), number, 0.01, None);
+                }
+                for (x, y) in a.trainable().iter().zip(b.trainable()) {
+                    assert!(x.master.allclose(&y.master, 1e-3, 1e-5, false), "{}, {compute:?}, muon {ratio:?}", x.name);
+                    for (param, model) in [(x, &a), (y, &b)] {
+                        let copy = param.working_copy().map(values);
+                        assert_eq!(copy.is_some(), compute == Kind::BFloat16);
+                        let rounded = values(&param.master.to_kind(model.compute()));
+                        assert!(copy.is_none_or(|copy| copy == rounded), "{}: the copy is old", param.name);
+                    }
+                }
+            }
+        }
     }
 
     #[test]
