@@ -1,5 +1,7 @@
 //! `pretrain decay`: a finished model off a training that goes on.
 
+use std::path::Path;
+
 use clap::{Arg, value_parser};
 use handoff::StageLock;
 use stage::{Exit, Metrics, StageContext, StageError};
@@ -31,7 +33,7 @@ fn decay(ctx: &StageContext, config: &Config, matches: &clap::ArgMatches) -> Res
     let from = text("from").unwrap_or_default();
     let named = ctx.run.stage("pretrain").checkpoints().join(&from);
     let path = if named.exists() { named } else { from.clone().into() };
-    let step = Checkpoints::open(&path).map_err(Error::from)?.state.step;
+    let step = step_of(&path)?;
     let steps = matches.get_one::<u64>("steps").copied().unwrap_or((step / SHARE).max(1));
     let name = text("name").unwrap_or_else(|| format!("decay-{step:06}"));
     if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
@@ -46,7 +48,18 @@ fn decay(ctx: &StageContext, config: &Config, matches: &clap::ArgMatches) -> Res
     let metrics = Metrics::open(&stage_dir.metrics_jsonl())?;
     let ctx = StageContext { stage_dir, variant: Some(name), metrics, ..ctx.clone() };
     let report = run(&ctx, &config)?;
-    let mut out = if report.inputs_done == 0 { vec!["nothing to do, it was done before".to_owned()] } else { report.notes };
-    out.push(format!("look at: {}", ctx.stage_dir.model().display()));
+    let mut out = if report.inputs_skipped > 0 { vec!["nothing to do, it was done before".to_owned()] } else { report.notes };
+    if report.inputs_skipped + report.inputs_done > 0 {
+        out.push(format!("look at: {}", ctx.stage_dir.model().display()));
+    }
     Ok(out.join("\n") + "\n")
+}
+
+/// The step of the checkpoint in `path`; where that is gone, its name tells, and a branch that was begun from it can still go on.
+fn step_of(path: &Path) -> Result<u64, StageError> {
+    let named = path.file_name().and_then(|name| name.to_str()?.strip_prefix("step-")?.parse().ok());
+    match named.filter(|_| !path.exists()) {
+        Some(step) => Ok(step),
+        None => Ok(Checkpoints::open(path).map_err(Error::from)?.state.step),
+    }
 }

@@ -16,7 +16,8 @@
 //!
 //! Invariants:
 //! - **The unit is the whole training**: it depends on the ordered list of data batches and on the recipe (every setting
-//!   that changes the weights, the tokenizer, the starting model, the seed). A finished training that matches is skipped.
+//!   that changes the weights, the tokenizer, the starting model, the seed). A finished training that matches is skipped;
+//!   where only `weights` or files of the tokenizer that change no id are other than before, `model/` is written anew.
 //! - **The same inputs and seed give the same bytes** of `model.safetensors` on the same kind of CPU with the same number
 //!   of threads, also when the run was killed at any step and resumed.
 //! - **New data does what `on_new_data` says, and the report says which.**
@@ -40,8 +41,9 @@ use handoff::{DigestBuilder, TokenWidth};
 use serde_json::{Value, json};
 use stage::{Command, ConfigProblem, DryRun, DryUnit, Report, Stage, StageContext, StageError};
 use train::batch::BatchPlan;
+use train::checkpoint::{Checkpoints, State};
 use train::compute::Compute;
-use train::lineage::{DataBatch, data_difference, recipe_difference};
+use train::lineage::{DataBatch, data_difference, recipe_difference, without_horizon};
 use train::samples::{Place, Samples, forget_others};
 use train::session::{Cooldown, MODEL_SCHEMA, Request, Session};
 use train::trainer::{Outcome, Task};
@@ -163,7 +165,7 @@ fn request(ctx: &StageContext, config: &Config, inputs: &Inputs) -> Result<Reque
     }
     let cooldown = cooldown(ctx, config, &mut recipe, &inputs.batches)?;
     // A branch is trained on what its source was trained on, whatever has come since.
-    let batches = cooldown.as_ref().map_or_else(|| inputs.batches.clone(), |branch| branch.from.state.lineage.batches.clone());
+    let (cooldown, batches) = cooldown.map_or_else(|| (None, inputs.batches.clone()), |(branch, batches)| (Some(branch), batches));
     Ok(Request {
         recipe: recipe.into(),
         batches,
@@ -175,33 +177,61 @@ fn request(ctx: &StageContext, config: &Config, inputs: &Inputs) -> Result<Reque
         seed: ctx.seed,
         keep: config.hyper().keep(),
         cooldown,
+        written: json!({ "weights": config.weights, "tokenizer_files": inputs.tokenizer.files().digest() }),
     })
 }
 
-/// The training that this one branches off, if the configuration says so: its recipe must be this one's, and its data must be there.
+/// The training that this one branches off, if the configuration says so, and the data of that: its recipe must be this one's but for how
+/// long it is, and its data must be there. Where the checkpoint is gone, a branch that was begun from it says what it was.
 fn cooldown(
     ctx: &StageContext,
     config: &Config,
     recipe: &mut serde_json::Map<String, Value>,
     batches: &[DataBatch],
-) -> Result<Option<Cooldown>, Error> {
+) -> Result<Option<(Cooldown, Vec<DataBatch>)>, Error> {
     let (Some(from), Some(steps)) = (&config.cooldown_from, config.cooldown_steps) else { return Ok(None) };
     let named = ctx.run.stage(Pretrain::NAME).checkpoints().join(from);
     let path = if named.exists() { named } else { ctx.config_dir.join(from) };
-    let cooldown = Cooldown::new(&path, steps, &config.hyper().schedule())?;
     recipe.remove("cooldown_steps");
-    let source = &cooldown.from.state.lineage;
-    if source.recipe != Value::from(recipe.clone()) {
-        let problem = format!("it was trained otherwise ({})", recipe_difference(&source.recipe, &recipe.clone().into()));
-        return Err(train::Error::Branch { path, problem }.into());
+    if let Some(own) = without_horizon(&recipe.clone().into()).as_object() {
+        *recipe = own.clone();
     }
-    if !batches.starts_with(&source.batches) {
-        let problem = format!("it was trained on other data ({})", data_difference(&source.batches, batches));
-        return Err(train::Error::Branch { path, problem }.into());
+    let (cooldown, data, source) = match begun_branch(ctx, config, &path)? {
+        Some((data, source)) => (Cooldown { path, from: None, steps }, data, source),
+        None => {
+            let cooldown = Cooldown::new(&path, steps, &config.hyper().schedule())?;
+            let Some(State { step, lineage, .. }) = cooldown.from.as_ref().map(|from| &from.state) else { return Ok(None) };
+            let (was, now) = (without_horizon(&lineage.recipe), Value::from(recipe.clone()));
+            if was != now {
+                let problem = format!("it was trained otherwise ({})", recipe_difference(&was, &now));
+                return Err(train::Error::Branch { path, problem }.into());
+            }
+            let source = json!({ "step": step, "lineage": lineage.until(*step).digest() });
+            let data = lineage.batches.clone();
+            (cooldown, data, source)
+        }
+    };
+    if !batches.starts_with(&data) {
+        let problem = format!("it was trained on other data ({})", data_difference(&data, batches));
+        return Err(train::Error::Branch { path: cooldown.path, problem }.into());
     }
     recipe.insert("cooldown_steps".into(), json!(steps));
-    recipe.insert("cooldown_from".into(), json!({ "step": cooldown.from.state.step, "lineage": source.digest() }));
-    Ok(Some(cooldown))
+    recipe.insert("cooldown_from".into(), source);
+    Ok(Some((cooldown, data)))
+}
+
+/// The data and the source of a branch that was begun here from the checkpoint that lay in `path`, if that is gone.
+fn begun_branch(ctx: &StageContext, config: &Config, path: &Path) -> Result<Option<(Vec<DataBatch>, Value)>, Error> {
+    let step = path.file_name().and_then(|name| name.to_str()?.strip_prefix("step-")?.parse::<u64>().ok());
+    if path.exists() || ctx.variant.is_none() || step.is_none() {
+        return Ok(None);
+    }
+    let newest = Checkpoints::new(ctx.stage_dir.clone(), config.hyper().keep()).newest_state()?;
+    let found = newest.and_then(|state| {
+        let source = state.lineage.recipe.get("cooldown_from").filter(|source| source["step"].as_u64() == step)?.clone();
+        Some((state.lineage.batches, source))
+    });
+    Ok(found)
 }
 
 /// Predicted tokens of a row, from the first shard's metadata.

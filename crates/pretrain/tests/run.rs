@@ -315,12 +315,63 @@ fn a_training_is_made_longer_from_before_its_decay() {
     let wsd = ["--set", "stage.pretrain.schedule=\"wsd\"", "--set", "stage.pretrain.keep_every=14"];
     let go = |run: &str, steps: &str| bench.go(run, &[&wsd[..], &["--set", steps]].concat());
     go("short", "stage.pretrain.steps=40").expect(0);
-    go("short", "stage.pretrain.steps=60").expect(0).says("60 steps instead of 40").says("step 14 of 60");
+    let longer = [&wsd[..], &["--set", "stage.pretrain.steps=60"]].concat();
+    bench.go("short", &[&longer[..], &["--limit", "3"]].concat()).expect(0).says("60 steps instead of 40").says("step 14 of 60");
+    let short = bench.run("short").stage("pretrain");
+    assert!(short.checkpoint(14).exists() && short.checkpoint(17).exists(), "what is kept for good is kept by a longer training too");
+    bench.go("short", &longer).expect(0).says("step 17 of 60");
+    assert_eq!(short.checkpoints().join("earlier").exists(), short.checkpoint(17).exists());
+    assert!(short.checkpoint(14).exists() && short.checkpoint(28).exists() && !short.checkpoint(40).exists());
     go("long", "stage.pretrain.steps=60").expect(0);
     let digests = |run: &str| result_digests(&bench.run(run).stage("pretrain"), 60);
     assert_eq!(digests("short"), digests("long"), "as if it had been meant from the start");
+    // Branches do not mind how long the trunk is meant to be.
+    bench.go("short", &[&["decay", "--from", "step-000014", "--steps", "2"][..], &wsd].concat()).expect(0);
     let cosine = ["--set", "stage.pretrain.schedule=\"cosine\"", "--set", "stage.pretrain.steps=60"];
     bench.go("short", &cosine).expect(1).says("`schedule`");
+}
+
+#[test]
+fn a_training_without_a_decay_is_made_longer_from_its_end() {
+    let bench = bench(&["short", "long"]);
+    let constant = ["--set", "stage.pretrain.schedule=\"constant\"", "--set", "stage.pretrain.save_every=1000"];
+    let go = |run: &str, steps: &str| bench.go(run, &[&constant[..], &["--set", steps]].concat());
+    go("short", "stage.pretrain.steps=20").expect(0);
+    go("short", "stage.pretrain.steps=30").expect(0).says("step 20 of 30");
+    go("long", "stage.pretrain.steps=30").expect(0);
+    let digests = |run: &str| result_digests(&bench.run(run).stage("pretrain"), 30);
+    assert_eq!(digests("short"), digests("long"));
+}
+
+#[test]
+fn a_training_begun_over_a_finished_one_goes_on() {
+    let bench = bench(&["a"]);
+    bench.go("a", &[]).expect(0);
+    let stage = bench.run("a").stage("pretrain");
+    let before = result_digests(&stage, STEPS);
+    bench.go("a", &["--fresh", "--limit", "9"]).expect(0);
+    bench.go("a", &["--dry-run"]).expect(0).says("31 step(s) to do");
+    bench.go("a", &[]).expect(0).says("step 9 of 40");
+    assert_eq!(result_digests(&stage, STEPS), before);
+    bench.go("a", &[]).expect(0).says("nothing to do");
+}
+
+#[test]
+fn what_changes_the_files_of_a_model_alone_writes_them_anew() {
+    let bench = bench(&["a"]);
+    bench.go("a", &[]).expect(0);
+    let stage = bench.run("a").stage("pretrain");
+    let losses = metric(&stage.metrics_jsonl(), "train/loss");
+    let narrow = ["--set", "stage.pretrain.weights=\"bf16\""];
+    bench.go("a", &narrow).expect(0).says("step 40 of 40");
+    let config = std::fs::read_to_string(stage.model().join("config.json")).unwrap();
+    assert!(config.contains("\"bfloat16\""), "{config}");
+    let template = bench.run("a").stage("tokenize").tokenizer_dir().join("chat_template.jinja");
+    std::fs::write(&template, "{{ messages[0].content }}!").unwrap();
+    bench.go("a", &narrow).expect(0).says("step 40 of 40");
+    assert_eq!(std::fs::read_to_string(stage.model().join("chat_template.jinja")).unwrap(), "{{ messages[0].content }}!");
+    bench.go("a", &narrow).expect(0).says("nothing to do");
+    assert_eq!(metric(&stage.metrics_jsonl(), "train/loss"), losses, "nothing was trained");
 }
 
 #[test]
@@ -451,6 +502,19 @@ fn a_decay_branches_off_and_the_trunk_goes_on() {
     let model = |name: &str| std::fs::read(bench.run("a").variant("pretrain", name).model().join("model.safetensors")).unwrap();
     assert_eq!(model("v"), model("decay-000028"));
     go(&["decay", "--from", "step-000007"]).expect(3).says("cannot branch off");
+    // A branch that was begun goes on where its source is gone, and where the trunk is meant to be longer.
+    let begun = go(&["decay", "--from", "step-000014", "--steps", "6", "--limit", "2"]);
+    let begun = begun.expect(0).says("stopped by --limit").stdout;
+    assert!(!begun.contains("look at") && !begun.contains("done before"), "{begun}");
+    let source = trunk.checkpoint(14);
+    let aside = source.with_file_name("aside");
+    std::fs::rename(&source, &aside).unwrap();
+    let longer = ["decay", "--from", "step-000014", "--steps", "6", "--set", "stage.pretrain.steps=90"];
+    go(&longer).expect(0).says("4 now");
+    go(&longer).expect(0).says("nothing to do");
+    go(&[&longer[..], &["--name", "other"]].concat()).expect(3).says("cannot branch off");
+    go(&[&longer[..], &["--fresh"]].concat()).expect(3).says("no longer there");
+    std::fs::rename(&aside, &source).unwrap();
     // Where the data that it was trained on is no longer there, it is not trained on other data.
     let other = Bench::new(env!("CARGO_BIN_EXE_pretrain"), PIPELINE);
     let tokenizer = write_tokenizer(&other.run("a").stage("tokenize").tokenizer_dir());

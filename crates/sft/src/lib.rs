@@ -17,7 +17,8 @@
 //!
 //! Invariants:
 //! - **The unit is the whole training**: it depends on the ordered list of data batches and on the recipe (every setting
-//!   that changes the weights, tokenizer and template, the starting model, the seed). A finished training that matches is skipped.
+//!   that changes the weights, tokenizer and template, the starting model, the seed). A finished training that matches is skipped;
+//!   where only `weights` or files of the tokenizer that change no id are other than before, `model/` is written anew.
 //! - **The same inputs and seed give the same bytes** of `model.safetensors` on the same kind of CPU with the same number
 //!   of threads, also when the run was killed at any step and resumed.
 //! - **A conversation without a target is never trained on**, and rows of one batch never see each other.
@@ -143,6 +144,7 @@ impl Inputs {
             seed: ctx.seed,
             keep: config.hyper().keep(),
             cooldown: None,
+            written: json!({ "weights": config.weights, "tokenizer_files": self.tokenizer.files().digest() }),
         })
     }
 

@@ -119,6 +119,15 @@ impl TokenizerFiles {
         self.config.get("add_bos_token")?.as_bool()
     }
 
+    /// Digest of all that [`TokenizerFiles::copy_to`] writes: also of what changes no id, such as a chat template. 32 hex digits.
+    pub fn digest(&self) -> String {
+        let Self { origin: _, tokenizer_json, config, special_map, templates, stop_ids } = self;
+        let parts = json!([config, special_map, templates, stop_ids]).to_string();
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&(tokenizer_json.len() as u64).to_le_bytes()).update(tokenizer_json).update(parts.as_bytes());
+        hasher.finalize().to_hex()[..32].to_string()
+    }
+
     /// The default chat template's source.
     pub fn chat_template(&self) -> Option<&str> {
         self.named_template("default")

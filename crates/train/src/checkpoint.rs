@@ -239,6 +239,41 @@ impl Checkpoints {
         Ok(found)
     }
 
+    /// What the newest checkpoint says of itself, without a look at its other files.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub fn newest_state(&self) -> Result<Option<State>> {
+        let states = self.directories()?.into_iter().filter_map(|path| read_state(&path).ok());
+        Ok(states.max_by_key(|state| (state.generation, state.step)))
+    }
+
+    /// Makes the checkpoints up to that of `start` its own training's no longer but those of generation `generation` with `lineage`, which
+    /// would have come by them too: they are kept and gone on from as such, and so is the best one if it is among them.
+    ///
+    /// # Errors
+    /// When a state or the mark cannot be written.
+    pub fn adopt(&self, start: &State, generation: u64, lineage: &Lineage) -> Result<()> {
+        let mut own = Vec::new();
+        for path in self.directories()? {
+            match read_state(&path) {
+                Ok(state) if (state.generation, &state.lineage) == (start.generation, &start.lineage) && state.step <= start.step => {
+                    own.push((state.step, path, state));
+                }
+                _ => {}
+            }
+        }
+        // The newest first: it is what is gone on from if this is cut short.
+        own.sort_by_key(|(step, ..)| std::cmp::Reverse(*step));
+        for (_, path, state) in own {
+            atomic::write_json(&state_path(&path), &State { generation, lineage: lineage.clone(), ..state })?;
+        }
+        match self.best(start.generation).filter(|best| best.step <= start.step) {
+            Some(best) => Ok(atomic::write_json(&self.best_path(), &Best { generation, ..best })?),
+            None => Ok(()),
+        }
+    }
+
     /// Moves damaged checkpoints out of the way, into a folder of their own.
     ///
     /// # Errors

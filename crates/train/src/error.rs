@@ -269,7 +269,7 @@ impl stage::Failure for Error {
             Error::OutOfMemory { fitting: Some(rows), .. } => Some(format!("`micro_batch_rows = {rows}` fits, with the same result but for rounding")),
             Error::OutOfMemory { .. } => Some("shorter rows (`seq_len` of `shard`), `activation_checkpointing = true`, or a smaller model".into()),
             Error::Vocabulary { .. } => Some("use the tokenizer that stands in the model's own folder, from `tokenize` on".into()),
-            Error::Interrupted { .. } => Some("run the same command again to go on".into()),
+            Error::Interrupted { .. } => Some("run the same command again to go on (without `--fresh` and `--force`, which begin anew)".into()),
             Error::Horizon { .. } => Some("a `--set` of one of them does not unset another in the file: use the key that the file uses".into()),
             Error::TokenOutOfRange { .. } => Some("the shards were made with another tokenizer than the model's: run `shard` again, or change `init_from`".into()),
             Error::Handoff(error) => stage::Failure::hint(error),

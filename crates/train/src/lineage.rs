@@ -119,9 +119,8 @@ impl Lineage {
     /// learning rate falls: a finished model off a run that goes on (Hägele et al., arXiv 2405.18392).
     #[must_use]
     pub fn cooled_down(&self, step: u64, steps: u64, plan: &BatchPlan) -> Self {
-        let mut phases = self.phases[..=self.phase_of(step.saturating_sub(1))].to_vec();
-        if let Some(last) = phases.last_mut() {
-            last.steps = step - last.first_step;
+        let mut phases = self.until(step).phases;
+        if let Some(last) = phases.last() {
             let first_position = last.first_position + last.steps * plan.rows_per_step;
             let next = Phase { first_step: step, steps, first_position, cooldown: true, ..last.clone() };
             phases.push(next);
@@ -129,21 +128,31 @@ impl Lineage {
         Self { phases, ..self.clone() }
     }
 
+    /// What the weights at `step` come from, however long the run is meant to be.
+    #[must_use]
+    pub fn until(&self, step: u64) -> Self {
+        let mut phases = self.phases[..=self.phase_of(step.saturating_sub(1))].to_vec();
+        if let Some(last) = phases.last_mut() {
+            last.steps = step - last.first_step;
+        }
+        Self { recipe: without_horizon(&self.recipe), phases, ..self.clone() }
+    }
+
     /// The same run with another horizon, if that is all that `recipe` changes and the run has one phase.
     pub fn with_horizon(&self, recipe: &Value, batches: &[DataBatch], steps: u64) -> Option<Self> {
-        let (Some(old), Some(new)) = (self.recipe.as_object(), recipe.as_object()) else { return None };
-        let same = |key: &String| HORIZON_KEYS.contains(&key.as_str()) || old.get(key) == new.get(key);
         let [phase] = self.phases.as_slice() else { return None };
-        if self.recipe == *recipe || self.batches != batches || phase.cooldown || steps == 0 || !old.keys().chain(new.keys()).all(same) {
+        let same = without_horizon(&self.recipe) == without_horizon(recipe);
+        if self.recipe == *recipe || !same || self.batches != batches || phase.cooldown || steps == 0 {
             return None;
         }
         Some(Self { recipe: recipe.clone(), phases: vec![Phase { steps, ..phase.clone() }], ..self.clone() })
     }
 
-    /// Whether the first `steps` steps have the same learning rates in both, and both have more. Rows are the same anyway.
+    /// Whether the first `steps` steps have the same learning rates in both, and more are to come. Rows are the same anyway.
     pub fn agrees_until(&self, other: &Self, steps: u64, schedule: &Schedule) -> bool {
         let rate = |lineage: &Self, step| schedule.at(&lineage.phases[0], step, lineage.phases[0].steps);
-        let more = [self, other].iter().all(|lineage| lineage.phases.len() == 1 && lineage.phases[0].steps > steps);
+        let single = self.phases.len() == 1 && other.phases.len() == 1;
+        let more = single && self.phases[0].steps > steps && other.phases[0].steps >= steps;
         more && (0..steps).all(|step| rate(self, step) == rate(other, step))
     }
 
@@ -205,6 +214,15 @@ impl Lineage {
     pub fn digest(&self) -> Digest {
         Digest::of_bytes(serde_json::to_string(self).unwrap_or_default().as_bytes())
     }
+}
+
+/// A recipe without what says how long to train.
+pub fn without_horizon(recipe: &Value) -> Value {
+    let mut recipe = recipe.clone();
+    if let Some(recipe) = recipe.as_object_mut() {
+        recipe.retain(|key, _| !HORIZON_KEYS.contains(&key.as_str()));
+    }
+    recipe
 }
 
 fn rows_of(batches: &[DataBatch]) -> u64 {

@@ -54,13 +54,17 @@ pub struct Request {
     pub keep: Keep,
     /// Where this training branches off another one, if it does.
     pub cooldown: Option<Cooldown>,
+    /// What changes the files of the finished model and not its weights: where only that is other than before, they are written anew.
+    pub written: Value,
 }
 
 /// A branch off a training at a constant learning rate: some more steps, over which the rate falls.
 #[derive(Debug, Clone)]
 pub struct Cooldown {
-    /// The checkpoint that it starts from.
-    pub from: Checkpoint,
+    /// Where the checkpoint that it starts from lies, or lay.
+    pub path: PathBuf,
+    /// The checkpoint; `None` where it is gone, which a branch that was begun does not mind.
+    pub from: Option<Checkpoint>,
     /// How many steps.
     pub steps: u64,
 }
@@ -86,7 +90,7 @@ impl Cooldown {
                 100.0 * share
             ));
         }
-        Ok(Self { from, steps })
+        Ok(Self { path: path.to_path_buf(), from: Some(from), steps })
     }
 }
 
@@ -97,18 +101,20 @@ impl Request {
     /// The manifest key of the finished model.
     pub fn key(&self) -> UnitKey {
         let data = self.batches.iter().fold(DigestBuilder::new(), |b, batch| b.field("batch", batch.digest.as_bytes()));
-        let recipe = self.recipe.to_string();
-        UnitKey { input_digest: data.finish(), config_digest: Digest::of_bytes(recipe.as_bytes()), format_version: FORMAT_VERSION }
+        let config = DigestBuilder::new().field("recipe", self.recipe.to_string()).field("written", self.written.to_string());
+        UnitKey { input_digest: data.finish(), config_digest: config.finish(), format_version: FORMAT_VERSION }
     }
 
-    /// The committed entry of exactly this request, if its outputs are still there.
+    /// The committed entry of exactly this request, if its outputs are still there, and no later training of it was begun since.
     ///
     /// # Errors
-    /// When the manifest cannot be read.
+    /// When the manifest or the checkpoints cannot be read.
     pub fn finished(&self, dir: &StageDir) -> Result<Option<UnitEntry>> {
         let manifest = Manifest::load(dir)?;
         let entry = manifest.units().get(MODEL_UNIT).filter(|e| e.key == self.key() && manifest.outputs_present(e));
-        Ok(entry.cloned())
+        let newest = Checkpoints::new(dir.clone(), self.keep).newest_state()?;
+        let begun = newest.is_some_and(|State { step, lineage, .. }| lineage.recipe == self.recipe && step < lineage.total_steps());
+        Ok(entry.filter(|_| !begun).cloned())
     }
 }
 
@@ -157,9 +163,13 @@ impl Session {
                 (lineage, Some(checkpoint))
             }
             _ => match &request.cooldown {
-                Some(branch) => {
-                    let lineage = branch.from.state.lineage.cooled_down(branch.from.state.step, branch.steps, &request.plan);
-                    (Lineage { recipe: request.recipe.clone(), ..lineage }, Some(branch.from.clone()))
+                Some(Cooldown { path, from: None, .. }) => {
+                    let problem = "it is no longer there, and the branch is to begin anew".to_owned();
+                    return Err(Error::Branch { path: path.clone(), problem });
+                }
+                Some(Cooldown { from: Some(from), steps, .. }) => {
+                    let lineage = from.state.lineage.cooled_down(from.state.step, *steps, &request.plan);
+                    (Lineage { recipe: request.recipe.clone(), ..lineage }, Some(from.clone()))
                 }
                 None => (fresh(), None),
             },
@@ -228,6 +238,9 @@ impl Session {
     ) -> Result<Outcome> {
         self.checkpoints.clean()?;
         self.checkpoints.set_damaged_aside(&self.damaged)?;
+        if let (Decision::Horizon { .. }, Some(start)) = (&self.decision, &self.start) {
+            self.checkpoints.adopt(&start.state, self.generation, &self.lineage)?;
+        }
         // libtorch seeds its generator by chance; nothing here draws from it, but its state is part of a checkpoint.
         tch::manual_seed(self.request.seed as i64);
         if let (Horizon::Minutes(minutes), 0) = (self.request.horizon, self.lineage.total_steps()) {
