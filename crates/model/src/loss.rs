@@ -35,7 +35,12 @@ impl Model {
 
     /// Summed cross-entropy of normalized hidden states.
     fn cross_entropy(&self, hidden_nd: &Tensor, targets_n: &Tensor) -> Result<Tensor> {
-        Ok(torch_ext::linear_cross_entropy(hidden_nd, self.head(), targets_n, IGNORE, self.rows_of_logits())?)
+        let head = self.head();
+        let rows = self.rows_of_logits();
+        // Parts are summed in f32 over the whole matrix each time. The logits of twice as many rows as it is wide take no more memory
+        // than that sum, and where those are all rows, there is none.
+        let rows = if head.requires_grad() && !self.device().is_cuda() { rows.max(2 * self.config.hidden_size) } else { rows };
+        Ok(torch_ext::linear_cross_entropy(hidden_nd, head, targets_n, IGNORE, rows)?)
     }
 
     /// Rows whose logits are held at a time.

@@ -172,6 +172,11 @@ fn linear_cross_entropy_in_any_chunks() {
                 assert!(max_diff(g, w) < tolerance, "{kind:?} {rows}: {}", max_diff(g, w));
             }
         }
+        // Gradients are given away once, and not scaled twice without a word.
+        let loss = torch_ext::linear_cross_entropy(&h, &w, &targets, -100, 4).unwrap();
+        let again = |keep: bool| Tensor::f_run_backward(&[&loss], &[&h, &w], keep, false);
+        assert!(again(true).is_ok());
+        assert!(again(false).unwrap_err().to_string().contains("were taken before"));
     }
 }
 
