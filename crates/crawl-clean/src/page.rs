@@ -13,6 +13,7 @@ use crate::filter::{self, Judgement, Scores, Scratch, pii};
 use crate::input::http::{Body, Response};
 use crate::input::{Content, Item, RawPage, date};
 use crate::model::language_tag;
+use crate::personal;
 use crate::reason::{Reason, Rejection};
 use corpus::MinHasher;
 use std::borrow::Cow;
@@ -250,7 +251,14 @@ impl<'a> Cleaner<'a> {
             Err(_) => Stored::Other,
         });
         let outcome = match reached {
-            Ok(page) => guard(&url, offset, || Ok(self.judge(page, source, &mut spent))).unwrap_or_else(|refused| refused),
+            Ok(page) => guard(&url, offset, || {
+                let mut outcome = self.judge(page, source, &mut spent);
+                if let (Outcome::Document(document), true) = (&mut outcome, self.config.filter.enabled && self.config.filter.replace_pii) {
+                    timed(&mut spent.pii, || personal::replace_beside(document));
+                }
+                Ok(outcome)
+            })
+            .unwrap_or_else(|refused| refused),
             Err(outcome) => outcome,
         };
         Cleaned { outcome, spent, stored }

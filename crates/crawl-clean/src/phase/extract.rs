@@ -7,7 +7,6 @@ use crate::error::Error;
 use crate::extracted;
 use crate::input::{self, Content, Item};
 use crate::page::{Cleaned, Cleaner, Outcome};
-use crate::personal;
 use crate::run::describe;
 use crate::units::Job;
 use handoff::{Digest, Manifest, ShardMeta};
@@ -100,7 +99,7 @@ pub(crate) fn extract(
         let writer = scope.spawn(move || writer.consume(clean));
         for chunk in raw {
             // The writer is gone only if it failed.
-            if ctx.cancel.is_cancelled() || to_write.send(clean_all(config, cleaner, side, jobs, chunk)).is_err() {
+            if ctx.cancel.is_cancelled() || to_write.send(clean_all(cleaner, side, jobs, chunk)).is_err() {
                 break;
             }
         }
@@ -172,23 +171,14 @@ fn size(item: &Item) -> usize {
 }
 
 /// The parallel part: every page on its own, results in the order of the pages.
-fn clean_all(config: &Config, cleaner: &Cleaner<'_>, side: &Side, jobs: &[Job], chunk: Vec<Part>) -> Vec<CleanedPart> {
-    let personal = config.filter.enabled && config.filter.replace_pii;
+fn clean_all(cleaner: &Cleaner<'_>, side: &Side, jobs: &[Job], chunk: Vec<Part>) -> Vec<CleanedPart> {
     let mut shape = Vec::with_capacity(chunk.len());
     let mut items = Vec::new();
     for part in chunk {
         shape.push((part.job, part.items.len(), part.read, part.end));
         items.extend(part.items.into_iter().map(|item| (part.job, item)));
     }
-    let clean = |(job, item): (usize, Item)| {
-        let mut cleaned = cleaner.clean(item, &jobs[job].unit.source, side.keeps(job));
-        if personal && let Outcome::Document(document) = &mut cleaned.outcome {
-            let started = Instant::now();
-            personal::replace_beside(document);
-            cleaned.spent.pii += started.elapsed();
-        }
-        cleaned
-    };
+    let clean = |(job, item): (usize, Item)| cleaner.clean(item, &jobs[job].unit.source, side.keeps(job));
     let pages: Vec<Cleaned> = items.into_par_iter().with_max_len(8).map(clean).collect();
     let mut pages = pages.into_iter();
     let clean_part = |(job, count, read, end)| CleanedPart { job, pages: pages.by_ref().take(count).collect(), read, end };
