@@ -134,8 +134,29 @@ pub struct Config {
     pub save_dtype: Dtype,
 }
 
-/// Most positions: their tables of angles are held in memory.
-const MOST_POSITIONS: i64 = 1 << 26;
+/// Most that a number may be, by its key: far beyond what anybody trains, and so small that no product of them overflows.
+/// Tables of angles are held in memory for every position.
+const MOST: [(&str, i64); 8] = [
+    ("vocab_size", 1 << 26),
+    ("hidden_size", 1 << 18),
+    ("intermediate_size", 1 << 20),
+    ("num_hidden_layers", 1 << 12),
+    ("num_attention_heads", 1 << 12),
+    ("num_key_value_heads", 1 << 12),
+    ("head_dim", 1 << 14),
+    ("max_position_embeddings", 1 << 26),
+];
+
+/// Checks one number of [`MOST`].
+pub(crate) fn check_number(key: &str, value: i64) -> Result<()> {
+    if value <= 0 {
+        return Err(Error::Config(format!("`{key}` is {value}, it must be positive")));
+    }
+    match MOST.iter().find(|(name, _)| *name == key) {
+        Some((_, most)) if value > *most => Err(Error::Config(format!("`{key}` is {value}, at most {most} are possible"))),
+        _ => Ok(()),
+    }
+}
 
 impl Config {
     /// A Llama of this size with the usual choices: feed-forward width 8/3 of the hidden size rounded up to a multiple
@@ -146,7 +167,7 @@ impl Config {
             model_type: ModelType::Llama,
             vocab_size,
             hidden_size,
-            intermediate_size: (hidden_size * 8 / 3 + 63) / 64 * 64,
+            intermediate_size: (hidden_size.saturating_mul(8) / 3 + 63) / 64 * 64,
             num_hidden_layers,
             num_attention_heads,
             num_key_value_heads: num_attention_heads,
@@ -182,13 +203,7 @@ impl Config {
             ("head_dim", self.head_dim),
             ("max_position_embeddings", self.max_position_embeddings),
         ] {
-            if value <= 0 {
-                return Err(Error::Config(format!("`{key}` is {value}, it must be positive")));
-            }
-        }
-        if self.max_position_embeddings > MOST_POSITIONS {
-            let positions = self.max_position_embeddings;
-            return Err(Error::Config(format!("`max_position_embeddings` is {positions}, at most {MOST_POSITIONS} are possible")));
+            check_number(key, value)?;
         }
         if self.num_attention_heads % self.num_key_value_heads != 0 {
             return Err(Error::Config(format!(
@@ -331,6 +346,20 @@ mod tests {
         config = Config::llama(100, 64, 2, 4);
         config.eos_token_ids = vec![100];
         assert!(config.validate().unwrap_err().to_string().contains("outside the vocabulary of 100"));
+    }
+
+    #[test]
+    fn numbers_that_no_memory_holds_are_refused() {
+        let error = |config: Config| config.validate().unwrap_err().to_string();
+        let text = error(Config::llama(1_000_000_000_000, 64, 2, 4));
+        assert_eq!(text, "model configuration: `vocab_size` is 1000000000000, at most 67108864 are possible");
+        assert!(error(Config::llama(100, 64, 1_000_000_000, 4)).contains("`num_hidden_layers` is 1000000000, at most 4096"));
+        assert!(error(Config::llama(100, 1 << 40, 2, 4)).contains("`hidden_size` is 1099511627776, at most 262144"));
+        let [vocab, width, inner, layers, heads, groups, head, _] = MOST.map(|(_, most)| most);
+        let largest =
+            Config { intermediate_size: inner, num_key_value_heads: groups, head_dim: head, ..Config::llama(vocab, width, layers, heads) };
+        largest.validate().unwrap();
+        assert!(largest.num_params() > 1 << 52, "no product overflows: {}", largest.num_params());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::path::Path;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use crate::config::{Config, Dtype, LayerType, ModelType};
+use crate::config::{Config, Dtype, LayerType, ModelType, check_number};
 use crate::error::{Error, Result};
 use crate::scaling::{RopeScaling, attention_scale, extended};
 
@@ -109,9 +109,9 @@ impl HfConfig {
             },
         };
         self.check_fixed(model_type)?;
-        if self.num_attention_heads <= 0 {
-            return Err(Error::Config("`num_attention_heads` must be positive".to_owned()));
-        }
+        // Used before the rest is checked: as a divisor, and for a list of layers.
+        check_number("num_attention_heads", self.num_attention_heads)?;
+        check_number("num_hidden_layers", self.num_hidden_layers)?;
         let (sliding_window, layer_types) = self.windows(model_type)?;
         let (rope_theta, rope_scaling, max_position_embeddings) = self.rotation(model_type)?;
         let default_groups = match model_type {
@@ -189,14 +189,12 @@ impl HfConfig {
     fn windows(&self, model_type: ModelType) -> Result<(Option<i64>, Vec<LayerType>)> {
         let stated = self.sliding_window.map_or(Some(4096), |window| window);
         let window = match (model_type, self.use_sliding_window) {
-            (ModelType::Llama, Some(true)) => return refuse("use_sliding_window", &true, "`false` of a `llama`"),
-            (ModelType::Llama, None) if self.sliding_window.flatten().is_some() => {
-                return refuse("sliding_window", &stated.unwrap_or_default(), "`null` of a `llama`");
-            }
+            // Files made from a `mistral` have the keys; the class for `llama` reads neither.
+            (ModelType::Llama, _) => None,
             (ModelType::Mistral, Some(false)) if stated.is_some() => return refuse("use_sliding_window", &false, "`true` of a `mistral`"),
             (ModelType::Mistral, _) => stated,
             (ModelType::Qwen2 | ModelType::Qwen3, Some(true)) => stated,
-            (ModelType::Llama | ModelType::Qwen2 | ModelType::Qwen3, _) => None,
+            (ModelType::Qwen2 | ModelType::Qwen3, _) => None,
         };
         let layers = usize::try_from(self.num_hidden_layers).unwrap_or(0);
         let is_qwen = matches!(model_type, ModelType::Qwen2 | ModelType::Qwen3);
@@ -244,11 +242,17 @@ impl HfConfig {
             (Some(old), None) => read("rope_scaling", old),
             (None, Some(new)) => read("rope_parameters", new),
             (Some(old), Some(new)) => {
-                let (old, new) = (read("rope_scaling", old)?, read("rope_parameters", new)?);
-                if old != new {
-                    return Err(Error::Config("`rope_scaling` and `rope_parameters` do not say the same".to_owned()));
+                let (scaled, stated) = (read("rope_scaling", old)?, read("rope_parameters", new)?);
+                // Scaling that was written into a file of version 5, which has `default` there: version 5 takes it too, but
+                // then forgets a base that stands in `rope_parameters` alone.
+                let is_added = stated.1.is_none() && new.rope_theta.is_none_or(|theta| theta == scaled.0);
+                if scaled != stated && !is_added {
+                    let bases = format!("`rope_theta` {} and {}", scaled.0, stated.0);
+                    return Err(Error::Config(format!(
+                        "`rope_scaling` and `rope_parameters` do not say the same ({bases}): state all of it in `rope_parameters`"
+                    )));
                 }
-                Ok(new)
+                Ok(scaled)
             }
         }
     }
@@ -345,8 +349,7 @@ impl Config {
     pub fn from_dir(dir: &Path) -> Result<Self> {
         let path = dir.join("config.json");
         let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "read"))?;
-        let raw: HfConfig = serde_json::from_str(&text).map_err(|source| Error::Json { path, source })?;
-        raw.resolve()
+        parse(&text, &path)?.resolve()
     }
 
     /// Reads the text of a `config.json`.
@@ -354,8 +357,7 @@ impl Config {
     /// # Errors
     /// As [`Config::from_dir`].
     pub fn from_json(text: &str) -> Result<Self> {
-        let raw: HfConfig = serde_json::from_str(text).map_err(|source| Error::Json { path: "config.json".into(), source })?;
-        raw.resolve()
+        parse(text, Path::new("config.json"))?.resolve()
     }
 
     /// The text of `config.json`.
@@ -450,6 +452,14 @@ impl Config {
     }
 }
 
+/// The text of a `config.json`, as it stands.
+fn parse(text: &str, path: &Path) -> Result<HfConfig> {
+    let failed = |source| Error::Json { path: path.to_owned(), source };
+    // A list would be taken for the fields in their order.
+    serde_json::from_str::<serde_json::Map<String, Value>>(text).map_err(failed)?;
+    serde_json::from_str(text).map_err(failed)
+}
+
 /// Indented JSON with a final newline.
 pub(crate) fn pretty(value: &Value) -> String {
     let mut text = format!("{value:#}");
@@ -515,6 +525,38 @@ mod tests {
     }
 
     #[test]
+    fn scaling_added_beside_default_parameters_counts() {
+        let both = |scaling: &str, parameters: &str| {
+            read(&format!(r#","max_position_embeddings":64,"rope_scaling":{scaling},"rope_parameters":{parameters}"#))
+        };
+        let yarn = r#"{"rope_type":"yarn","factor":4.0}"#;
+        for parameters in [r#"{"rope_theta":10000.0,"rope_type":"default"}"#, r#"{"rope_type":"default"}"#, "{}"] {
+            let config = both(yarn, parameters).unwrap();
+            assert_eq!((config.rope_scaling, config.max_position_embeddings), (Some(RopeScaling::yarn(4.0, 64)), 256), "{parameters}");
+        }
+        let far = r#"{"rope_theta":500000.0,"rope_type":"default"}"#;
+        let error = both(yarn, far).unwrap_err().to_string();
+        assert!(error.contains("(`rope_theta` 10000 and 500000): state all of it in `rope_parameters`"), "{error}");
+        let with_base = r#"{"rope_type":"yarn","factor":4.0,"rope_theta":500000.0}"#;
+        assert_eq!(both(with_base, far).unwrap().rope_theta, 500_000.0);
+        assert!(both(yarn, r#"{"rope_type":"linear","factor":4.0}"#).is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_no_object_is_refused_in_plain_words() {
+        let causes = |text: &str| {
+            let error = Config::from_json(text).unwrap_err();
+            format!("{error}: {}", std::error::Error::source(&error).unwrap())
+        };
+        let layers = BASE.replace(r#""num_hidden_layers":3"#, r#""num_hidden_layers":1000000000"#);
+        let error = Config::from_json(&format!("{{{layers}}}")).unwrap_err().to_string();
+        assert_eq!(error, "model configuration: `num_hidden_layers` is 1000000000, at most 4096 are possible");
+        assert_eq!(causes("[]"), "`config.json` is not valid here: invalid type: sequence, expected a map at line 1 column 0");
+        assert!(causes("{").contains("EOF while parsing"));
+        assert!(causes("{}").contains("missing field `vocab_size`"));
+    }
+
+    #[test]
     fn scaling_reads_with_its_defaults() {
         let scaling = |rope: &str| {
             let config = read(&format!(r#","max_position_embeddings":64,"rope_scaling":{rope}"#)).unwrap();
@@ -558,8 +600,6 @@ mod tests {
             (r#","quantization_config":{"bits":4}"#, "quantization_config"),
             (r#","model_type":"mistral","attention_bias":true"#, "attention_bias"),
             (r#","model_type":"qwen2","mlp_bias":true"#, "mlp_bias"),
-            (r#","sliding_window":8"#, "sliding_window"),
-            (r#","use_sliding_window":true"#, "use_sliding_window"),
             (r#","model_type":"qwen3","layer_types":["full_attention","full_attention","chunked_attention"]"#, "layer_types"),
             (r#","model_type":"qwen2","layer_types":["full_attention"]"#, "layer_types"),
             (r#","model_type":"qwen2","layer_types":["full_attention","full_attention","sliding_attention"]"#, "layer_types"),
@@ -578,6 +618,7 @@ mod tests {
     fn windows_are_read_as_transformers_reads_them() {
         let windows = |extra: &str| read(extra).map(|config| (config.sliding_window, config.layer_types)).unwrap();
         use LayerType::{Full, Sliding};
+        assert_eq!(windows(r#","model_type":"llama","sliding_window":8,"use_sliding_window":true"#), (None, vec![]), "not read");
         assert_eq!(windows(r#","model_type":"mistral""#), (Some(4096), vec![]), "absent is not null");
         assert_eq!(windows(r#","model_type":"mistral","sliding_window":null"#), (None, vec![]));
         assert_eq!(windows(r#","model_type":"qwen2","sliding_window":8,"max_window_layers":0"#), (None, vec![]));
