@@ -43,7 +43,7 @@ pub enum Place {
     First(u64),
 }
 
-/// Removes from `folder` what [`Place::Disk`] left there for shards that are none of `digests`.
+/// Removes from `folder` what [`Place::Disk`] left there for shards that are none of `digests`, and nothing else.
 ///
 /// # Errors
 /// A folder that cannot be read, or a file that cannot be removed.
@@ -52,15 +52,22 @@ pub fn forget_others(folder: &Path, digests: &BTreeSet<Digest>) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(Error::io("read", folder))?,
     };
-    let digests: BTreeSet<String> = digests.iter().map(Digest::to_string).collect();
     for entry in entries {
         let entry = entry.map_err(Error::io("read", folder))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if !digests.contains(name.split('.').next().unwrap_or_default()) {
+        if shard_of(&name).is_some_and(|digest| !digests.contains(&digest)) {
             std::fs::remove_file(entry.path()).map_err(Error::io("remove", &entry.path()))?;
         }
     }
     Ok(())
+}
+
+/// The shard that a file of [`Place::Disk`] was made from: `<digest>.<vocabulary>.u16`, or `u32`, perhaps with `.digest`.
+fn shard_of(name: &str) -> Option<Digest> {
+    let (stem, width) = name.strip_suffix(".digest").unwrap_or(name).rsplit_once('.')?;
+    let (digest, vocab_size) = stem.split_once('.')?;
+    let is_ours = matches!(width, "u16" | "u32") && vocab_size.parse::<u64>().is_ok();
+    digest.parse().ok().filter(|_| is_ours)
 }
 
 /// Rows of equal length, and the bytes of text that each row's predicted tokens stand for.
@@ -414,7 +421,12 @@ mod tests {
         let left: Vec<String> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         let name = format!("{of_b}.10.u16");
         assert_eq!(BTreeSet::from_iter(left), [name.clone(), format!("{name}.digest")].into());
+        let foreign = ["model.safetensors".to_owned(), format!("{of_a}.10.u16.bak"), format!("{of_a}.parquet"), "notes.10.u16".to_owned()];
+        foreign.iter().for_each(|name| std::fs::write(folder.join(name), "mine").unwrap());
+        std::fs::create_dir(folder.join("checkpoints")).unwrap();
         // A file that is not what it should be is written again; its size says nothing.
+        foreign.iter().for_each(|name| std::fs::remove_file(folder.join(name)).unwrap());
+        std::fs::remove_dir(folder.join("checkpoints")).unwrap();
         for wrong in [vec![0; 6], vec![4, 0, 5, 0, 7, 0], vec![1, 0, 2]] {
             std::fs::write(folder.join(&name), wrong).unwrap();
             let samples = Samples::load([(b.as_path(), of_b)], 10, &Place::Disk(folder.clone())).unwrap();
