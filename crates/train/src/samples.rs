@@ -91,7 +91,7 @@ impl Samples {
     /// Loads shards of table `samples`, each with its digest, in the order given; row numbers run through them.
     ///
     /// # Errors
-    /// What [`ShardReader::open`] refuses, [`Error::RowLength`] where rows differ in length,
+    /// What [`ShardReader::open`] refuses, a shard that no longer has its digest, [`Error::RowLength`] where rows differ in length,
     /// [`Error::TokenOutOfRange`] for an id not below `vocab_size`, and files that cannot be written or read.
     pub fn load<'a>(shards: impl IntoIterator<Item = (&'a Path, Digest)>, vocab_size: usize, place: &Place) -> Result<Self> {
         let width = TokenWidth::for_vocab(vocab_size);
@@ -111,12 +111,15 @@ impl Samples {
         };
         for (path, digest) in shards {
             match place {
-                Place::Memory => samples.append(path, vocab_size, u64::MAX, None)?,
+                Place::Memory => {
+                    digest.check(path)?;
+                    samples.append(path, vocab_size, u64::MAX, None)?;
+                }
                 Place::First(rows) if samples.len() >= *rows => break,
                 Place::First(rows) => samples.append(path, vocab_size, *rows, None)?,
                 Place::Disk(folder) => {
                     let extension = if width == TokenWidth::U16 { "u16" } else { "u32" };
-                    samples.append_on_disk(path, vocab_size, &folder.join(format!("{digest}.{vocab_size}.{extension}")))?;
+                    samples.append_on_disk(path, digest, vocab_size, &folder.join(format!("{digest}.{vocab_size}.{extension}")))?;
                 }
             }
         }
@@ -125,7 +128,7 @@ impl Samples {
 
     /// Appends a shard whose ids are in `fixed`, or will be. The file's own digest stands beside it: what is not what was written is
     /// written again.
-    fn append_on_disk(&mut self, path: &Path, vocab_size: usize, fixed: &Path) -> Result<()> {
+    fn append_on_disk(&mut self, path: &Path, digest: Digest, vocab_size: usize, fixed: &Path) -> Result<()> {
         let recorded = PathBuf::from(format!("{}.digest", fixed.display()));
         let known = std::fs::read_to_string(&recorded).unwrap_or_default();
         let exists = fixed.exists();
@@ -135,6 +138,7 @@ impl Samples {
             if exists {
                 tracing::warn!("`{}` is not what was written there; it is made again", fixed.display());
             }
+            digest.check(path)?;
             let mut out = AtomicFile::create(fixed)?;
             self.append(path, vocab_size, u64::MAX, Some(&mut out))?;
             out.commit()?;
@@ -417,20 +421,37 @@ mod tests {
         let folder = dir.path().join("tokens");
         forget_others(&folder, &BTreeSet::new()).unwrap();
         Samples::load([(a.as_path(), of_a), (b.as_path(), of_b)], 10, &Place::Disk(folder.clone())).unwrap();
-        forget_others(&folder, &[of_b].into()).unwrap();
-        let left: Vec<String> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-        let name = format!("{of_b}.10.u16");
-        assert_eq!(BTreeSet::from_iter(left), [name.clone(), format!("{name}.digest")].into());
         let foreign = ["model.safetensors".to_owned(), format!("{of_a}.10.u16.bak"), format!("{of_a}.parquet"), "notes.10.u16".to_owned()];
         foreign.iter().for_each(|name| std::fs::write(folder.join(name), "mine").unwrap());
         std::fs::create_dir(folder.join("checkpoints")).unwrap();
-        // A file that is not what it should be is written again; its size says nothing.
+        forget_others(&folder, &[of_b].into()).unwrap();
         foreign.iter().for_each(|name| std::fs::remove_file(folder.join(name)).unwrap());
         std::fs::remove_dir(folder.join("checkpoints")).unwrap();
+        let left: Vec<String> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let name = format!("{of_b}.10.u16");
+        assert_eq!(BTreeSet::from_iter(left), [name.clone(), format!("{name}.digest")].into());
+        // A file that is not what it should be is written again; its size says nothing.
         for wrong in [vec![0; 6], vec![4, 0, 5, 0, 7, 0], vec![1, 0, 2]] {
             std::fs::write(folder.join(&name), wrong).unwrap();
             let samples = Samples::load([(b.as_path(), of_b)], 10, &Place::Disk(folder.clone())).unwrap();
             assert_eq!(samples.row(0).unwrap(), [4, 5, 6]);
+        }
+    }
+
+    #[test]
+    fn a_shard_that_is_not_the_recorded_one_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let stage = RunDir::new(dir.path()).stage("shard");
+        let path = write(&stage, 0, TokenWidth::U16, &[vec![1, 2, 3]]);
+        let recorded = Digest::of_file(&path).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let place = bytes.len() / 4;
+        bytes[place] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        for place in [Place::Memory, Place::Disk(dir.path().join("tokens"))] {
+            let error = Samples::load([(path.as_path(), recorded)], 10, &place).unwrap_err();
+            assert!(matches!(error, Error::Handoff(handoff::Error::OtherDigest { .. })), "{error}");
+            assert_eq!(stage::Failure::exit(&error), stage::Exit::Upstream);
         }
     }
 
