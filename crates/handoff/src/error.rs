@@ -200,6 +200,9 @@ impl Error {
 
     /// True where the cause lies in what the stage before handed over (exit code 3).
     pub fn is_upstream(&self) -> bool {
+        if let Error::Parquet { action, .. } | Error::Arrow { action, .. } = self {
+            return *action == "read";
+        }
         matches!(
             self,
             Error::UpstreamMissing { .. }
@@ -228,6 +231,9 @@ impl Error {
             ),
             Error::NotParquet { .. } | Error::ForeignFile { .. } => {
                 Some("move the file out of the folder, or run the stage that wrote it with --force".into())
+            }
+            Error::OtherDigest { .. } | Error::Parquet { action: "read", .. } | Error::Arrow { action: "read", .. } => {
+                Some("put the file back as it was, or run the stage that wrote it with --force".into())
             }
             Error::WrongVersion { .. } => Some("run the stage that wrote it again with this build".into()),
             Error::Locked { path, .. } => Some(format!("wait for it, or delete `{}` if that process is gone", path.display())),
