@@ -72,6 +72,22 @@ pub enum Error {
         /// Its type.
         got: String,
     },
+    /// A tensor that training or answering would only spread.
+    #[error("`{name}` in `{}` holds a value that is not a finite number", path.display())]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+    },
+    /// An output matrix of its own in a model that says it has none.
+    #[error("`{name}` in `{}` is not the embedding matrix, but `tie_word_embeddings` is true in config.json", path.display())]
+    Untied {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+    },
     /// An input has the wrong form.
     #[error("{0}")]
     Input(String),

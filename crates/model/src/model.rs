@@ -12,6 +12,9 @@ use crate::params::{self, Extras, Param};
 use crate::rope::Rope;
 use crate::weights::{self, Outgoing, Slot, Snapshot};
 
+/// The output matrix in files.
+const HEAD: &str = "lm_head.weight";
+
 /// Where and how a model computes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
@@ -56,7 +59,8 @@ impl Model {
     /// Reads a Hugging Face model directory: `config.json`, and `model.safetensors` or its sharded form.
     ///
     /// # Errors
-    /// Files that are missing or damaged, tensors that are missing, unexpected or of another shape, by name.
+    /// Files that are missing or damaged, tensors that are missing, unexpected, of another shape or not finite, by name;
+    /// an output matrix that differs from the embedding matrix where the configuration ties them.
     pub fn load(dir: &Path, options: &Options) -> Result<Self> {
         let config = Config::from_dir(dir)?;
         let kind = if options.trainable { Kind::Float } else { options.compute };
@@ -65,8 +69,15 @@ impl Model {
         let files = weights::weight_files(dir)?;
         let tied = model.config.tie_word_embeddings;
         // Some writers store the tied matrix twice, and old ones the rotary frequencies.
-        let ignore = |name: &str| (tied && name == "lm_head.weight") || name.ends_with("rotary_emb.inv_freq");
+        let ignore = |name: &str| (tied && name == HEAD) || name.ends_with("rotary_emb.inv_freq");
         weights::read_into(&files, &model.slots(), str::to_owned, ignore)?;
+        if tied {
+            // What transformers keeps apart where they differ, whatever the configuration says.
+            let embedding = &model.params[params::index::EMBED].master;
+            if let Some(path) = weights::find_other(&files, HEAD, embedding)? {
+                return Err(Error::Untied { path, name: HEAD.to_owned() });
+            }
+        }
         model.refresh()?;
         Ok(model)
     }

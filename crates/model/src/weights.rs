@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors, View};
 use tch::{Device, Kind, Tensor};
 
@@ -44,7 +45,7 @@ pub(crate) struct Slot<'a> {
 /// that `ignore` accepts. `rename` maps names in files to slot names.
 ///
 /// # Errors
-/// Missing or unexpected names, other shapes, types that are not floats, damaged files.
+/// Missing or unexpected names, other shapes, types that are not floats, values that are not finite, damaged files.
 pub(crate) fn read_into(files: &[PathBuf], slots: &[Slot], rename: impl Fn(&str) -> String, ignore: impl Fn(&str) -> bool) -> Result<()> {
     let by_name: HashMap<&str, &Slot> = slots.iter().map(|slot| (slot.name, slot)).collect();
     let mut filled = BTreeSet::new();
@@ -60,21 +61,17 @@ pub(crate) fn read_into(files: &[PathBuf], slots: &[Slot], rename: impl Fn(&str)
                 }
                 continue;
             };
-            let kind = match view.dtype() {
-                Dtype::F32 => Kind::Float,
-                Dtype::F16 => Kind::Half,
-                Dtype::BF16 => Kind::BFloat16,
-                other => {
-                    return Err(Error::Type { path: path.clone(), name: file_name, got: format!("{other:?}") });
-                }
-            };
-            let got: Vec<i64> = view.shape().iter().map(|n| *n as i64).collect();
+            let kind = kind_of(view.dtype()).map_err(|got| Error::Type { path: path.clone(), name: file_name.clone(), got })?;
+            let got = shape_of(&view);
             let mut expected = slot.target.size();
             expected[0] = slot.rows;
             if got != expected {
                 return Err(Error::Shape { path: path.clone(), name: file_name, got, expected });
             }
             let tensor = Tensor::f_from_data_size(view.data(), &got, kind)?;
+            if !is_finite(&tensor)? {
+                return Err(Error::NotFinite { path: path.clone(), name: file_name });
+            }
             tch::no_grad(|| slot.target.f_narrow(0, slot.start, slot.rows)?.f_copy_(&tensor))?;
             if !filled.insert(slot.name) {
                 // In two shards: which one holds is not ours to say.
@@ -97,6 +94,47 @@ pub(crate) fn read_into(files: &[PathBuf], slots: &[Slot], rename: impl Fn(&str)
     };
     let path = files.first().and_then(|file| file.parent()).unwrap_or(Path::new("")).to_owned();
     Err(Error::Names { path, missing: few(missing), unexpected: few(unexpected) })
+}
+
+fn kind_of(dtype: Dtype) -> std::result::Result<Kind, String> {
+    match dtype {
+        Dtype::F32 => Ok(Kind::Float),
+        Dtype::F16 => Ok(Kind::Half),
+        Dtype::BF16 => Ok(Kind::BFloat16),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+fn shape_of(view: &TensorView<'_>) -> Vec<i64> {
+    view.shape().iter().map(|n| *n as i64).collect()
+}
+
+/// One pass that takes no memory: a NaN anywhere makes both ends one.
+fn is_finite(tensor: &Tensor) -> Result<bool> {
+    if tensor.numel() == 0 {
+        return Ok(true);
+    }
+    let (least, most) = tensor.f_aminmax(None::<i64>, false)?;
+    Ok(f64::try_from(least)?.is_finite() && f64::try_from(most)?.is_finite())
+}
+
+/// The file in which a tensor of this name stands and is not `expected`, as far as the type of `expected` tells.
+pub(crate) fn find_other(files: &[PathBuf], name: &str, expected: &Tensor) -> Result<Option<PathBuf>> {
+    for path in files {
+        let map = MappedFile::open(path)?;
+        let file = SafeTensors::deserialize(map.bytes()).map_err(|source| Error::Safetensors { path: path.clone(), source })?;
+        let Ok(view) = file.tensor(name) else { continue };
+        let kind = kind_of(view.dtype()).map_err(|got| Error::Type { path: path.clone(), name: name.to_owned(), got })?;
+        let shape = shape_of(&view);
+        if shape != expected.size() {
+            return Ok(Some(path.clone()));
+        }
+        let tensor = Tensor::f_from_data_size(view.data(), &shape, kind)?.f_to_kind(expected.kind())?;
+        if !tensor.f_equal(&expected.f_detach()?.f_to_device(Device::Cpu)?)? {
+            return Ok(Some(path.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// A tensor that is turned into bytes only when its turn to be written comes.

@@ -165,6 +165,45 @@ fn wrong_weights_are_named() {
 }
 
 #[test]
+fn values_that_are_not_finite_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let name = "model.layers.1.mlp.up_proj.weight";
+    for (bad, kind) in [(f64::NAN, Kind::Float), (f64::INFINITY, Kind::BFloat16), (f64::NEG_INFINITY, Kind::Half)] {
+        Model::new(config(), 3, &Options::cpu()).unwrap().save(dir.path()).unwrap();
+        edit_weights(dir.path(), |tensors| {
+            let (_, tensor) = tensors.iter_mut().find(|(n, _)| n == name).unwrap();
+            *tensor = tensor.to_kind(kind);
+            let _ = tensor.get(3).get(7).fill_(bad);
+        });
+        let error = Model::load(dir.path(), &Options::cpu()).unwrap_err();
+        assert!(matches!(&error, Error::NotFinite { name: n, path } if n == name && path.ends_with("model.safetensors")), "{error}");
+    }
+}
+
+#[test]
+fn a_tied_model_may_store_its_matrix_twice_but_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    for compute in [Kind::Float, Kind::BFloat16] {
+        let load = || Model::load(dir.path(), &Options { compute, trainable: compute == Kind::Float, ..Options::cpu() });
+        let tied = Config { tie_word_embeddings: true, ..config() };
+        let model = Model::new(tied.clone(), 3, &Options::cpu()).unwrap();
+        model.save(dir.path()).unwrap();
+        let embedding = model.params()[0].master.detach().copy();
+        edit_weights(dir.path(), |tensors| tensors.push(("lm_head.weight".to_owned(), embedding.copy())));
+        assert_eq!(load().unwrap().params().len(), model.params().len());
+        edit_weights(dir.path(), |tensors| {
+            let (_, head) = tensors.iter_mut().find(|(name, _)| name == "lm_head.weight").unwrap();
+            let _ = head.get(1).get(2).fill_(0.5);
+        });
+        let error = load().unwrap_err();
+        assert!(matches!(&error, Error::Untied { name, .. } if name == "lm_head.weight"), "{error}");
+        assert!(error.to_string().contains("`tie_word_embeddings` is true in config.json"), "{error}");
+        std::fs::write(dir.path().join("config.json"), Config { tie_word_embeddings: false, ..tied }.to_json()).unwrap();
+        assert_eq!(load().unwrap().params().len(), model.params().len() + 1, "as the message says");
+    }
+}
+
+#[test]
 fn new_tokens_begin_as_the_mean_of_the_known_ones() {
     for (tied, compute) in [(true, Kind::Float), (false, Kind::Float), (true, Kind::BFloat16), (false, Kind::BFloat16)] {
         // Within the rows there are, up to their end, and beyond it.
