@@ -61,6 +61,8 @@ pub fn generate(model: &Model, prompts: &[Vec<i64>], options: &GenerateOptions) 
             return Err(Error::Request(format!("prompt {index} has {} tokens, it must have 1 to {}", prompt.len(), longest - 1)));
         }
     }
+    // Memory is taken for as many tokens as may come, and no more than these can.
+    let options = &GenerateOptions { max_new_tokens: options.max_new_tokens.min(longest), ..options.clone() };
     let room = |prompt: &Vec<i64>| prompt.len() + options.max_new_tokens;
     let lengths: Vec<usize> = prompts.iter().map(room).collect();
     let mut answers: Vec<Option<Generation>> = vec![None; prompts.len()];

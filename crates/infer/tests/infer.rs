@@ -50,6 +50,18 @@ fn greedy_tokens_are_those_of_transformers_in_a_batch_and_alone() {
 }
 
 #[test]
+fn more_tokens_than_a_sequence_can_have_take_no_memory() {
+    let model = load("tied");
+    let prompts = rows("tied", "prompts");
+    let longest = model.config().max_position_embeddings as usize;
+    let answers =
+        |most| generate(&model, &prompts[..2], &GenerateOptions { eos: vec![], ..GenerateOptions::greedy(&model, most) }).unwrap();
+    let unbounded = answers(usize::MAX);
+    assert_eq!(unbounded[0].tokens.len() + prompts[0].len(), longest);
+    assert_eq!(unbounded, answers(longest));
+}
+
+#[test]
 fn the_logprob_is_that_of_the_tokens() {
     let model = load("tied");
     let prompts = rows("tied", "prompts");
