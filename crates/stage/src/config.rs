@@ -352,10 +352,8 @@ pub fn load<C: DeserializeOwned>(
             return Err(texts.error(Some(name.span()), &format!("a variant is a table: [stage.{stage}.variant.{}]", name.get_ref())));
         };
         let variant = name.get_ref().to_string();
-        if !variant.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) || RESERVED_VARIANTS.contains(&variant.as_str()) {
-            return Err(
-                texts.error(Some(name.span()), "a variant's name is letters, digits, `-` and `_`, and not one of the stage's own folders")
-            );
+        if !is_variant_name(&variant) {
+            return Err(texts.error(Some(name.span()), &format!("a variant's name is {VARIANT_NAME}")));
         }
         let mut merged = base.clone();
         merge(&mut merged, body.clone());
@@ -372,7 +370,17 @@ pub fn load<C: DeserializeOwned>(
 }
 
 /// Names that would collide with a stage directory's own folders.
-const RESERVED_VARIANTS: [&str; 9] = ["data", "rejected", "manifest", "model", "adapter", "checkpoints", "tb", "tokenizer", "work"];
+const RESERVED_VARIANTS: [&str; 11] =
+    ["data", "rejected", "manifest", "model", "adapter", "checkpoints", "tb", "tokenizer", "tokens", "transcript", "work"];
+
+/// What [`is_variant_name`] asks for, for messages.
+pub const VARIANT_NAME: &str = "letters, digits, `-` and `_`, and not one of the stage's own folders";
+
+/// Whether a variant can have this name: its folder stands beside the stage's own.
+pub fn is_variant_name(name: &str) -> bool {
+    let is_plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    is_plain && !RESERVED_VARIANTS.contains(&name)
+}
 
 fn print_table(texts: &Texts, name: &str, table: &DeTable<'_>, out: &mut String) -> Result<(), ConfigError> {
     *out += &format!("\n[{name}]\n");
@@ -637,6 +645,30 @@ mod tests {
         assert_eq!(loaded.variants[0].1.epochs, 5);
         assert_eq!((loaded.variants[1].1.epochs, loaded.variants[1].1.optimizer.learning_rate), (3, 0.5));
         assert!(load_text(&format!("{GOOD}[stage.sft.variant.model]\n"), &[]).is_err(), "a stage's own folder is no variant name");
+    }
+
+    #[test]
+    fn no_variant_is_named_as_a_folder_that_stages_write() {
+        let dir = handoff::RunDir::new("runs/t").stage("pretrain");
+        let folders = [
+            dir.data(),
+            dir.rejected(),
+            dir.manifest_dir(),
+            dir.side("tokens"),
+            dir.work(),
+            dir.tokenizer_dir(),
+            dir.checkpoints(),
+            dir.model(),
+            dir.adapter(),
+            dir.tb(),
+            dir.transcript(),
+        ];
+        assert_eq!(folders.len(), RESERVED_VARIANTS.len());
+        for folder in folders {
+            assert!(!is_variant_name(&dir.relative(&folder)), "{}", folder.display());
+        }
+        assert!(["lora", "decay-000500", "a_b"].into_iter().all(is_variant_name));
+        assert!(["", "a/b", "..", "é"].into_iter().all(|name| !is_variant_name(name)));
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod signal;
 pub mod stamp;
 
 pub use cli::{ColorChoice, CommonArgs, Worker};
-pub use config::{ConfigError, ConfigProblem, Loaded, PipelineFile, REFERENCE_KEYS, STAGE_NAMES, Source};
+pub use config::{ConfigError, ConfigProblem, Loaded, PipelineFile, REFERENCE_KEYS, STAGE_NAMES, Source, VARIANT_NAME, is_variant_name};
 pub use context::{InputRef, StageContext};
 pub use error::{Exit, Failure, StageError, print_error};
 pub use inputs::TableInputs;
