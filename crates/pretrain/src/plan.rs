@@ -24,9 +24,12 @@ const CALIBRATION: Duration = Duration::from_secs(2);
 pub(crate) fn commands() -> Vec<Command<Pretrain>> {
     vec![
         Command {
-            clap: clap::Command::new("plan")
-                .about("Prints size, memory, tokens, steps and expected time, measured in a few seconds; trains nothing"),
-            run: |ctx, config, _| plan(ctx, config).map_err(StageError::from),
+            clap: stage::with_flags(
+                clap::Command::new("plan")
+                    .about("Prints size, memory, tokens, steps and expected time, measured in a few seconds; trains nothing"),
+                &["force", "fresh"],
+            ),
+            run: |ctx, config, _| plan(ctx, config).map_err(explained),
         },
         Command {
             clap: clap::Command::new("doctor")

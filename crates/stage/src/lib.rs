@@ -21,7 +21,7 @@ mod run;
 mod signal;
 pub mod stamp;
 
-pub use cli::{ColorChoice, CommonArgs, Worker};
+pub use cli::{ColorChoice, CommonArgs, MOST_THREADS, Worker, with_flags};
 pub use config::{ConfigError, ConfigProblem, Loaded, PipelineFile, REFERENCE_KEYS, STAGE_NAMES, Source, VARIANT_NAME, is_variant_name};
 pub use context::{InputRef, StageContext};
 pub use error::{Exit, Failure, StageError, print_error};

@@ -10,15 +10,17 @@ use handoff::{Digest, DigestBuilder, RunDir, StageLock, atomic};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::cli::common_flags;
 use crate::config::{self, ConfigProblem, Loaded, canonical};
 use crate::{
-    CancelToken, CommonArgs, ConfigError, DryRun, Exit, Metrics, Progress, Report, StageContext, StageError, logging, print_error, stamp,
+    CancelToken, CommonArgs, ConfigError, DryRun, Exit, Metrics, Progress, Report, StageContext, StageError, Worker, logging, print_error,
+    stamp,
 };
 
 /// A further command of a stage binary, such as `shard trace`.
 #[derive(Debug)]
 pub struct Command<S: Stage + ?Sized> {
-    /// Name, help and arguments.
+    /// Name, help, arguments, and the flags that it obeys beyond those of every command ([`crate::with_flags`]).
     pub clap: clap::Command,
     /// Does it; the text goes to stdout.
     pub run: fn(&StageContext, &S::Config, &clap::ArgMatches) -> Result<String, StageError>,
@@ -36,6 +38,9 @@ pub trait Stage {
     const DEFAULT_TOML: &'static str;
     /// Whether `[stage.<name>.variant.<v>]` tables are allowed.
     const VARIANTS: bool = false;
+    /// Whether its units can be shared among workers. A stage with variants trains, and a training is one unit: neither flags nor
+    /// a scheduler's variables make workers of its processes.
+    const WORKERS: bool = !Self::VARIANTS;
     /// Top-level keys that do not change the output: where inputs stand (their content counts), threads and the like.
     const UNDIGESTED: &'static [&'static str] = &["inputs", "threads"];
 
@@ -70,6 +75,31 @@ pub trait Stage {
 /// Runs a stage as a program: the whole of its `main`.
 pub fn main_stage<S: Stage>() -> ExitCode {
     let commands = S::commands();
+    let line = command_line::<S>(&commands);
+    let matches = line.clone().get_matches();
+    let result = invocation::<S>(&line, &matches).and_then(|call| match &call.command {
+        Some((name, matches)) => {
+            commands.iter().find(|c| c.clap.get_name() == name).map_or(Ok(()), |command| run_command(command, &call.args, matches))
+        }
+        None => run_stage::<S>(&call.args, call.phase.clone()),
+    });
+    match result {
+        Ok(()) => Exit::Done.into(),
+        Err(e) => {
+            print_error(&e);
+            e.exit().into()
+        }
+    }
+}
+
+/// Flags that every further command obeys, by their long names.
+const OF_EVERY_COMMAND: [&str; 8] = ["config", "run", "set", "print-config", "threads", "verbose", "quiet", "color"];
+
+/// Flags that share work among processes.
+const OF_WORKERS: [&str; 2] = ["worker", "num-workers"];
+
+/// All that can stand on the command line. Flags that are not obeyed are there too, hidden, so that they can be refused by name.
+fn command_line<S: Stage>(commands: &[Command<S>]) -> clap::Command {
     let long_version = env!("CARGO_PKG_VERSION");
     let mut clap = clap::Command::new(S::NAME)
         .version(long_version)
@@ -81,40 +111,65 @@ pub fn main_stage<S: Stage>() -> ExitCode {
         .max_term_width(100);
     // Taking over the flags also takes over their struct's comment as the description, so that is set again.
     clap = CommonArgs::augment_args(clap).about(S::ABOUT);
+    if !S::WORKERS {
+        clap = clap.mut_args(|arg| if arg.get_long().is_some_and(|name| OF_WORKERS.contains(&name)) { arg.hide(true) } else { arg });
+    }
     if !S::PHASES.is_empty() {
         clap = clap.arg(phase_argument(S::PHASES));
     }
     if has_memory_key(S::NAME, S::DEFAULT_TOML) {
         clap = clap.arg(memory_argument());
     }
-    for command in &commands {
-        let about = command.clap.get_about().cloned().unwrap_or_default();
-        clap = clap.subcommand(CommonArgs::augment_args(command.clap.clone()).about(about));
+    for command in commands {
+        let obeyed: Vec<clap::Id> = command.clap.get_arguments().map(|arg| arg.get_id().clone()).collect();
+        let others = common_flags().into_iter().filter(|flag| !obeyed.contains(flag.get_id()));
+        let hidden = others.map(|flag| {
+            let is_obeyed = flag.get_long().is_some_and(|name| OF_EVERY_COMMAND.contains(&name));
+            flag.hide(!is_obeyed)
+        });
+        clap = clap.subcommand(command.clap.clone().args(hidden));
     }
-    let matches = clap.get_matches();
-    let (matches, sub) = match matches.subcommand() {
-        Some((name, sub)) => (sub.clone(), Some(name.to_owned())),
-        None => (matches, None),
+    clap
+}
+
+/// What the command line asks for.
+struct Invocation {
+    args: CommonArgs,
+    phase: Option<String>,
+    /// A further command's name and arguments.
+    command: Option<(String, clap::ArgMatches)>,
+}
+
+/// Flags count before and behind the name of a further command alike.
+fn invocation<S: Stage>(line: &clap::Command, matches: &clap::ArgMatches) -> Result<Invocation, StageError> {
+    let parsed = |matches: &clap::ArgMatches| {
+        CommonArgs::from_arg_matches(matches).map_err(|e| StageError::new(Exit::Usage, e.to_string().trim_end().to_owned()))
     };
-    let mut args = match CommonArgs::from_arg_matches(&matches) {
-        Ok(args) => args,
-        Err(e) => e.exit(),
+    let mut args = parsed(matches)?;
+    let command = matches.subcommand().map(|(name, sub)| (name.to_owned(), sub.clone()));
+    let (obeying, name) = match &command {
+        Some((name, sub)) => {
+            args = args.then(parsed(sub)?);
+            (line.find_subcommand(name).unwrap_or(line), format!("{} {name}", S::NAME))
+        }
+        None => (line, S::NAME.to_owned()),
     };
+    for flag in line.get_arguments() {
+        let id = flag.get_id().as_str();
+        let is_obeyed = obeying.get_arguments().any(|arg| arg.get_id().as_str() == id && !arg.is_hide_set());
+        let is_given = |matches: &clap::ArgMatches| {
+            matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(clap::parser::ValueSource::CommandLine)
+        };
+        if !is_obeyed && std::iter::once(matches).chain(command.as_ref().map(|(_, sub)| sub)).any(is_given) {
+            let message = format!("`{name}` takes no `--{}`", flag.get_long().unwrap_or(id));
+            return Err(StageError::new(Exit::Usage, message).with_hint(format!("{name} --help")));
+        }
+    }
     if let Some(megabytes) = matches.try_get_one::<u64>(MAX_MEMORY).ok().flatten() {
         args.sets.push(format!("stage.{}.{MAX_MEMORY_KEY}={megabytes}", S::NAME));
     }
     let phase = matches.try_get_one::<String>("phase").ok().flatten().cloned();
-    let result = match sub {
-        Some(name) => commands.iter().find(|c| c.clap.get_name() == name).map_or(Ok(()), |c| run_command(c, &args, &matches)),
-        None => run_stage::<S>(&args, phase),
-    };
-    match result {
-        Ok(()) => Exit::Done.into(),
-        Err(e) => {
-            print_error(&e);
-            e.exit().into()
-        }
-    }
+    Ok(Invocation { args, phase, command })
 }
 
 fn phase_argument(phases: &[(&'static str, &'static str)]) -> clap::Arg {
@@ -186,9 +241,9 @@ fn contexts<S: Stage>(
     args: &CommonArgs,
     loaded: &Loaded<S::Config>,
     progress: &Progress,
+    worker: Worker,
 ) -> Result<Vec<(StageContext, S::Config)>, StageError> {
     let run = RunDir::new(args.run.clone().unwrap_or_else(|| PathBuf::from("runs").join(&loaded.run)));
-    let worker = args.resolve_worker(|k| std::env::var(k).ok()).map_err(|m| StageError::new(Exit::Usage, m))?;
     let cancel = CancelToken::new();
     let base = std::iter::once((None, &loaded.config));
     let variants = loaded.variants.iter().map(|(name, config)| (Some(name.clone()), config));
@@ -239,10 +294,13 @@ fn set_threads(threads: Option<usize>) {
 
 fn run_command<S: Stage>(command: &Command<S>, args: &CommonArgs, matches: &clap::ArgMatches) -> Result<(), StageError> {
     let loaded = load::<S>(args)?;
+    if args.print_config {
+        return to_stdout(&loaded.printed);
+    }
     let progress = Progress::new(S::NAME, args.quiet);
     logging::init(args.verbosity() - 1, logging::use_color(args.color), &progress, None)?;
     set_threads(args.threads);
-    let contexts = contexts::<S>(args, &loaded, &progress)?;
+    let contexts = contexts::<S>(args, &loaded, &progress, Worker::SINGLE)?;
     let (ctx, config) = &contexts[0];
     to_stdout(&(command.run)(ctx, config, matches)?)
 }
@@ -253,7 +311,11 @@ fn run_stage<S: Stage>(args: &CommonArgs, phase: Option<String>) -> Result<(), S
         return to_stdout(&loaded.printed);
     }
     let progress = Progress::new(S::NAME, args.quiet);
-    let mut contexts = contexts::<S>(args, &loaded, &progress)?;
+    let worker = match S::WORKERS {
+        true => args.resolve_worker(|k| std::env::var(k).ok()).map_err(|m| StageError::new(Exit::Usage, m))?,
+        false => Worker::SINGLE,
+    };
+    let mut contexts = contexts::<S>(args, &loaded, &progress, worker)?;
     contexts.iter_mut().for_each(|(ctx, _)| ctx.phase.clone_from(&phase));
     let color = logging::use_color(args.color);
     if args.dry_run {
@@ -344,6 +406,95 @@ fn write_effective<C>(run: &RunDir, stage: &str, loaded: &Loaded<C>) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A stage with phases, workers and a bound on memory; `Trains` has none of them.
+    struct Counts;
+    struct Trains;
+
+    macro_rules! stage {
+        ($name:ty { $($consts:tt)* }) => {
+            impl Stage for $name {
+                type Config = toml::Table;
+                const NAME: &'static str = "count";
+                const ABOUT: &'static str = "Counts";
+                $($consts)*
+                fn validate(_: &Self::Config) -> Result<(), ConfigProblem> {
+                    Ok(())
+                }
+                fn dry_run(_: &StageContext, _: &Self::Config) -> Result<DryRun, StageError> {
+                    Ok(DryRun::default())
+                }
+                fn run(_: &StageContext, _: &Self::Config) -> Result<Report, StageError> {
+                    Ok(Report::default())
+                }
+                fn commands() -> Vec<Command<Self>> {
+                    let show = clap::Command::new("show").arg(clap::Arg::new("what").long("what"));
+                    let redo = crate::with_flags(clap::Command::new("redo"), &["force", "limit"]);
+                    [show, redo].map(|clap| Command { clap, run: |_, _, _| Ok(String::new()) }).into()
+                }
+            }
+        };
+    }
+    stage!(Counts {
+        const DEFAULT_TOML: &'static str = "max_memory_mb = 1";
+        const PHASES: &'static [(&'static str, &'static str)] = &[("first", "The first")];
+    });
+    stage!(Trains {
+        const DEFAULT_TOML: &'static str = "";
+        const VARIANTS: bool = true;
+    });
+
+    fn call<S: Stage>(line: &str) -> Result<Invocation, String> {
+        let clap = command_line::<S>(&S::commands());
+        let matches = clap.clone().try_get_matches_from(std::iter::once("count").chain(line.split_whitespace())).unwrap();
+        invocation::<S>(&clap, &matches).map_err(|e| {
+            assert_eq!(e.exit(), Exit::Usage);
+            e.to_string()
+        })
+    }
+
+    #[test]
+    fn flags_count_before_and_behind_a_command() {
+        for line in [
+            "-c a.toml --set x=1 -v --run r show --set y=2 -v --what w",
+            "--set x=1 show -c a.toml --set y=2 -vv --run r --what w",
+            "-c b.toml --set x=1 -v --run s show -c a.toml --run r --set y=2 -v --what w",
+        ] {
+            let call = call::<Counts>(line).unwrap();
+            let (name, matches) = call.command.unwrap();
+            assert_eq!((name.as_str(), matches.get_one::<String>("what").map(String::as_str)), ("show", Some("w")), "{line}");
+            assert_eq!(call.args.config, Some("a.toml".into()), "{line}");
+            assert_eq!(call.args.run, Some("r".into()), "{line}");
+            assert_eq!((call.args.sets, call.args.verbose), (vec!["x=1".to_owned(), "y=2".to_owned()], 2), "{line}");
+        }
+        let call = call::<Counts>("--limit 3 redo --force").unwrap();
+        assert!(call.args.force && call.args.limit == Some(3));
+    }
+
+    #[test]
+    fn flags_that_are_not_obeyed_are_refused_and_not_offered() {
+        let refused = |line: &str| call::<Counts>(line).map(|_| ()).unwrap_err();
+        assert_eq!(refused("redo --dry-run"), "`count redo` takes no `--dry-run`");
+        assert_eq!(refused("--dry-run redo"), "`count redo` takes no `--dry-run`");
+        assert_eq!(refused("show --force"), "`count show` takes no `--force`");
+        assert_eq!(refused("--phase first show"), "`count show` takes no `--phase`");
+        assert_eq!(refused("--max-memory 4G show"), "`count show` takes no `--max-memory`");
+        assert_eq!(refused("show --worker 0 --num-workers 2"), "`count show` takes no `--worker`");
+        let mut line = command_line::<Counts>(&Counts::commands());
+        let help = |line: &mut clap::Command, name| line.find_subcommand_mut(name).unwrap().render_long_help().to_string();
+        let (show, redo) = (help(&mut line, "show"), help(&mut line, "redo"));
+        assert!(show.contains("--config") && !show.contains("--dry-run") && !show.contains("--force"), "{show}");
+        assert!(redo.contains("--force") && redo.contains("--limit") && !redo.contains("--prune"), "{redo}");
+    }
+
+    #[test]
+    fn a_training_has_no_workers() {
+        let both = "--worker 1 --num-workers 2";
+        assert_eq!(call::<Counts>(both).unwrap().args.worker, Some(1));
+        assert_eq!(call::<Trains>(both).map(|_| ()).unwrap_err(), "`count` takes no `--worker`");
+        assert!(call::<Trains>("--dry-run --force --limit 2").is_ok());
+        const { assert!(Counts::WORKERS && !Trains::WORKERS) };
+    }
 
     #[test]
     fn memory_is_given_in_megabytes_or_with_a_unit() {
