@@ -176,7 +176,12 @@ pub(crate) fn longest(config: &Config, inputs: &Inputs, row_targets: u64) -> Res
 }
 
 fn planned(config: &Config, inputs: &Inputs) -> Result<model::Config, Error> {
-    let Some(base) = &inputs.init else { return Ok(shape(config, &inputs.tokenizer, 1)) };
+    let Some(base) = &inputs.init else {
+        let new = shape(config, &inputs.tokenizer, 1);
+        // Before anything is counted or made of its numbers.
+        new.validate()?;
+        return Ok(new);
+    };
     if !config.extend_vocab {
         return Ok(base.config_for(&inputs.tokenizer_dir, inputs.tokenizer.vocab_size())?);
     }

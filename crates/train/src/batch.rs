@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::{Error, Result};
 
+/// Most rows of one optimizer step: their numbers and ids are held in memory.
+pub const MOST_ROWS: u64 = 1 << 20;
+
 /// How a step's rows are split into forward passes.
 ///
 /// A row is one training row (a packed sample, or one conversation); a micro-batch is what one forward pass sees;
@@ -24,8 +27,12 @@ impl BatchPlan {
     /// Splits a step of `rows_per_step` rows into micro-batches of `micro_rows` (`None`: one micro-batch).
     ///
     /// # Errors
-    /// [`Error::Batch`] with both numbers where one does not divide the other, or one of them is zero.
+    /// [`Error::Batch`] with both numbers where one does not divide the other, or one of them is zero; [`Error::TooMany`] beyond
+    /// [`MOST_ROWS`].
     pub fn new(rows_per_step: u64, micro_rows: Option<u64>, tokens_per_row: u64) -> Result<Self> {
+        if rows_per_step > MOST_ROWS {
+            return Err(Error::TooMany { key: "batch_rows", got: rows_per_step, most: MOST_ROWS });
+        }
         let micro_rows = micro_rows.unwrap_or(rows_per_step);
         if rows_per_step == 0 || micro_rows == 0 || !rows_per_step.is_multiple_of(micro_rows) {
             return Err(Error::Batch { rows_per_step, micro_rows });
@@ -73,10 +80,13 @@ impl Horizon {
     /// The one horizon that is given.
     ///
     /// # Errors
-    /// [`Error::Horizon`] unless exactly one is given and it is positive.
+    /// [`Error::Horizon`] unless exactly one is given and it is positive and no more than anybody could wait for.
     pub fn one_of(given: impl IntoIterator<Item = Option<Self>>) -> Result<Self> {
         let mut given = given.into_iter().flatten();
         match (given.next(), given.next()) {
+            (Some(horizon), None) if horizon.is_positive() && !horizon.is_reachable() => {
+                Err(Error::Horizon { problem: "it is more than 10^12 steps, epochs, minutes or tokens a parameter, or 10^18 tokens" })
+            }
             (Some(horizon), None) if horizon.is_positive() => Ok(horizon),
             (Some(_), None) => Err(Error::Horizon { problem: "it is not positive" }),
             (Some(_), Some(_)) => Err(Error::Horizon { problem: "more than one is set" }),
@@ -88,6 +98,15 @@ impl Horizon {
         match self {
             Self::Epochs(n) | Self::TokensPerParameter(n) | Self::Minutes(n) => n > 0.0 && n.is_finite(),
             Self::Steps(n) | Self::Tokens(n) => n > 0,
+        }
+    }
+
+    /// Far beyond any training, and far below where arithmetic ends.
+    fn is_reachable(self) -> bool {
+        match self {
+            Self::Epochs(n) | Self::TokensPerParameter(n) | Self::Minutes(n) => n <= 1e12,
+            Self::Steps(n) => n <= 1_000_000_000_000,
+            Self::Tokens(n) => n <= 1_000_000_000_000_000_000,
         }
     }
 
@@ -144,6 +163,8 @@ mod tests {
         let message = BatchPlan::new(32, Some(5), 128).unwrap_err().to_string();
         assert!(message.contains("32") && message.contains('5'), "{message}");
         assert!(BatchPlan::new(0, None, 128).is_err());
+        let message = BatchPlan::new(100_000_000_000, None, 128).unwrap_err().to_string();
+        assert_eq!(message, "`batch_rows` is 100000000000, at most 1048576 are possible");
     }
 
     #[test]
@@ -164,6 +185,9 @@ mod tests {
         assert_eq!(check([None, Some(Horizon::Steps(3)), None]).unwrap(), Horizon::Steps(3));
         for bad in [Horizon::Epochs(0.0), Horizon::Steps(0), Horizon::Minutes(f64::NAN), Horizon::TokensPerParameter(-1.0)] {
             assert!(check([None, Some(bad), None]).is_err(), "{bad:?}");
+        }
+        for bad in [Horizon::Epochs(1e13), Horizon::Steps(u64::MAX), Horizon::Tokens(u64::MAX)] {
+            assert!(check([None, Some(bad), None]).unwrap_err().to_string().contains("more than 10^12 steps"), "{bad:?}");
         }
         assert!(check([None; 3]).is_err());
         assert!(check([Some(Horizon::Epochs(1.0)), Some(Horizon::Steps(3)), None]).is_err());

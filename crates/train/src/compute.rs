@@ -37,8 +37,12 @@ impl Compute {
     /// process may use (its affinity and cgroup); results are the same only for the same number.
     ///
     /// # Errors
-    /// [`Error::Device`] for a GPU that is not there: it never falls back to the CPU by itself.
+    /// [`Error::Device`] for a GPU that is not there: it never falls back to the CPU by itself. [`Error::TooMany`] for more threads
+    /// than [`stage::MOST_THREADS`].
     pub fn resolve(device: &str, precision: Precision, threads: usize) -> Result<Self> {
+        if threads > stage::MOST_THREADS {
+            return Err(Error::TooMany { key: "threads", got: threads as u64, most: stage::MOST_THREADS as u64 });
+        }
         let device = resolve_device(device)?;
         let kind = match (precision, device) {
             (Precision::Bf16, _) => Kind::BFloat16,
@@ -123,6 +127,8 @@ mod tests {
         let compute = Compute::resolve("cpu", Precision::Fp32, 1).unwrap();
         assert_eq!((compute.precision(), compute.device_name().as_str(), compute.threads), ("fp32", "cpu", 1));
         assert_eq!(Compute::resolve("cpu", Precision::Bf16, 1).unwrap().precision(), "bf16");
+        let error = Compute::resolve("cpu", Precision::Fp32, 100_000).unwrap_err().to_string();
+        assert_eq!(error, "`threads` is 100000, at most 1024 are possible");
         for bad in ["gpu", "cuda:x", "cuda:-1", "cuda:99"] {
             let error = Compute::resolve(bad, Precision::Auto, 1).unwrap_err().to_string();
             assert!(error.contains(bad), "{error}");

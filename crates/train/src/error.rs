@@ -21,6 +21,16 @@ pub enum Error {
         /// Rows of one forward pass.
         micro_rows: u64,
     },
+    /// More than any training takes: a slip of the keyboard, which would take all memory or threads there are.
+    #[error("`{key}` is {got}, at most {most} are possible")]
+    TooMany {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        got: u64,
+        /// The most.
+        most: u64,
+    },
     /// There is not exactly one horizon.
     #[error("set exactly one of the keys that say how long to train, positive: {problem}")]
     Horizon {
@@ -277,3 +287,4 @@ impl stage::Failure for Error {
         }
     }
 }
+            Self::TooMany { .. } => Exit::Usage,
