@@ -45,6 +45,8 @@ pub enum Error {
         row_tokens: usize,
         /// The model's limit.
         max_positions: i64,
+        /// Whether the model is one of `init_from`, whose limit no key sets.
+        is_given: bool,
     },
     /// A text to go on with has no tokens, or leaves no room to go on.
     #[error("the prompt \"{prompt}…\" of `sample_prompts` has {got} token(s), the model takes 1 to {most} and one more")]
@@ -55,6 +57,8 @@ pub enum Error {
         got: usize,
         /// The most that the model can go on with.
         most: i64,
+        /// Whether the model is one of `init_from`, whose limit no key sets.
+        is_given: bool,
     },
     /// Training failed.
     #[error(transparent)]
@@ -75,10 +79,11 @@ impl stage::Failure for Error {
         match self {
             Self::NotAStage { .. } => Exit::Usage,
             Self::NoTrainingRows { .. } | Self::NoLength { .. } | Self::OtherTokenizer { .. } => Exit::Upstream,
-            Self::RowsTooLong { .. } | Self::PromptTokens { .. } | Self::Model(model::Error::Config(_)) => Exit::Usage,
+            Self::RowsTooLong { .. } | Self::PromptTokens { .. } => Exit::Usage,
             Self::Train(error) => stage::Failure::exit(error),
             Self::Handoff(error) => stage::Failure::exit(error),
-            Self::Model(_) | Self::Text(_) => Exit::Failed,
+            Self::Model(error) => train::model_exit(error),
+            Self::Text(_) => Exit::Failed,
         }
     }
 
@@ -88,14 +93,23 @@ impl stage::Failure for Error {
             Self::NoTrainingRows { stage, .. } => Some(format!("run `{stage}` again; its report says why rows were left out")),
             Self::NoLength { .. } => Some("it was not written by `shard`; pack its tokens with `shard`".into()),
             Self::OtherTokenizer { .. } => Some("run `shard` again with this tokenizer, or name the tokenizer it used".into()),
-            Self::RowsTooLong { .. } => Some("make shorter rows (`seq_len` of `shard`), or raise `max_positions` of a new model".into()),
-            Self::PromptTokens { .. } => Some("shorten it, or raise `max_positions` of a new model".into()),
+            Self::RowsTooLong { is_given, .. } => Some(format!("make shorter rows (`seq_len` of `shard`), or {}", longer(*is_given))),
+            Self::PromptTokens { is_given, .. } => Some(format!("shorten it, or {}", longer(*is_given))),
             Self::Train(error) => stage::Failure::hint(error),
             Self::Handoff(error) => stage::Failure::hint(error),
             Self::Model(model::Error::Config(_)) => {
                 Some("the shape is set by the keys of [stage.pretrain], or by config.json in `init_from`".into())
             }
-            Self::Model(_) | Self::Text(_) => None,
+            Self::Model(error) => train::model_hint(error),
+            Self::Text(_) => None,
         }
+    }
+}
+
+/// How a model comes to take longer rows.
+fn longer(is_given: bool) -> &'static str {
+    match is_given {
+        true => "scale the positions of the model in `init_from`: `rope_scaling` or `rope_parameters` in its config.json",
+        false => "raise `max_positions`",
     }
 }

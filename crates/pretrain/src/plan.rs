@@ -39,6 +39,13 @@ pub(crate) fn commands() -> Vec<Command<Pretrain>> {
     ]
 }
 
+/// Another training than the one there is can be planned without touching that one.
+fn explained(error: Error) -> StageError {
+    let is_other = matches!(error, Error::Train(train::Error::NewRecipe { .. } | train::Error::NewData { .. }));
+    let error = StageError::from(error);
+    if is_other { error.with_hint("`pretrain plan --fresh` plans a training from the start; it changes nothing on disk") } else { error }
+}
+
 /// What would be done, and what it takes. Nothing is changed on disk.
 fn plan(ctx: &StageContext, config: &Config) -> Result<String, Error> {
     let inputs = Inputs::open(ctx, config, false)?;

@@ -149,7 +149,12 @@ pub(crate) fn prompts(config: &Config, inputs: &Inputs, longest: i64) -> Result<
         // One token at least has to be seen, and one to come.
         let most = longest - 1;
         if !(1..=most).contains(&(ids.len() as i64)) {
-            return Err(Error::PromptTokens { prompt: prompt.chars().take(40).collect(), got: ids.len(), most });
+            return Err(Error::PromptTokens {
+                prompt: prompt.chars().take(40).collect(),
+                got: ids.len(),
+                most,
+                is_given: inputs.init.is_some(),
+            });
         }
         Ok((prompt.clone(), ids))
     };
@@ -242,7 +247,7 @@ pub(crate) fn first_model(config: &Config, inputs: &Inputs, row_tokens: usize, s
     written.save_dtype = config.weights.dtype();
     let max_positions = model.config().max_position_embeddings;
     if row_tokens as i64 - 1 > max_positions {
-        return Err(Error::RowsTooLong { row_tokens: row_tokens - 1, max_positions });
+        return Err(Error::RowsTooLong { row_tokens: row_tokens - 1, max_positions, is_given: inputs.init.is_some() });
     }
     Ok(model)
 }

@@ -78,6 +78,7 @@ impl stage::Failure for Error {
             Self::NothingToTrain { .. } | Self::Messages { .. } => Exit::Upstream,
             Self::Train(error) => error.exit(),
             Self::Handoff(error) => error.exit(),
+            Self::Model(error) => train::model_exit(error),
             _ => Exit::Failed,
         }
     }
@@ -90,6 +91,7 @@ impl stage::Failure for Error {
             Self::MaxTokens { .. } => Some("lower `max_tokens`, or leave it out".into()),
             Self::Train(error) => stage::Failure::hint(error),
             Self::Handoff(error) => stage::Failure::hint(error),
+            Self::Model(error) => train::model_hint(error),
             _ => None,
         }
     }

@@ -251,6 +251,35 @@ impl Error {
     }
 }
 
+/// How a stage ends that cannot use a model: its `config.json` is a setting, and its weights are input.
+pub fn model_exit(error: &model::Error) -> Exit {
+    use model::Error as E;
+    match error {
+        E::Config(_) | E::Adapter(_) | E::Json { .. } | E::Untied { .. } => Exit::Usage,
+        E::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Exit::Usage,
+        E::Safetensors { .. } | E::Names { .. } | E::Shape { .. } | E::Type { .. } | E::NotFinite { .. } => Exit::Upstream,
+        _ => Exit::Failed,
+    }
+}
+
+/// What mends it.
+pub fn model_hint(error: &model::Error) -> Option<String> {
+    use model::Error as E;
+    let text = match error {
+        E::Config(_) | E::Json { .. } => "the model's config.json says what it is; correct it, or start from another model",
+        E::Untied { .. } => "set `tie_word_embeddings` to false in the model's config.json",
+        E::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            "a model is a Hugging Face folder with config.json and model.safetensors, or its sharded form"
+        }
+        E::NotFinite { .. } => "the model was saved broken: start from another one, or from a checkpoint before it",
+        E::Safetensors { .. } | E::Names { .. } | E::Shape { .. } | E::Type { .. } => {
+            "config.json and weights must be those of one model; take both from where they came from again"
+        }
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
 impl stage::Failure for Error {
     fn exit(&self) -> Exit {
         match self {
@@ -259,7 +288,9 @@ impl stage::Failure for Error {
             Self::Vocabulary { .. } | Self::Device { .. } | Self::Horizon { .. } | Self::Batch { .. } | Self::Schedule { .. } => {
                 Exit::Usage
             }
+            Self::TooMany { .. } => Exit::Usage,
             Self::Handoff(error) => error.exit(),
+            Self::Model(error) => model_exit(error),
             _ => Exit::Failed,
         }
     }
@@ -278,13 +309,39 @@ impl stage::Failure for Error {
             ),
             Error::OutOfMemory { fitting: Some(rows), .. } => Some(format!("`micro_batch_rows = {rows}` fits, with the same result but for rounding")),
             Error::OutOfMemory { .. } => Some("shorter rows (`seq_len` of `shard`), `activation_checkpointing = true`, or a smaller model".into()),
-            Error::Vocabulary { .. } => Some("use the tokenizer that stands in the model's own folder, from `tokenize` on".into()),
+            Error::Vocabulary { .. } => Some(
+                "use the tokenizer that stands in the model's own folder, from `tokenize` on, or give the model rows for the new tokens: `extend_vocab = true` in [stage.pretrain]".into(),
+            ),
             Error::Interrupted { .. } => Some("run the same command again to go on (without `--fresh` and `--force`, which begin anew)".into()),
             Error::Horizon { .. } => Some("a `--set` of one of them does not unset another in the file: use the key that the file uses".into()),
             Error::TokenOutOfRange { .. } => Some("the shards were made with another tokenizer than the model's: run `shard` again, or change `init_from`".into()),
             Error::Handoff(error) => stage::Failure::hint(error),
+            Error::Model(error) => model_hint(error),
             _ => None,
         }
     }
 }
-            Self::TooMany { .. } => Exit::Usage,
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stage::Failure;
+
+    #[test]
+    fn what_is_wrong_with_a_model_gets_its_exit_code_and_a_hint() {
+        let file = || PathBuf::from("m/model.safetensors");
+        let not_there = std::io::Error::from(std::io::ErrorKind::NotFound);
+        for (error, exit, hint) in [
+            (model::Config::from_json("[]").unwrap_err(), Exit::Usage, "config.json"),
+            (model::Error::Config("`hidden_act` is `gelu`".into()), Exit::Usage, "config.json"),
+            (model::Error::Untied { path: file(), name: "lm_head.weight".into() }, Exit::Usage, "`tie_word_embeddings` to false"),
+            (model::Error::Io { path: file(), action: "open", source: not_there }, Exit::Usage, "Hugging Face folder"),
+            (model::Error::NotFinite { path: file(), name: "w".into() }, Exit::Upstream, "another one"),
+            (model::Error::Names { path: file(), missing: vec![], unexpected: vec![] }, Exit::Upstream, "of one model"),
+        ] {
+            let error = Error::from(error);
+            assert_eq!(error.exit(), exit, "{error}");
+            assert!(error.hint().unwrap().contains(hint), "{error}");
+        }
+    }
+}
