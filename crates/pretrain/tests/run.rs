@@ -416,7 +416,7 @@ fn a_new_model_has_the_layout_that_is_asked_for() {
 
 #[test]
 fn weights_of_a_model_on_disk_start_a_training() {
-    let bench = bench(&["a", "b"]);
+    let bench = bench(&["a", "b", "c"]);
     bench.go("a", &[]).expect(0);
     let shape = ["hidden_size", "num_layers", "num_heads"];
     let text: String = PIPELINE.lines().filter(|l| !shape.iter().any(|s| l.starts_with(s))).flat_map(|l| [l, "\n"]).collect();
@@ -436,7 +436,86 @@ fn weights_of_a_model_on_disk_start_a_training() {
     let config = model::Config::llama(100, 16, 1, 2);
     model::Model::new(config, 1, &model::Options::cpu()).unwrap().save(&small).unwrap();
     file("small", "");
-    bench.go("b", &[]).expect(2).says("needs 264 ids").says("has 100").says("hint:");
+    bench.go("b", &[]).expect(2).says("needs 264 ids").says("has 100").says("extend_vocab = true");
+
+    let narrow = bench.dir.path().join("narrow");
+    std::fs::create_dir(&narrow).unwrap();
+    let config = model::Config { max_position_embeddings: 32, ..model::Config::llama(264, 16, 1, 2) };
+    model::Model::new(config, 1, &model::Options::cpu()).unwrap().save(&narrow).unwrap();
+    file("narrow", "");
+    bench.go("c", &[]).expect(2).says("rows have 64 tokens").says("`rope_scaling` or `rope_parameters` in its config.json");
+}
+
+#[test]
+fn a_model_that_cannot_be_trained_gets_its_exit_code_and_a_hint() {
+    let bench = bench(&["a"]);
+    let shape = ["hidden_size", "num_layers", "num_heads"];
+    let text: String = PIPELINE.lines().filter(|l| !shape.iter().any(|s| l.starts_with(s))).flat_map(|l| [l, "\n"]).collect();
+    std::fs::write(bench.dir.path().join("p.toml"), format!("run = \"t\"\nseed = 7\n{text}init_from = \"base\"\n")).unwrap();
+    let base = bench.dir.path().join("base");
+    std::fs::create_dir(&base).unwrap();
+    bench.go("a", &[]).expect(2).says("config.json`: read failed").says("hint: a model is a Hugging Face folder");
+    let model = model::Model::new(model::Config::llama(264, 16, 1, 2), 1, &model::Options::cpu()).unwrap();
+    model.save(&base).unwrap();
+    let good: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(base.join("config.json")).unwrap()).unwrap();
+    let write = |config: &str| std::fs::write(base.join("config.json"), config).unwrap();
+    for (key, value, says) in [
+        ("num_key_value_heads", serde_json::json!(3), "is not a multiple of"),
+        ("hidden_act", serde_json::json!("gelu"), "`hidden_act` is `gelu`"),
+        ("vocab_size", serde_json::json!(1_000_000_000_000_u64), "`vocab_size` is 1000000000000, at most 67108864 are possible"),
+    ] {
+        let mut config = good.clone();
+        config[key] = value;
+        write(&config.to_string());
+        bench.go("a", &[]).expect(2).says(says).says("hint: the model's config.json");
+    }
+    write("[]");
+    bench.go("a", &[]).expect(2).says("config.json` is not valid here").says("expected a map").says("hint:");
+    write("{\"model_type\":");
+    bench.go("a", &[]).expect(2).says("config.json` is not valid here").says("hint:");
+    write(&good.to_string());
+    let path = base.join("model.safetensors");
+    let mut tensors = tch::Tensor::read_safetensors(&path).unwrap();
+    let _ = tensors.iter_mut().find(|(name, _)| name == "model.norm.weight").unwrap().1.get(0).fill_(f64::NAN);
+    tch::Tensor::write_safetensors(&tensors, &path).unwrap();
+    let nan = bench.go("a", &[]).expect(3);
+    nan.says("`model.norm.weight` in `").says("base/model.safetensors` holds a value that is not a finite number");
+}
+
+#[test]
+fn a_damaged_shard_is_what_the_stage_before_has_to_mend() {
+    let bench = bench(&["a"]);
+    let shard = bench.run("a").stage("shard").split_shard("train", 0);
+    let mut bytes = std::fs::read(&shard).unwrap();
+    let place = bytes.len() / 4;
+    bytes[place] ^= 1;
+    std::fs::write(&shard, bytes).unwrap();
+    bench.go("a", &[]).expect(3).says("train-00000.parquet` has digest").says("hint:");
+}
+
+#[test]
+fn flags_stand_before_a_command_too_and_are_refused_where_it_does_not_obey() {
+    let bench = bench(&["a"]);
+    let go = |args: &[&str], env: &[(&str, &str)]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pretrain"));
+        command.args(args).current_dir(bench.dir.path()).env("OMP_NUM_THREADS", "1").envs(env.iter().copied());
+        let output = command.output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, out, err) = go(&["-c", "p.toml", "--run", "a", "doctor"], &[]);
+    assert!(code == 0 && out.contains("this configuration: fp32 on cpu, 2 thread(s)"), "{out}{err}");
+    let (code, _, err) = go(&["-c", "p.toml", "--run", "a", "decay", "--from", "step-000007", "--dry-run"], &[]);
+    assert!(code == 2 && err.contains("`pretrain decay` takes no `--dry-run`"), "{err}");
+    // A task of an array job is no worker of a training.
+    let array = [("SLURM_ARRAY_TASK_ID", "9"), ("SLURM_ARRAY_TASK_COUNT", "4"), ("SLURM_ARRAY_TASK_MIN", "5")];
+    let (code, _, err) = go(&["-c", "p.toml", "--run", "a", "--limit", "1"], &array);
+    assert_eq!(code, 0, "{err}");
+    // The plan of another training than the one there is.
+    let other = ["-c", "p.toml", "--run", "a", "plan", "--set", "stage.pretrain.hidden_size=64"];
+    let (code, _, err) = go(&other, &[]);
+    assert!(code == 1 && err.contains("hint: `pretrain plan --fresh`"), "{err}");
+    let (code, out, err) = go(&[&other[..], &["--fresh"]].concat(), &[]);
+    assert!(code == 0 && out.contains("width 64"), "{out}{err}");
 }
 
 #[test]
@@ -460,6 +539,9 @@ fn misuse_gets_its_exit_code_and_a_hint() {
         .go("a", &["--set", "stage.pretrain.num_heads=3"])
         .expect(2)
         .says("`hidden_size` (32) is not a multiple of `num_attention_heads` (3)");
+    bench.go("a", &["--set", "stage.pretrain.num_layers=1000000000"]).expect(2).says("`num_hidden_layers` is 1000000000, at most 4096");
+    bench.go("a", &["--set", "stage.pretrain.threads=100000"]).expect(2).says("`threads` is 100000, at most 1024");
+    bench.go("a", &["--set", "stage.pretrain.batch_rows=100000000000"]).expect(2).says("`batch_rows` is 100000000000, at most 1048576");
     bench.go("a", &["--set", "stage.pretrain.num_kv_heads=0"]).expect(2).says("`num_key_value_heads` is 0");
     bench.go("a", &["--set", "stage.pretrain.max_positions=99999999999"]).expect(2).says("at most 67108864 are possible");
     bench
