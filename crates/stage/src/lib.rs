@@ -26,7 +26,7 @@ pub use config::{ConfigError, ConfigProblem, Loaded, PipelineFile, REFERENCE_KEY
 pub use context::{InputRef, StageContext};
 pub use error::{Exit, Failure, StageError, print_error};
 pub use inputs::TableInputs;
-pub use metrics::{Metrics, truncate_after};
+pub use metrics::{Metrics, Records, truncate_after};
 pub use progress::{Bar, Progress};
 pub use report::{DryRun, DryUnit, Report};
 pub use run::{Command, Stage, main_stage};
