@@ -1,0 +1,79 @@
+//! The stage when it is stopped, or cannot write.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../../train/tests/support/mod.rs"]
+mod support;
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use support::{Bench, last_step, sentences, write_shard, write_tokenizer};
+
+/// So small that its checkpoints are smaller than what it logs in a second.
+const PIPELINE: &str = r#"
+[stage.tokenize]
+[stage.shard]
+[stage.pretrain]
+inputs = "shard"
+tokenizer = "tokenize"
+hidden_size = 8
+num_layers = 1
+num_heads = 1
+steps = 40
+batch_rows = 2
+warmup_steps = 4
+save_every = 7
+eval_every = 10
+eval_rows = 2
+log_every = 1
+threads = 1
+device = "cpu"
+precision = "fp32"
+"#;
+
+fn bench(runs: &[&str]) -> Bench {
+    let bench = Bench::new(env!("CARGO_BIN_EXE_pretrain"), PIPELINE);
+    for run in runs {
+        let run = bench.run(run);
+        let tokenizer = write_tokenizer(&run.stage("tokenize").tokenizer_dir());
+        write_shard(&run, &tokenizer, 0, 16, &sentences(0, 60));
+    }
+    bench
+}
+
+/// The same command from a shell that does something first.
+fn behind(first: &str, command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("{first}; exec \"$0\" \"$@\"")).arg(command.get_program()).args(command.get_args());
+    shell.current_dir(command.get_current_dir().unwrap()).env("OMP_NUM_THREADS", "1").stdout(Stdio::piped()).stderr(Stdio::piped());
+    shell
+}
+
+#[track_caller]
+fn wait_until(what: &str, child: &mut Child, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !is_so() {
+        assert!(child.try_wait().unwrap().is_none() && Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_hangup_saves_and_under_nohup_is_ignored() {
+    let bench = bench(&["whole", "cut"]);
+    bench.go("whole", &[]).expect(0);
+    let (stage, whole) = (bench.run("cut").stage("pretrain"), bench.run("whole").stage("pretrain"));
+    let (_, ran) = bench.interrupt("cut", &stage.metrics_jsonl(), 3, "HUP");
+    ran.expect(130).says("the checkpoint is saved");
+
+    let more = ["--set", "stage.pretrain.steps=4000", "--set", "stage.pretrain.save_every=4000", "--fresh"];
+    let mut child = behind("trap '' HUP", &bench.command("whole", &more)).spawn().unwrap();
+    wait_until("it trains", &mut child, || (20..40).contains(&last_step(&whole.metrics_jsonl())));
+    let told = |signal: &str| Command::new("sh").arg("-c").arg(format!("kill -{signal} {}", child.id())).status().unwrap();
+    assert!(told("HUP").success());
+    let before = last_step(&whole.metrics_jsonl());
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(last_step(&whole.metrics_jsonl()) > before, "it goes on");
+    assert!(told("TERM").success());
+    assert_eq!(child.wait().unwrap().code(), Some(130), "other signals are heard");
+}
