@@ -59,7 +59,8 @@ impl Progress {
     pub fn bar(&self, what: &str, total: u64, unit: &str) -> Bar {
         let bar = if self.shown == Shown::Bars {
             let bar = self.multi.add(ProgressBar::new(total));
-            let template = format!("{{prefix}} {{bar:24}} {{human_pos}}/{{human_len}} {unit}  {{elapsed}}<{{eta}}  {{msg}}");
+            // The message takes what is left of the line, so that a bar never wraps.
+            let template = format!("{{prefix}} {{bar:12}} {{human_pos}}/{{human_len}} {unit}  {{elapsed}}<{{eta}}  {{wide_msg}}");
             // The template is ours; a mistake in it falls back to the plain style.
             bar.set_style(ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━╌"));
             bar.set_prefix(format!("{} {what}", self.stage));
@@ -72,6 +73,7 @@ impl Progress {
             prefix,
             unit: unit.to_owned(),
             total,
+            first: 0,
             start: Instant::now(),
             last: Instant::now(),
             message: String::new(),
@@ -101,6 +103,8 @@ struct Plain {
     prefix: String,
     unit: String,
     total: u64,
+    /// Where it began: what was done before took no time of this process.
+    first: u64,
     start: Instant,
     last: Instant,
     message: String,
@@ -108,8 +112,27 @@ struct Plain {
 
 impl Plain {
     fn print(&self, position: u64) {
-        let secs = self.start.elapsed().as_secs_f64();
-        eprint_line(format!("{} {position}/{} {} {secs:.0}s {}", self.prefix, self.total, self.unit, self.message).trim_end());
+        eprint_line(&self.line(position, self.start.elapsed()));
+    }
+
+    /// Counts, time gone and, until the end, time to go as the bar has them, then the message.
+    fn line(&self, position: u64, elapsed: Duration) -> String {
+        let (done, left) = (position.saturating_sub(self.first), self.total.saturating_sub(position));
+        let to_go =
+            if done > 0 && left > 0 { format!("<{}", whole_secs(elapsed.mul_f64(left as f64 / done as f64))) } else { String::new() };
+        let Self { prefix, total, unit, message, .. } = self;
+        let line = format!("{prefix} {position}/{total} {unit}  {}{to_go}  {message}", whole_secs(elapsed));
+        line.trim_end().to_owned()
+    }
+}
+
+/// As `1h05m`, `3m20s` or `9s`.
+fn whole_secs(time: Duration) -> String {
+    let secs = time.as_secs_f64().round() as u64;
+    match secs {
+        3600.. => format!("{}h{:02}m", secs / 3600, secs % 3600 / 60),
+        60.. => format!("{}m{:02}s", secs / 60, secs % 60),
+        _ => format!("{secs}s"),
     }
 }
 
@@ -148,6 +171,11 @@ impl Bar {
     pub fn set_position(&self, position: u64) {
         self.bar.set_position(position);
         self.bar.reset_eta();
+        if let Ok(mut plain) = self.plain.lock()
+            && let Some(plain) = plain.as_mut()
+        {
+            plain.first = position;
+        }
     }
 
     /// Text after the counts.
@@ -195,5 +223,80 @@ mod tests {
         bar.adjust_total(-50);
         assert_eq!(bar.bar.length(), Some(70));
         bar.finish();
+    }
+
+    /// 80 columns that remember what was written on them.
+    #[derive(Debug, Clone, Default)]
+    struct Terminal(Arc<Mutex<Vec<String>>>);
+
+    impl indicatif::TermLike for Terminal {
+        fn width(&self) -> u16 {
+            80
+        }
+
+        fn move_cursor_up(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_down(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_right(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_left(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn write_line(&self, text: &str) -> std::io::Result<()> {
+            self.write_str(text)
+        }
+
+        fn write_str(&self, text: &str) -> std::io::Result<()> {
+            self.0.lock().unwrap().push(text.to_owned());
+            Ok(())
+        }
+
+        fn clear_line(&self) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn flush(&self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_bar_fits_the_terminal_and_a_plain_line_says_the_same() {
+        let terminal = Terminal::default();
+        let multi = MultiProgress::with_draw_target(ProgressDrawTarget::term_like(Box::new(terminal.clone())));
+        let progress = Progress { shown: Shown::Bars, stage: "pretrain".to_owned(), multi };
+        let bar = progress.bar("train", 10_000, "steps");
+        bar.set_position(1234);
+        bar.set_message("loss 3.2109  lr 3.00e-3  grad norm 0.412  22709 tokens/s  MFU 41 %  3 skipped  12.3 GB");
+        bar.inc(1);
+        bar.bar.force_draw();
+        let written = terminal.0.lock().unwrap().clone();
+        assert!(written.iter().all(|text| text.chars().count() <= 80), "{written:?}");
+        let shows = |part: &str| written.iter().any(|text| text.contains(part));
+        assert!(shows("1,235/10,000 steps") && shows("loss 3.2109  lr"), "{written:?}");
+
+        let plain = |first| Plain {
+            prefix: "pretrain train".to_owned(),
+            unit: "steps".to_owned(),
+            total: 100,
+            first,
+            start: Instant::now(),
+            last: Instant::now(),
+            message: "loss 3.2109".to_owned(),
+        };
+        let line = |first, position| plain(first).line(position, Duration::from_secs(30));
+        assert_eq!(line(0, 50), "pretrain train 50/100 steps  30s<30s  loss 3.2109");
+        assert_eq!(line(40, 50), "pretrain train 50/100 steps  30s<2m30s  loss 3.2109", "what was done before took no time");
+        assert_eq!(line(40, 100), "pretrain train 100/100 steps  30s  loss 3.2109");
+        assert_eq!(line(40, 40), "pretrain train 40/100 steps  30s  loss 3.2109");
+        assert_eq!(whole_secs(Duration::from_secs(3900)), "1h05m");
     }
 }

@@ -402,7 +402,7 @@ impl<T: Task> Trainer<'_, T> {
         if let Some(bytes) = memory {
             line += &format!("  {:.1} GB", bytes as f64 / 1e9);
         }
-        Ok(line + &format!("  {} left", duration_text(eta_secs)))
+        Ok(line)
     }
 
     fn save(&mut self, keep_all: bool) -> Result<()> {
