@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors, View};
+use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result};
@@ -229,10 +229,17 @@ fn write(path: &Path, tensors: &BTreeMap<String, Outgoing>) -> Result<()> {
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     // safetensors makes a private temporary file; the result gets the permissions that a new file has here.
     let created = std::fs::File::create(path).and_then(|file| file.metadata()).map_err(Error::io(path, "create"))?;
-    safetensors::serialize_to_file(tensors.iter(), Some(metadata), path)
-        .map_err(|source| Error::Safetensors { path: path.to_owned(), source })?;
+    safetensors::serialize_to_file(tensors.iter(), Some(metadata), path).map_err(|error| not_written(path, error))?;
     std::fs::set_permissions(path, created.permissions()).map_err(Error::io(path, "set the permissions of"))?;
     sync(path)
+}
+
+/// What kept a file from being written: mostly the operating system.
+fn not_written(path: &Path, error: SafeTensorError) -> Error {
+    match error {
+        SafeTensorError::IoError(source) => Error::io(path, "write")(source),
+        source => Error::Safetensors { path: path.to_owned(), source },
+    }
 }
 
 /// Writes a text file and syncs it to disk.
@@ -243,4 +250,15 @@ fn write_text(path: &Path, text: &str) -> Result<()> {
 
 fn sync(path: &Path) -> Result<()> {
     std::fs::File::open(path).and_then(|file| file.sync_all()).map_err(Error::io(path, "sync"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_not_called_unreadable() {
+        let full = SafeTensorError::IoError(std::io::ErrorKind::StorageFull.into());
+        assert_eq!(not_written(Path::new("model.safetensors"), full).to_string(), "`model.safetensors`: write failed");
+    }
 }

@@ -7,7 +7,7 @@ mod support;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{Bench, last_step, sentences, write_shard, write_tokenizer};
+use support::{Bench, checkpoints, last_step, sentences, write_shard, write_tokenizer};
 
 /// So small that its checkpoints are smaller than what it logs in a second.
 const PIPELINE: &str = r#"
@@ -76,4 +76,21 @@ fn a_hangup_saves_and_under_nohup_is_ignored() {
     assert!(last_step(&whole.metrics_jsonl()) > before, "it goes on");
     assert!(told("TERM").success());
     assert_eq!(child.wait().unwrap().code(), Some(130), "other signals are heard");
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_is_not_called_unreadable() {
+    let bench = bench(&["a"]);
+    let often = ["--set", "stage.pretrain.steps=1000000", "--set", "stage.pretrain.save_every=1", "--set", "stage.pretrain.log_every=1000"];
+    let said = bench.dir.path().join("stderr");
+    // 4 KB do not hold the weights.
+    let mut command = behind("trap '' XFSZ; ulimit -f 8", &bench.command("a", &often));
+    let mut child = command.stderr(std::fs::File::create(&said).unwrap()).spawn().unwrap();
+    let text = || std::fs::read_to_string(&said).unwrap();
+    wait_until("it says so", &mut child, || text().contains("was not written"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let text = text();
+    assert!(text.contains("model.safetensors`: write failed: File too large") && !text.contains("not a readable"), "{text}");
+    assert!(checkpoints(&bench.run("a").stage("pretrain")).is_empty());
 }
