@@ -366,14 +366,18 @@ impl Checkpoints {
         let mut out = Vec::new();
         for entry in fs::read_dir(&dir).map_err(Error::io("list", &dir))? {
             let path = entry.map_err(Error::io("list", &dir))?.path();
-            let is_step = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("step-"));
-            if is_step && path.is_dir() {
+            if path.file_name().is_some_and(|name| is_checkpoint(&name.to_string_lossy())) && path.is_dir() {
                 out.push(path);
             }
         }
         out.sort();
         Ok(out)
     }
+}
+
+/// Whether a directory of this name is one of ours: `step-` and digits. Others, as a copy that somebody made, are left alone.
+fn is_checkpoint(name: &str) -> bool {
+    name.strip_prefix("step-").is_some_and(|step| !step.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// What fills a directory with files.
@@ -706,5 +710,22 @@ mod tests {
         }
         writer.save(state(1, 7), false, |_| Err(Error::Interrupted { step: 7 })).unwrap();
         assert!(writer.save(state(1, 8), false, |_| Ok(())).is_err(), "in the end it is an error");
+    }
+
+    #[test]
+    fn a_copy_that_somebody_made_is_no_checkpoint() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::new(RunDir::new(dir.path()).stage("pretrain"), Keep { last: 2, every: None });
+        let first = save(&checkpoints, 1, 20);
+        let copies = ["step-000020-backup", "step-", "step-20.old"].map(|name| first.with_file_name(name));
+        for copy in &copies {
+            fs::create_dir_all(copy.join(TRAINER)).unwrap();
+            fs::copy(state_path(&first), state_path(copy)).unwrap();
+        }
+        for step in [30, 40, 50] {
+            save(&checkpoints, 1, step);
+        }
+        assert_eq!(steps(&checkpoints), [40, 50]);
+        assert!(copies.iter().all(|copy| state_path(copy).exists()), "nor is it removed");
     }
 }
