@@ -4,10 +4,11 @@
 #[path = "../../train/tests/support/mod.rs"]
 mod support;
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{Bench, checkpoints, last_step, sentences, write_shard, write_tokenizer};
+use support::{Bench, checkpoints, last_step, metric, result_digests, sentences, write_shard, write_tokenizer};
 
 /// So small that its checkpoints are smaller than what it logs in a second.
 const PIPELINE: &str = r#"
@@ -76,6 +77,40 @@ fn a_hangup_saves_and_under_nohup_is_ignored() {
     assert!(last_step(&whole.metrics_jsonl()) > before, "it goes on");
     assert!(told("TERM").success());
     assert_eq!(child.wait().unwrap().code(), Some(130), "other signals are heard");
+}
+
+/// The records of an event file; fails where one is not whole.
+fn num_records(path: &Path) -> usize {
+    let bytes = std::fs::read(path).unwrap();
+    let (mut at, mut count) = (0, 0);
+    while at < bytes.len() {
+        let length = u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
+        at += 16 + length;
+        count += 1;
+    }
+    assert_eq!(at, bytes.len(), "the last record is whole");
+    count
+}
+
+#[test]
+fn logs_that_cannot_be_written_do_not_end_a_training() {
+    let bench = bench(&["whole", "full"]);
+    let long = ["--set", "stage.pretrain.steps=300", "--set", "stage.pretrain.save_every=100", "--set", "stage.pretrain.eval_every=0"];
+    bench.go("whole", &long).expect(0);
+    // Files may have 64 KB: checkpoints do, what is logged at every step does not.
+    let output = behind("trap '' XFSZ; ulimit -f 128", &bench.command("full", &long)).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    for file in ["events.out.tfevents", "metrics.jsonl"] {
+        let lines: Vec<&str> = stderr.lines().filter(|line| line.contains("cannot write") && line.contains(file)).collect();
+        assert_eq!(lines.len(), 1, "said once: {stderr}");
+    }
+    let (whole, full) = (bench.run("whole").stage("pretrain"), bench.run("full").stage("pretrain"));
+    assert_eq!(result_digests(&full, 300), result_digests(&whole, 300));
+    let events = |stage: &handoff::StageDir| std::fs::read_dir(stage.tb()).unwrap().next().unwrap().unwrap().path();
+    assert!((100..num_records(&events(&whole))).contains(&num_records(&events(&full))));
+    let (all, some) = (metric(&whole.metrics_jsonl(), "train/loss"), metric(&full.metrics_jsonl(), "train/loss"));
+    assert!(some.len() > 100 && some.len() < all.len() && some.iter().all(|(step, loss)| all[step] == *loss));
 }
 
 #[test]

@@ -81,14 +81,11 @@ impl Observer for Watch<'_> {
         false
     }
 
-    fn scalars(&mut self, _: u64, values: &[(&str, f64)]) -> train::Result<()> {
+    fn scalars(&mut self, _: u64, values: &[(&str, f64)]) {
         self.notes.borrow_mut().losses.extend(values.iter().find(|(name, _)| *name == "train/loss").map(|(_, loss)| *loss));
-        Ok(())
     }
 
-    fn samples(&mut self, _: u64, _: &[TextSample]) -> train::Result<()> {
-        Ok(())
-    }
+    fn samples(&mut self, _: u64, _: &[TextSample]) {}
 
     fn progress(&mut self, _: u64, _: Option<&str>) {
         self.notes.borrow_mut().times.push(self.last.elapsed().as_secs_f64());

@@ -119,6 +119,13 @@ pub struct Best {
     pub held_out: Option<Digest>,
 }
 
+impl Best {
+    /// Whether it stays the best one with `candidate` there too.
+    fn stands_before(&self, candidate: &Self) -> bool {
+        self.held_out == candidate.held_out && self.step <= candidate.step && self.value <= candidate.value
+    }
+}
+
 /// The checkpoints of one stage directory.
 #[derive(Debug, Clone)]
 pub struct Checkpoints {
@@ -184,8 +191,7 @@ impl Checkpoints {
                 candidate.step
             );
         }
-        let better = |best: Best| best.held_out == candidate.held_out && best.step <= candidate.step && best.value <= candidate.value;
-        if !best.is_some_and(better) {
+        if !best.is_some_and(|best| best.stands_before(candidate)) {
             atomic::write_json(&self.best_path(), candidate)?;
             self.prune(candidate.generation)?;
         }
@@ -392,12 +398,14 @@ pub struct Writer {
     /// Failures since one was written, and when to try again.
     failures: u32,
     again: Option<Instant>,
+    /// The best checkpoint, where that could not be written down.
+    unmarked: Option<Best>,
 }
 
 impl Writer {
     /// A writer of `checkpoints`.
     pub fn new(checkpoints: Checkpoints) -> Self {
-        Self { checkpoints, running: None, failures: 0, again: None }
+        Self { checkpoints, running: None, failures: 0, again: None, unmarked: None }
     }
 
     /// Begins to write a checkpoint, as [`Checkpoints::save`]; waits for the one before.
@@ -408,6 +416,7 @@ impl Writer {
         if let Err(error) = self.finish() {
             self.failed(error)?;
         }
+        self.mark_again();
         let checkpoints = self.checkpoints.clone();
         let work = move || checkpoints.save(state, keep_all, write).map(drop);
         let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(work).map_err(|source| Error::Thread { source })?;
@@ -423,6 +432,7 @@ impl Writer {
         if let Err(error) = self.finish() {
             self.failed(error)?;
         }
+        self.mark_again();
         self.checkpoints.save(state, keep_all, write)?;
         (self.failures, self.again) = (0, None);
         Ok(())
@@ -448,9 +458,8 @@ impl Writer {
         }
         let pause = Duration::from_secs(1 << (self.failures - 1).min(6));
         self.again = Some(Instant::now() + pause);
-        let reason = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
-        let reason = reason.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-        tracing::warn!("the last checkpoint was not written ({reason}); training goes on, the next try is in {} s", pause.as_secs());
+        let (reason, secs) = (with_causes(&error), pause.as_secs());
+        tracing::warn!("the last checkpoint was not written ({reason}); training goes on, the next try is in {secs} s");
         Ok(())
     }
 
@@ -471,16 +480,33 @@ impl Writer {
         Ok(())
     }
 
-    /// As [`Checkpoints::mark_if_best`], once the last one is safe; one that was not written is not marked.
+    /// As [`Checkpoints::mark_if_best`], once the last one is safe; one that was not written is not marked. A mark that cannot be
+    /// written is said, and tried again before the next checkpoint takes the place of an old one.
     ///
     /// # Errors
-    /// Too many failures in a row, or a mark that cannot be written.
+    /// Too many failures in a row.
     pub fn mark_if_best(&mut self, candidate: Best) -> Result<()> {
-        match self.finish() {
-            Ok(()) => self.checkpoints.mark_if_best(&candidate),
-            Err(error) => self.failed(error),
+        if let Err(error) = self.finish() {
+            return self.failed(error);
         }
+        self.mark_again();
+        if let Err(error) = self.checkpoints.mark_if_best(&candidate) {
+            let Best { metric, value, step, .. } = &candidate;
+            tracing::warn!("{metric} {value:.4} of step {step} is not noted in `best.json` ({})", with_causes(&error));
+            self.unmarked = self.unmarked.take().filter(|best| best.stands_before(&candidate)).or(Some(candidate));
+        }
+        Ok(())
     }
+
+    fn mark_again(&mut self) {
+        self.unmarked = self.unmarked.take().filter(|best| self.checkpoints.mark_if_best(best).is_err());
+    }
+}
+
+/// An error and its causes in one line.
+fn with_causes(error: &Error) -> String {
+    let all = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    all.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl Drop for Writer {
@@ -710,6 +736,22 @@ mod tests {
         }
         writer.save(state(1, 7), false, |_| Err(Error::Interrupted { step: 7 })).unwrap();
         assert!(writer.save(state(1, 8), false, |_| Ok(())).is_err(), "in the end it is an error");
+    }
+
+    #[test]
+    fn a_mark_that_cannot_be_written_is_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::new(RunDir::new(dir.path()).stage("pretrain"), Keep { last: 1, every: None });
+        let write = |dir: &Path| fs::write(tensors_path(dir), [1]).map_err(Error::io("write", dir));
+        let mut writer = Writer::new(checkpoints.clone());
+        writer.save_now(state(1, 5), false, write).unwrap();
+        fs::create_dir(checkpoints.best_path()).unwrap();
+        writer.mark_if_best(scored(1, 5, 2.0, b"a")).unwrap();
+        assert_eq!(checkpoints.best(1), None);
+        fs::remove_dir(checkpoints.best_path()).unwrap();
+        writer.save_now(state(1, 6), false, write).unwrap();
+        assert_eq!(checkpoints.best(1).map(|best| best.step), Some(5));
+        assert_eq!(steps(&checkpoints), [5, 6], "the best is kept");
     }
 
     #[test]

@@ -1,15 +1,14 @@
 //! Tells the stage skeleton how training goes: progress bar, `metrics.jsonl`, TensorBoard.
 
-use stage::{Bar, CancelToken, Metrics, StageContext};
+use stage::{Bar, CancelToken, Metrics, Records, StageContext};
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::tensorboard::EventWriter;
 use crate::trainer::{Observer, TextSample};
 use crate::{Error, Result};
 
-/// The observer of a stage.
+/// The observer of a stage. What cannot be written, as on a full disk, is said once and lost, and training goes on.
 pub struct StageObserver {
     cancel: CancelToken,
     metrics: Metrics,
@@ -18,7 +17,9 @@ pub struct StageObserver {
     done: u64,
     /// The last step whose scores on held-out rows are recorded.
     scored: Option<u64>,
-    samples: PathBuf,
+    samples_path: PathBuf,
+    /// Open once there are any.
+    samples: Option<Records>,
 }
 
 /// What the names of scores on held-out rows begin with.
@@ -32,8 +33,8 @@ impl StageObserver {
     pub fn new(ctx: &StageContext, step: u64, total: u64) -> Result<Self> {
         let path = ctx.stage_dir.metrics_jsonl();
         stage::truncate_after(&path, step)?;
-        let samples = ctx.stage_dir.samples_jsonl();
-        stage::truncate_after(&samples, step)?;
+        let samples_path = ctx.stage_dir.samples_jsonl();
+        stage::truncate_after(&samples_path, step)?;
         let bar = ctx.progress.bar("train", total, "steps");
         bar.set_position(step);
         Ok(Self {
@@ -44,7 +45,8 @@ impl StageObserver {
             bar,
             done: step,
             scored: last_scored(&path)?,
-            samples,
+            samples_path,
+            samples: None,
         })
     }
 
@@ -63,23 +65,31 @@ impl Observer for StageObserver {
         self.scored == Some(step)
     }
 
-    fn scalars(&mut self, step: u64, values: &[(&str, f64)]) -> Result<()> {
+    fn scalars(&mut self, step: u64, values: &[(&str, f64)]) {
         if values.iter().any(|(name, _)| name.starts_with(HELD_OUT)) {
             self.scored = Some(step);
         }
         self.metrics.log(step, values);
-        self.events.scalars(step, values)
+        self.events.scalars(step, values);
     }
 
-    fn samples(&mut self, step: u64, samples: &[TextSample]) -> Result<()> {
-        let mut file =
-            std::fs::OpenOptions::new().create(true).append(true).open(&self.samples).map_err(Error::io("open", &self.samples))?;
+    fn samples(&mut self, step: u64, samples: &[TextSample]) {
+        let mut lines = String::new();
         for sample in samples {
             let line = serde_json::json!({ "step": step, "prompt": sample.prompt, "completion": sample.completion });
-            writeln!(file, "{line}").map_err(Error::io("write", &self.samples))?;
+            lines += &format!("{line}\n");
             tracing::debug!(step, prompt = sample.prompt, completion = sample.completion, "sample");
         }
-        Ok(())
+        if self.samples.is_none() {
+            match Records::open(&self.samples_path) {
+                Ok(records) => self.samples = Some(records),
+                Err(error) => tracing::warn!(%error, "the text samples of step {step} are not written"),
+            }
+        }
+        if let Some(records) = &mut self.samples {
+            // All of a step or none.
+            records.append(lines.as_bytes());
+        }
     }
 
     fn progress(&mut self, step: u64, line: Option<&str>) {
@@ -113,14 +123,28 @@ mod tests {
         let ctx = StageContext::for_tests(&dir.path().join("run"), "pretrain");
         let mut observer = StageObserver::new(&ctx, 0, 40).unwrap();
         assert!(!observer.has_scores(0));
-        observer.scalars(10, &[("train/loss", 2.0)]).unwrap();
+        observer.scalars(10, &[("train/loss", 2.0)]);
         assert!(!observer.has_scores(10));
-        observer.scalars(10, &[("validation/loss", 2.0)]).unwrap();
-        observer.scalars(11, &[("train/loss", 1.0)]).unwrap();
+        observer.scalars(10, &[("validation/loss", 2.0)]);
+        observer.scalars(11, &[("train/loss", 1.0)]);
         assert!(observer.has_scores(10) && !observer.has_scores(11));
         drop(observer);
         assert!(StageObserver::new(&ctx, 11, 40).unwrap().has_scores(10));
         // What comes after the step that the training goes on from is forgotten.
         assert!(!StageObserver::new(&ctx, 9, 40).unwrap().has_scores(10));
+    }
+
+    #[test]
+    fn samples_that_cannot_be_written_are_lost_and_no_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let ctx = StageContext::for_tests(&dir.path().join("run"), "pretrain");
+        let path = ctx.stage_dir.samples_jsonl();
+        let sample = TextSample { prompt: "a".to_owned(), completion: "b".to_owned() };
+        let mut observer = StageObserver::new(&ctx, 0, 40).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        observer.samples(5, std::slice::from_ref(&sample));
+        std::fs::remove_dir(&path).unwrap();
+        observer.samples(10, &[sample.clone(), sample]);
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
     }
 }

@@ -5,51 +5,48 @@
 //! `wall_time` (1, double), `step` (2, int64), `file_version` (3, string), `summary` (5), and `session_log` (7),
 //! whose START status tells TensorBoard to forget later steps of an interrupted run.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::{Error, Result};
+use stage::Records;
 
-/// An open event file; every event is flushed to the operating system as it is written.
+use crate::Result;
+
+/// An open event file; every event is flushed to the operating system as it is written. One that cannot be written is lost, as
+/// [`Records`] has it, and training goes on.
 #[derive(Debug)]
 pub struct EventWriter {
-    file: File,
-    path: PathBuf,
+    file: Records,
+    /// What a file begins with, until it is written.
+    beginning: Vec<u8>,
 }
 
 impl EventWriter {
     /// Starts a new event file in `dir` for a run that goes on at `step`.
     ///
     /// # Errors
-    /// When the directory or the file cannot be created or written.
+    /// When the directory or the file cannot be created.
     pub fn create(dir: &Path, step: u64) -> Result<Self> {
-        fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let name = format!("events.out.tfevents.{:010}.{:09}.{}.jielong", since.as_secs(), since.subsec_nanos(), std::process::id());
-        let path = dir.join(name);
-        let file = File::create(&path).map_err(Error::io("create", &path))?;
-        let mut writer = Self { file, path };
         let mut version = head(0);
         bytes_field(&mut version, 3, b"brain.Event:2");
-        writer.record(&version)?;
         let mut start = head(step);
         bytes_field(&mut start, 7, &[0x08, 0x01]);
-        writer.record(&start)?;
+        let mut writer = Self { file: Records::open(&dir.join(name))?, beginning: [framed(&version), framed(&start)].concat() };
+        writer.append(&[]);
         Ok(writer)
     }
 
     /// Writes scalars of one step.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn scalars(&mut self, step: u64, values: &[(&str, f64)]) -> Result<()> {
-        self.record(&scalar_event(step, values))
+    pub fn scalars(&mut self, step: u64, values: &[(&str, f64)]) {
+        self.append(&framed(&scalar_event(step, values)));
     }
 
-    fn record(&mut self, data: &[u8]) -> Result<()> {
-        self.file.write_all(&framed(data)).map_err(Error::io("write", &self.path))
+    fn append(&mut self, record: &[u8]) {
+        if self.file.append(&[self.beginning.as_slice(), record].concat()) {
+            self.beginning.clear();
+        }
     }
 }
 
@@ -133,8 +130,9 @@ mod tests {
     fn files_parse_back() {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = EventWriter::create(dir.path(), 300).unwrap();
-        writer.scalars(301, &[("train/loss", 1.5), ("验证/损失", 2.0)]).unwrap();
-        let bytes = fs::read(&writer.path).unwrap();
+        writer.scalars(301, &[("train/loss", 1.5), ("验证/损失", 2.0)]);
+        let path = std::fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
+        let bytes = std::fs::read(path).unwrap();
         let mut records = Vec::new();
         let mut rest = &bytes[..];
         while !rest.is_empty() {

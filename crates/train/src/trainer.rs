@@ -119,17 +119,11 @@ pub trait Observer {
     /// Whether the scores after `step` were recorded, by this process or one before.
     fn has_scores(&self, step: u64) -> bool;
 
-    /// Scalars of a step, for `metrics.jsonl` and TensorBoard.
-    ///
-    /// # Errors
-    /// When they cannot be written.
-    fn scalars(&mut self, step: u64, values: &[(&str, f64)]) -> Result<()>;
+    /// Scalars of a step, for `metrics.jsonl` and TensorBoard. Where they cannot be written, training goes on all the same.
+    fn scalars(&mut self, step: u64, values: &[(&str, f64)]);
 
-    /// Text of a step, for `samples.jsonl`.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    fn samples(&mut self, step: u64, samples: &[TextSample]) -> Result<()>;
+    /// Text of a step, for `samples.jsonl`; as with scalars.
+    fn samples(&mut self, step: u64, samples: &[TextSample]);
 
     /// `step` steps are done; `line` says how the last ones went, where something was logged.
     fn progress(&mut self, step: u64, line: Option<&str>);
@@ -393,7 +387,7 @@ impl<T: Task> Trainer<'_, T> {
             ("throughput/eta_secs", eta_secs),
         ];
         scalars.extend(memory.map(|bytes| ("memory/peak_bytes", bytes as f64)));
-        self.observer.scalars(step, &scalars)?;
+        self.observer.scalars(step, &scalars);
         let mut line = format!("loss {loss:.4}  lr {:.2e}  grad norm {norm:.3}", last.lr);
         if skipped > 0 {
             line += &format!("  {skipped} skipped");
@@ -464,7 +458,7 @@ impl<T: Task> Trainer<'_, T> {
             return Err(self.interrupted()?);
         };
         if !scores.is_empty() && !self.observer.has_scores(step) {
-            self.observer.scalars(step, &scores)?;
+            self.observer.scalars(step, &scores);
         }
         if let Some((metric, value)) = scores.first().filter(|_| self.settings.keep_best) {
             let (generation, held_out) = (self.state.generation, Some(self.task.held_out()));
@@ -475,7 +469,7 @@ impl<T: Task> Trainer<'_, T> {
         }
         match replicas.alone(|| tch::no_grad(|| self.task.text_samples())) {
             Ok(samples) if samples.is_empty() => {}
-            Ok(samples) => self.observer.samples(step, &samples)?,
+            Ok(samples) => self.observer.samples(step, &samples),
             // They are only to look at.
             Err(error) => tracing::warn!(%error, "no text samples at step {step}"),
         }
@@ -637,16 +631,13 @@ mod tests {
             self.scores.borrow().contains_key(&step)
         }
 
-        fn scalars(&mut self, step: u64, values: &[(&str, f64)]) -> Result<()> {
+        fn scalars(&mut self, step: u64, values: &[(&str, f64)]) {
             if let Some((_, value)) = values.iter().find(|(name, _)| *name == "validation/loss") {
                 self.scores.borrow_mut().entry(step).or_default().push(*value);
             }
-            Ok(())
         }
 
-        fn samples(&mut self, _: u64, _: &[TextSample]) -> Result<()> {
-            Ok(())
-        }
+        fn samples(&mut self, _: u64, _: &[TextSample]) {}
 
         fn progress(&mut self, _: u64, _: Option<&str>) {}
     }
