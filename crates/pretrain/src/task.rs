@@ -99,16 +99,21 @@ impl Task for Pretraining {
         self.held_out
     }
 
-    fn text_samples(&self) -> train::Result<Vec<TextSample>> {
-        let failed = |source| train::Error::Generate { source };
-        let ids: Vec<Vec<i64>> = self.prompts.iter().map(|(_, ids)| ids.clone()).collect();
+    fn text_samples(&self, stop: &dyn Fn() -> bool) -> train::Result<Option<Vec<TextSample>>> {
         let options = infer::GenerateOptions::greedy(&self.model, self.sample_tokens);
-        let answers = infer::generate(&self.model, &ids, &options).map_err(|e| failed(e.into()))?;
-        let sample = |((prompt, _), answer): (&(String, Vec<i64>), infer::Generation)| {
-            let ids: Vec<u32> = answer.tokens.iter().map(|&id| id as u32).collect();
-            Ok(TextSample { prompt: prompt.clone(), completion: self.tokenizer.decode(&ids)? })
-        };
-        self.prompts.iter().zip(answers).map(sample).collect()
+        let mut samples = Vec::new();
+        for (prompt, ids) in &self.prompts {
+            // One prompt at a time, so that nobody waits for all of them.
+            if stop() {
+                return Ok(None);
+            }
+            let answers = infer::generate(&self.model, std::slice::from_ref(ids), &options);
+            for answer in answers.map_err(|error| train::Error::Generate { source: error.into() })? {
+                let ids: Vec<u32> = answer.tokens.iter().map(|&id| id as u32).collect();
+                samples.push(TextSample { prompt: prompt.clone(), completion: self.tokenizer.decode(&ids)? });
+            }
+        }
+        Ok(Some(samples))
     }
 
     fn snapshot(&self) -> train::Result<Write> {

@@ -79,6 +79,22 @@ fn a_hangup_saves_and_under_nohup_is_ignored() {
     assert_eq!(child.wait().unwrap().code(), Some(130), "other signals are heard");
 }
 
+#[test]
+fn means_in_the_log_are_the_same_after_a_stop_between_two_of_them() {
+    let bench = bench(&["whole", "cut"]);
+    let every = ["--set", "stage.pretrain.log_every=4"];
+    bench.go("whole", &every).expect(0);
+    for limit in ["7", "3", "1"] {
+        bench.go("cut", &[&every[..], &["--limit", limit]].concat()).expect(0);
+    }
+    bench.go("cut", &every).expect(0);
+    let (whole, cut) = (bench.run("whole").stage("pretrain"), bench.run("cut").stage("pretrain"));
+    let losses = metric(&whole.metrics_jsonl(), "train/loss");
+    assert_eq!(losses.keys().copied().collect::<Vec<_>>(), (4..=40).step_by(4).collect::<Vec<_>>());
+    assert_eq!(metric(&cut.metrics_jsonl(), "train/loss"), losses);
+    assert_eq!(result_digests(&cut, 40), result_digests(&whole, 40));
+}
+
 /// The records of an event file; fails where one is not whole.
 fn num_records(path: &Path) -> usize {
     let bytes = std::fs::read(path).unwrap();

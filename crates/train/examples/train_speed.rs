@@ -81,6 +81,10 @@ impl Observer for Watch<'_> {
         false
     }
 
+    fn has_samples(&self, _: u64) -> bool {
+        false
+    }
+
     fn scalars(&mut self, _: u64, values: &[(&str, f64)]) {
         self.notes.borrow_mut().losses.extend(values.iter().find(|(name, _)| *name == "train/loss").map(|(_, loss)| *loss));
     }

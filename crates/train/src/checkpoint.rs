@@ -3,6 +3,7 @@
 //! ```text
 //! checkpoints/step-000500/   config.json model.safetensors tokenizer.json …   a Hugging Face model directory
 //!   trainer/state.safetensors   float32 master weights, both AdamW moments, losses of the last steps, generator state
+//!   trainer/window.json         losses since the last logged line, where there are any
 //!   trainer/state.json          step, cursor, lineage, threads, precision, digest of every file: written last
 //! ```
 //!
@@ -68,6 +69,25 @@ pub struct State {
     pub files: BTreeMap<String, Digest>,
 }
 
+/// `trainer/window.json`: the losses since the last logged line, so that the next one is the same mean after a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Losses {
+    /// Their sum.
+    pub sum: f64,
+    /// Their number.
+    pub steps: f64,
+}
+
+impl Losses {
+    /// Writes them into the directory of a checkpoint.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        Ok(atomic::write_json(&window_path(dir), self)?)
+    }
+}
+
 /// A checkpoint on disk whose files match their digests.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
@@ -87,6 +107,10 @@ impl Checkpoint {
 /// Where the optimizer state of the checkpoint in `dir` lies.
 pub fn tensors_path(dir: &Path) -> PathBuf {
     dir.join(TENSORS)
+}
+
+fn window_path(dir: &Path) -> PathBuf {
+    dir.join(TRAINER).join("window.json")
 }
 
 fn state_path(dir: &Path) -> PathBuf {
@@ -467,6 +491,11 @@ impl Writer {
     pub fn holds(&self, state: &State) -> bool {
         let there = read_state(&self.checkpoints.stage_dir.checkpoint(state.step));
         there.is_ok_and(|there| (there.generation, there.step) == (state.generation, state.step))
+    }
+
+    /// The losses that the checkpoint of this step has. It may be of an earlier generation: one that a longer training goes on from.
+    pub fn losses(&self, step: u64) -> Option<Losses> {
+        serde_json::from_slice(&fs::read(window_path(&self.checkpoints.stage_dir.checkpoint(step))).ok()?).ok()
     }
 
     /// Waits until the last one is safe.

@@ -17,6 +17,8 @@ pub struct StageObserver {
     done: u64,
     /// The last step whose scores on held-out rows are recorded.
     scored: Option<u64>,
+    /// The last step whose text samples are recorded.
+    sampled: Option<u64>,
     samples_path: PathBuf,
     /// Open once there are any.
     samples: Option<Records>,
@@ -24,6 +26,9 @@ pub struct StageObserver {
 
 /// What the names of scores on held-out rows begin with.
 const HELD_OUT: &str = "validation/";
+
+/// Where `samples.jsonl` has what the model made of a prompt.
+const COMPLETION: &str = "completion";
 
 impl StageObserver {
     /// Observes a training that goes on at `step` of `total`; what was recorded after `step` is dropped, since it comes again.
@@ -44,7 +49,8 @@ impl StageObserver {
             events: EventWriter::create(&ctx.stage_dir.tb(), step)?,
             bar,
             done: step,
-            scored: last_scored(&path)?,
+            scored: last_step_with(&path, |name| name.starts_with(HELD_OUT))?,
+            sampled: last_step_with(&samples_path, |name| name == COMPLETION)?,
             samples_path,
             samples: None,
         })
@@ -65,6 +71,10 @@ impl Observer for StageObserver {
         self.scored == Some(step)
     }
 
+    fn has_samples(&self, step: u64) -> bool {
+        self.sampled == Some(step)
+    }
+
     fn scalars(&mut self, step: u64, values: &[(&str, f64)]) {
         if values.iter().any(|(name, _)| name.starts_with(HELD_OUT)) {
             self.scored = Some(step);
@@ -76,7 +86,7 @@ impl Observer for StageObserver {
     fn samples(&mut self, step: u64, samples: &[TextSample]) {
         let mut lines = String::new();
         for sample in samples {
-            let line = serde_json::json!({ "step": step, "prompt": sample.prompt, "completion": sample.completion });
+            let line = serde_json::json!({ "step": step, "prompt": sample.prompt, COMPLETION: sample.completion });
             lines += &format!("{line}\n");
             tracing::debug!(step, prompt = sample.prompt, completion = sample.completion, "sample");
         }
@@ -86,9 +96,9 @@ impl Observer for StageObserver {
                 Err(error) => tracing::warn!(%error, "the text samples of step {step} are not written"),
             }
         }
-        if let Some(records) = &mut self.samples {
-            // All of a step or none.
-            records.append(lines.as_bytes());
+        // All of a step or none, so that what is there need not be counted.
+        if self.samples.as_mut().is_some_and(|records| records.append(lines.as_bytes())) {
+            self.sampled = Some(step);
         }
     }
 
@@ -102,13 +112,15 @@ impl Observer for StageObserver {
     }
 }
 
-/// The last step of `metrics.jsonl` that has scores on held-out rows.
-fn last_scored(path: &Path) -> Result<Option<u64>> {
+/// The last step of a file of lines with `step` that has such a field.
+fn last_step_with(path: &Path, is_one: impl Fn(&str) -> bool) -> Result<Option<u64>> {
+    if !path.exists() {
+        return Ok(None);
+    }
     let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
     let step = |line: &str| -> Option<u64> {
         let values: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).ok()?;
-        let is_scored = values.keys().any(|name| name.starts_with(HELD_OUT));
-        values.get("step")?.as_u64().filter(|_| is_scored)
+        values.get("step")?.as_u64().filter(|_| values.keys().any(|name| is_one(name)))
     };
     Ok(text.lines().rev().find_map(step))
 }
@@ -135,16 +147,22 @@ mod tests {
     }
 
     #[test]
-    fn samples_that_cannot_be_written_are_lost_and_no_others() {
+    fn samples_that_were_recorded_are_known_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let ctx = StageContext::for_tests(&dir.path().join("run"), "pretrain");
         let path = ctx.stage_dir.samples_jsonl();
         let sample = TextSample { prompt: "a".to_owned(), completion: "b".to_owned() };
         let mut observer = StageObserver::new(&ctx, 0, 40).unwrap();
+        // Where they cannot be written, training goes on.
         std::fs::create_dir(&path).unwrap();
         observer.samples(5, std::slice::from_ref(&sample));
+        assert!(!observer.has_samples(5));
         std::fs::remove_dir(&path).unwrap();
         observer.samples(10, &[sample.clone(), sample]);
+        assert!(observer.has_samples(10) && !observer.has_samples(5));
+        drop(observer);
+        assert!(StageObserver::new(&ctx, 11, 40).unwrap().has_samples(10));
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
+        assert!(!StageObserver::new(&ctx, 9, 40).unwrap().has_samples(10));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! What is trained on is a [`Task`]'s business; the loop owns the order of a step (batches, gradients, check, clip,
 //! update), logging, saving, and stopping. Saving comes before evaluation, so that an evaluation that fails loses nothing.
-//! Checkpoints are copied at once and written on another thread.
+//! Checkpoints are copied at once and written on another thread. A signal is obeyed between two micro-batches: what there is of the
+//! step is dropped, and made again when the training goes on.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use handoff::Digest;
 use model::{Grads, Inputs, Model};
 use tch::{Device, Kind, Tensor};
 
-use crate::checkpoint::{Best, State, Write, Writer};
+use crate::checkpoint::{Best, Losses, State, Write, Writer};
 use crate::guard::Guard;
 use crate::lineage::{Lineage, Phase};
 use crate::optimizer::{Optimizer, Update, zero_gradients};
@@ -80,12 +81,14 @@ pub trait Task {
     /// Digest of the rows that [`Task::evaluate`] scores: scores on others are not compared.
     fn held_out(&self) -> Digest;
 
-    /// Text to look at while training; empty where none is wanted. Must not change any state.
+    /// Text to look at while training; empty where none is wanted. Must not change any state. `stop` is asked before every prompt: once it
+    /// says so, there are no samples (`None`).
     ///
     /// # Errors
     /// What libtorch refuses.
-    fn text_samples(&self) -> Result<Vec<TextSample>> {
-        Ok(Vec::new())
+    fn text_samples(&self, stop: &dyn Fn() -> bool) -> Result<Option<Vec<TextSample>>> {
+        let _ = stop;
+        Ok(Some(Vec::new()))
     }
 
     /// A copy of what a checkpoint needs to be loaded elsewhere, a model or adapter directory: what it returns writes that
@@ -113,11 +116,14 @@ pub struct TextSample {
 
 /// Who is told how training goes, and may ask it to stop.
 pub trait Observer {
-    /// True once the user wants to stop; asked after every step, and between the forward passes of an evaluation.
+    /// True once the user wants to stop; asked between micro-batches, forward passes of an evaluation, and prompts.
     fn cancelled(&self) -> bool;
 
     /// Whether the scores after `step` were recorded, by this process or one before.
     fn has_scores(&self, step: u64) -> bool;
+
+    /// Whether the text samples after `step` were recorded, by this process or one before.
+    fn has_samples(&self, step: u64) -> bool;
 
     /// Scalars of a step, for `metrics.jsonl` and TensorBoard. Where they cannot be written, training goes on all the same.
     fn scalars(&mut self, step: u64, values: &[(&str, f64)]);
@@ -221,12 +227,30 @@ impl Window {
         Ok(())
     }
 
+    /// Goes on after the losses that a checkpoint has; its times are those of another process.
+    fn after(losses: Option<Losses>, device: Device) -> Result<Self> {
+        let tensor = |Losses { sum, steps }: Losses| Tensor::f_from_slice(&[sum, steps])?.f_to_device(device);
+        Ok(Self { losses: losses.map(tensor).transpose()?, ..Self::default() })
+    }
+
+    /// Sum and number of the losses, if there are any. Waits for a GPU.
+    fn losses(&self) -> Result<Option<Losses>> {
+        let Some(losses) = &self.losses else { return Ok(None) };
+        let values = Vec::<f64>::try_from(losses)?;
+        Ok(Some(Losses { sum: values[0], steps: values[1] }))
+    }
+
     /// The mean loss; NaN where every step was skipped. Waits for a GPU.
     fn mean_loss(&self) -> Result<f64> {
-        let Some(losses) = &self.losses else { return Ok(f64::NAN) };
-        let values = Vec::<f64>::try_from(losses)?;
-        Ok(values[0] / values[1])
+        Ok(self.losses()?.map_or(f64::NAN, |losses| losses.sum / losses.steps))
     }
+}
+
+/// What only lasts as long as a process trains.
+struct Running {
+    replicas: Replicas,
+    /// Since the last logged line.
+    window: Window,
 }
 
 struct StepResult {
@@ -241,28 +265,35 @@ struct StepResult {
 }
 
 impl<T: Task> Trainer<'_, T> {
-    /// Trains until the lineage's last step, and evaluates there. An evaluation that was due where an earlier process stopped comes
-    /// first, so that the scores are those of a training without a stop.
+    /// Trains until the lineage's last step, and evaluates there. An evaluation, and text samples, that were due where an earlier process
+    /// stopped come first, so that what is recorded is that of a training without a stop.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] after a clean save, also while evaluating, [`Error::Skipped`] after too many bad steps, [`Error::NoGradient`], and
+    /// [`Error::Interrupted`] after a clean save, also within a step and while evaluating, [`Error::Skipped`] after too many bad steps, [`Error::NoGradient`], and
     /// what saving and libtorch refuse.
     pub fn run(&mut self) -> Result<Outcome> {
         let total = self.state.lineage.total_steps();
         let first = self.state.step;
-        let replicas = Replicas::start(self.task.model(), self.state.threads, self.settings.recompute)?;
-        let (mut window, mut whole) = (Window::default(), Window::default());
         let mut outcome =
             Outcome { complete: true, steps: 0, targets: 0, tokens_per_sec: 0.0, last_loss: None, skipped: 0, scores: Vec::new() };
+        let device = self.task.model().device();
+        let replicas = Replicas::start(self.task.model(), self.state.threads, self.settings.recompute)?;
+        let mut running = Running { replicas, window: Window::after(self.checkpoints.losses(first), device)? };
+        let mut whole = Window::default();
         let mut without_gradient: Option<Vec<usize>> = None;
-        let on_cpu = self.task.model().device() == Device::Cpu;
-        if first < total && self.is_evaluated_at(first) && self.checkpoints.holds(&self.state) && !self.observer.has_scores(first) {
-            self.evaluate_between(&replicas)?;
+        let on_cpu = device == Device::Cpu;
+        if first < total && self.is_evaluated_at(first) && self.checkpoints.holds(&self.state) {
+            if !self.observer.has_scores(first) {
+                self.evaluate(&running)?;
+            }
+            self.sample(&running)?;
         }
         while self.state.step < total {
             let started = Instant::now();
             let step = self.state.step;
-            let result = self.step(step, &replicas, &mut without_gradient)?;
+            let Some(result) = self.step(step, &running.replicas, &mut without_gradient)? else {
+                return Err(self.interrupted(&running)?);
+            };
             self.state.step += 1;
             let (done, last) = (self.state.step, self.state.step == total);
             let logs = done.is_multiple_of(self.settings.log_every) || last;
@@ -271,11 +302,11 @@ impl<T: Task> Trainer<'_, T> {
                 self.check_skipped(&result, step)?;
             }
             outcome.targets += result.targets;
-            window.add(&result, started.elapsed())?;
+            running.window.add(&result, started.elapsed())?;
             (whole.steps, whole.tokens, whole.time) = (whole.steps + 1, whole.tokens + result.tokens, whole.time + started.elapsed());
-            let line = if logs { Some(self.log(&result, &window, &whole, total, &mut outcome)?) } else { None };
+            let line = if logs { Some(self.log(&result, &running.window, &whole, total, &mut outcome)?) } else { None };
             if line.is_some() {
-                window = Window::default();
+                running.window = Window::default();
             }
             self.observer.progress(done, line.as_deref());
             let stop = self.observer.cancelled();
@@ -286,10 +317,10 @@ impl<T: Task> Trainer<'_, T> {
             }
             let again = self.checkpoints.poll()?;
             if stop || last || limited {
-                self.save_for_sure()?;
+                self.save_for_sure(&running)?;
             } else if (again || evaluates || done.is_multiple_of(self.settings.save_every)) && self.guard.skipped()?.in_a_row == 0 {
                 // While steps are skipped, what was saved before them is what may be needed.
-                self.save(false)?;
+                self.save(&running, false)?;
             }
             if stop {
                 return Err(Error::Interrupted { step: done });
@@ -299,22 +330,24 @@ impl<T: Task> Trainer<'_, T> {
                 break;
             }
             if evaluates {
-                self.evaluate_between(&replicas)?;
+                self.evaluate_between(&running)?;
             }
         }
         outcome.steps = self.state.step - first;
         outcome.tokens_per_sec = rate(&whole);
         outcome.skipped = self.guard.skipped()?.total;
         if outcome.complete {
-            outcome.scores = self.evaluate(&replicas)?;
+            outcome.scores = self.evaluate(&running)?;
             if let Some((what, value)) = outcome.scores.iter().find(|(_, value)| !value.is_finite()) {
                 return Err(Error::Diverged { step: self.state.step, what: (*what).to_owned(), value: *value });
             }
+            self.sample(&running)?;
         }
         Ok(outcome)
     }
 
-    fn step(&mut self, step: u64, replicas: &Replicas, without_gradient: &mut Option<Vec<usize>>) -> Result<StepResult> {
+    /// Makes a step; `None` where it was to stop before the last micro-batch, and then everything is as it was.
+    fn step(&mut self, step: u64, replicas: &Replicas, without_gradient: &mut Option<Vec<usize>>) -> Result<Option<StepResult>> {
         let lineage = &self.state.lineage;
         let phase = &lineage.phases[lineage.phase_of(step)];
         let step_in_phase = step - phase.first_step;
@@ -323,6 +356,9 @@ impl<T: Task> Trainer<'_, T> {
         let mut grads = Grads::new();
         let mut loss = Tensor::zeros([], (Kind::Float, model.device()));
         for micro in batch.micro {
+            if self.observer.cancelled() {
+                return Ok(None);
+            }
             loss += replicas.add_gradients(model, micro()?, batch.targets, &mut grads)?;
         }
         let norm = grads.norm()?;
@@ -338,7 +374,7 @@ impl<T: Task> Trainer<'_, T> {
             self.optimizer.step(model, &grads, &update, replicas)?;
         }
         self.state.rows_seen += batch.rows.len() as u64;
-        Ok(StepResult { loss, norm, skip, lr, targets: batch.targets, tokens: batch.tokens, rows: batch.rows })
+        Ok(Some(StepResult { loss, norm, skip, lr, targets: batch.targets, tokens: batch.tokens, rows: batch.rows }))
     }
 
     /// Ends the training once too many steps in a row were skipped.
@@ -399,81 +435,96 @@ impl<T: Task> Trainer<'_, T> {
         Ok(line)
     }
 
-    fn save(&mut self, keep_all: bool) -> Result<()> {
+    fn save(&mut self, running: &Running, keep_all: bool) -> Result<()> {
         let model = self.task.snapshot()?;
         let state = self.optimizer.snapshot(self.task.model(), self.guard)?.detached()?;
+        let losses = running.window.losses()?;
         self.checkpoints.save(self.state.clone(), keep_all, move |dir| {
             model(dir)?;
-            Ok(state.write(dir)?)
+            state.write(dir)?;
+            losses.map_or(Ok(()), |losses| losses.write(dir))
         })
     }
 
     /// Saves without a copy of anything, while nothing trains.
-    fn save_now(&mut self, keep_all: bool) -> Result<()> {
+    fn save_now(&mut self, running: &Running, keep_all: bool) -> Result<()> {
         let task = self.task;
         let state = self.optimizer.snapshot(task.model(), self.guard)?;
+        let losses = running.window.losses()?;
         self.checkpoints.save_now(self.state.clone(), keep_all, |dir| {
             task.write_model(dir)?;
-            Ok(state.write(dir)?)
+            state.write(dir)?;
+            losses.map_or(Ok(()), |losses| losses.write(dir))
         })
     }
 
     /// Saves at once; tries again, since nothing comes after it.
-    fn save_for_sure(&mut self) -> Result<()> {
+    fn save_for_sure(&mut self, running: &Running) -> Result<()> {
         let keep_all = self.guard.skipped()?.in_a_row > 0;
         for pause in LAST_PAUSES {
-            match self.save_now(keep_all) {
+            match self.save_now(running, keep_all) {
                 Ok(()) => return Ok(()),
                 Err(error) => tracing::warn!(%error, "the checkpoint was not written; trying again in {} s", pause.as_secs()),
             }
             std::thread::sleep(pause);
         }
-        self.save_now(keep_all)
+        self.save_now(running, keep_all)
     }
 
-    /// Whether there is an evaluation after `step`, if it is not the last.
+    /// Whether there is an evaluation after `step` steps, if these are not all; before the first there is none.
     fn is_evaluated_at(&self, step: u64) -> bool {
-        self.settings.eval_every.is_some_and(|every| step.is_multiple_of(every))
+        step > 0 && self.settings.eval_every.is_some_and(|every| step.is_multiple_of(every))
     }
 
     /// Evaluates where training goes on after it, unless it is to stop.
-    fn evaluate_between(&mut self, replicas: &Replicas) -> Result<()> {
-        self.evaluate(replicas)?;
-        if self.observer.cancelled() { Err(self.interrupted()?) } else { Ok(()) }
+    fn evaluate_between(&mut self, running: &Running) -> Result<()> {
+        self.evaluate(running)?;
+        self.sample(running)?;
+        if self.observer.cancelled() { Err(self.interrupted(running)?) } else { Ok(()) }
     }
 
-    /// What to end with after a signal while evaluating. What was saved before stands; the evaluation is made when the training goes on.
-    fn interrupted(&mut self) -> Result<Error> {
+    /// What to end with after a signal within a step or an evaluation. What was saved after the last whole step stands; what was begun is
+    /// made when the training goes on.
+    fn interrupted(&mut self, running: &Running) -> Result<Error> {
         // Between skipped steps nothing was saved.
-        if self.guard.skipped()?.in_a_row > 0 || self.checkpoints.finish().is_err() {
-            self.save_for_sure()?;
+        if self.guard.skipped()?.in_a_row > 0 || self.checkpoints.finish().is_err() || !self.checkpoints.holds(&self.state) {
+            self.save_for_sure(running)?;
         }
         Ok(Error::Interrupted { step: self.state.step })
     }
 
-    fn evaluate(&mut self, replicas: &Replicas) -> Result<Scores> {
+    fn evaluate(&mut self, running: &Running) -> Result<Scores> {
         let step = self.state.step;
         let stop = || self.observer.cancelled();
-        let Some(scores) = replicas.alone(|| tch::no_grad(|| self.task.evaluate(&stop)))? else {
-            return Err(self.interrupted()?);
+        let Some(scores) = running.replicas.alone(|| tch::no_grad(|| self.task.evaluate(&stop)))? else {
+            return Err(self.interrupted(running)?);
         };
-        if !scores.is_empty() && !self.observer.has_scores(step) {
-            self.observer.scalars(step, &scores);
-        }
         if let Some((metric, value)) = scores.first().filter(|_| self.settings.keep_best) {
             let (generation, held_out) = (self.state.generation, Some(self.task.held_out()));
             self.checkpoints.mark_if_best(Best { generation, step, metric: (*metric).to_owned(), value: *value, held_out })?;
         }
-        if self.observer.cancelled() {
-            return Ok(scores);
+        // Recorded last: what has scores is not evaluated again.
+        if !scores.is_empty() && !self.observer.has_scores(step) {
+            self.observer.scalars(step, &scores);
         }
-        match replicas.alone(|| tch::no_grad(|| self.task.text_samples())) {
-            Ok(samples) if samples.is_empty() => {}
-            Ok(samples) => self.observer.samples(step, &samples),
+        Ok(scores)
+    }
+
+    /// Lets the model go on with texts, unless that was done by an earlier process.
+    fn sample(&mut self, running: &Running) -> Result<()> {
+        let step = self.state.step;
+        if self.observer.has_samples(step) {
+            return Ok(());
+        }
+        let stop = || self.observer.cancelled();
+        match running.replicas.alone(|| tch::no_grad(|| self.task.text_samples(&stop))) {
+            Ok(None) => return Err(self.interrupted(running)?),
+            Ok(Some(samples)) if samples.is_empty() => {}
+            Ok(Some(samples)) => self.observer.samples(step, &samples),
             // They are only to look at.
             Err(error) => tracing::warn!(%error, "no text samples at step {step}"),
         }
-        Ok(scores)
+        Ok(())
     }
 }
 
@@ -557,6 +608,7 @@ mod tests {
     use super::*;
     use std::cell::{Cell, RefCell};
     use std::collections::BTreeMap;
+    use std::rc::Rc;
 
     use handoff::RunDir;
     use model::{Config, Options};
@@ -569,22 +621,56 @@ mod tests {
 
     /// Passes of an evaluation.
     const PASSES: u64 = 5;
+    /// Micro-batches of a step.
+    const MICRO: u64 = 3;
+    /// Texts that are gone on with.
+    const PROMPTS: u64 = 2;
+    const OPTIMIZER: OptimizerConfig =
+        OptimizerConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.1, clip_norm: None, muon_lr_ratio: None };
 
-    struct Toy<'a> {
-        model: Model,
-        /// Passes over held-out rows in all.
-        passes: &'a Cell<u64>,
+    /// What a process did.
+    #[derive(Debug, Default)]
+    struct Done {
+        /// Passes over held-out rows.
+        passes: Cell<u64>,
+        /// Micro-batches begun.
+        micro: Cell<u64>,
+        /// Prompts gone on with.
+        prompts: Cell<u64>,
     }
 
-    impl Task for Toy<'_> {
+    fn count(cell: &Cell<u64>) {
+        cell.set(cell.get() + 1);
+    }
+
+    struct Toy {
+        model: Model,
+        micro: u64,
+        done: Rc<Done>,
+    }
+
+    impl Toy {
+        fn new(micro: u64, done: &Rc<Done>) -> Self {
+            Self { model: Model::new(Config::llama(16, 8, 1, 2), 3, &Options::cpu()).unwrap(), micro, done: Rc::clone(done) }
+        }
+    }
+
+    impl Task for Toy {
         fn model(&self) -> &Model {
             &self.model
         }
 
         fn batch(&self, _: &Lineage, _: &Phase, step: u64) -> Result<StepBatch> {
-            let ids = (Tensor::arange(12, (Kind::Int64, Device::Cpu)) + step as i64).remainder(16).view([2, 6]);
-            let micro = Micro { targets: (&ids + 1).remainder(16), ids, inputs: Inputs::default() };
-            Ok(StepBatch { micro: vec![Box::new(move || Ok(micro))], targets: 12, tokens: 12, rows: vec![0, 1] })
+            let micro = |index: u64| -> MakeMicro {
+                let done = Rc::clone(&self.done);
+                Box::new(move || {
+                    count(&done.micro);
+                    let ids = (Tensor::arange(12, (Kind::Int64, Device::Cpu)) + (step + index) as i64).remainder(16).view([2, 6]);
+                    Ok(Micro { targets: (&ids + 1).remainder(16), ids, inputs: Inputs::default() })
+                })
+            };
+            let tokens = 12 * self.micro;
+            Ok(StepBatch { micro: (0..self.micro).map(micro).collect(), targets: tokens, tokens, rows: vec![0, 1] })
         }
 
         fn evaluate(&self, stop: &dyn Fn() -> bool) -> Result<Option<Scores>> {
@@ -592,7 +678,7 @@ mod tests {
                 if stop() {
                     return Ok(None);
                 }
-                self.passes.set(self.passes.get() + 1);
+                count(&self.done.passes);
             }
             let sum = |param: &model::Param| param.master.sum(Kind::Double).double_value(&[]);
             Ok(Some(vec![("validation/loss", self.model.params().iter().map(sum).sum())]))
@@ -600,6 +686,18 @@ mod tests {
 
         fn held_out(&self) -> Digest {
             Digest::of_bytes(b"")
+        }
+
+        fn text_samples(&self, stop: &dyn Fn() -> bool) -> Result<Option<Vec<TextSample>>> {
+            let mut samples = Vec::new();
+            for _ in 0..PROMPTS {
+                if stop() {
+                    return Ok(None);
+                }
+                count(&self.done.prompts);
+                samples.push(TextSample { prompt: String::new(), completion: String::new() });
+            }
+            Ok(Some(samples))
         }
 
         fn snapshot(&self) -> Result<Write> {
@@ -615,39 +713,63 @@ mod tests {
         std::fs::write(path, "").map_err(Error::io("write", path))
     }
 
+    /// What was recorded by all processes that trained one after the other.
+    #[derive(Debug, Default, PartialEq)]
+    struct Recorded {
+        losses: BTreeMap<u64, f64>,
+        scores: BTreeMap<u64, Vec<f64>>,
+        samples: BTreeMap<u64, u64>,
+    }
+
     struct Watch<'a> {
-        passes: &'a Cell<u64>,
-        /// Wants to stop after so many passes over held-out rows.
-        stop_at: u64,
-        scores: &'a RefCell<BTreeMap<u64, Vec<f64>>>,
+        done: Rc<Done>,
+        stop: &'a dyn Fn(&Done) -> bool,
+        recorded: &'a RefCell<Recorded>,
     }
 
     impl Observer for Watch<'_> {
         fn cancelled(&self) -> bool {
-            self.passes.get() >= self.stop_at
+            (self.stop)(&self.done)
         }
 
         fn has_scores(&self, step: u64) -> bool {
-            self.scores.borrow().contains_key(&step)
+            self.recorded.borrow().scores.contains_key(&step)
+        }
+
+        fn has_samples(&self, step: u64) -> bool {
+            self.recorded.borrow().samples.contains_key(&step)
         }
 
         fn scalars(&mut self, step: u64, values: &[(&str, f64)]) {
-            if let Some((_, value)) = values.iter().find(|(name, _)| *name == "validation/loss") {
-                self.scores.borrow_mut().entry(step).or_default().push(*value);
+            for (name, value) in values {
+                match *name {
+                    "validation/loss" => self.recorded.borrow_mut().scores.entry(step).or_default().push(*value),
+                    "train/loss" => {
+                        self.recorded.borrow_mut().losses.insert(step, *value);
+                    }
+                    _ => {}
+                }
             }
         }
 
-        fn samples(&mut self, _: u64, _: &[TextSample]) {}
+        fn samples(&mut self, step: u64, samples: &[TextSample]) {
+            *self.recorded.borrow_mut().samples.entry(step).or_default() += samples.len() as u64;
+        }
 
         fn progress(&mut self, _: u64, _: Option<&str>) {}
     }
 
+    fn lineage() -> Lineage {
+        let plan = BatchPlan::new(2, None, 6).unwrap();
+        let data = vec![DataBatch::new([&Digest::of_bytes(b"d")], 2)];
+        Lineage::fresh(serde_json::json!({}), data, 0, Horizon::Steps(6), &plan)
+    }
+
     /// Trains six steps with an evaluation after every second, from the newest checkpoint in `dir`; returns the weights too.
-    fn go(dir: &Path, stop_at: u64, scores: &RefCell<BTreeMap<u64, Vec<f64>>>) -> (Result<Outcome>, Vec<Tensor>, u64) {
-        let passes = Cell::new(0);
-        let task = Toy { model: Model::new(Config::llama(16, 8, 1, 2), 3, &Options::cpu()).unwrap(), passes: &passes };
-        let config = OptimizerConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.1, clip_norm: None, muon_lr_ratio: None };
-        let mut optimizer = Optimizer::new(&task.model, config).unwrap();
+    fn go(dir: &Path, stop: &dyn Fn(&Done) -> bool, recorded: &RefCell<Recorded>) -> (Result<Outcome>, Vec<Tensor>, Rc<Done>) {
+        let done = Rc::new(Done::default());
+        let task = Toy::new(MICRO, &done);
+        let mut optimizer = Optimizer::new(&task.model, OPTIMIZER).unwrap();
         let mut guard = Guard::of(&task.model, 0.0).unwrap();
         let checkpoints = Checkpoints::new(RunDir::new(dir).stage("pretrain"), Keep { last: 2, every: None });
         let state = match checkpoints.newest().unwrap().checkpoint {
@@ -655,39 +777,32 @@ mod tests {
                 optimizer.load(&task.model, &guard, &checkpoint.tensors()).unwrap();
                 checkpoint.state
             }
-            None => {
-                let plan = BatchPlan::new(2, None, 6).unwrap();
-                let data = vec![DataBatch::new([&Digest::of_bytes(b"d")], 2)];
-                let lineage = Lineage::fresh(serde_json::json!({}), data, 0, Horizon::Steps(6), &plan);
-                let (precision, device) = ("fp32".into(), "cpu".into());
-                let (format_version, generation, step, rows_seen) = (FORMAT_VERSION, 1, 0, 0);
-                State {
-                    format_version,
-                    generation,
-                    step,
-                    rows_seen,
-                    lineage,
-                    precision,
-                    device,
-                    threads: 1,
-                    micro_rows: 2,
-                    files: BTreeMap::new(),
-                }
-            }
+            None => State {
+                format_version: FORMAT_VERSION,
+                generation: 1,
+                step: 0,
+                rows_seen: 0,
+                lineage: lineage(),
+                precision: "fp32".into(),
+                device: "cpu".into(),
+                threads: 1,
+                micro_rows: 2,
+                files: BTreeMap::new(),
+            },
         };
         let settings = LoopSettings {
             learning_rate: 0.01,
             schedule: Schedule { decay: Decay::Linear, warmup_steps: 1, decay_share: 0.2, min_share: 0.0 },
             save_every: 100,
             eval_every: Some(2),
-            log_every: 1,
+            log_every: 4,
             keep_best: true,
             skip_sigma: 0.0,
             max_skipped: 3,
             recompute: false,
             limit: None,
         };
-        let mut observer = Watch { passes: &passes, stop_at, scores };
+        let mut observer = Watch { done: Rc::clone(&done), stop, recorded };
         let mut trainer = Trainer {
             task: &task,
             optimizer: &mut optimizer,
@@ -701,15 +816,20 @@ mod tests {
         let outcome = trainer.run();
         drop(trainer);
         let weights = task.model.params().iter().map(|param| param.master.copy()).collect();
-        (outcome, weights, passes.get())
+        (outcome, weights, done)
+    }
+
+    fn is_same(a: &[Tensor], b: &[Tensor]) -> bool {
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.equal(b))
     }
 
     #[test]
     fn an_evaluation_is_interrupted_and_made_when_the_training_goes_on() {
-        let (whole, scores) = (tempfile::tempdir().unwrap(), RefCell::default());
-        let (outcome, expected, passes) = go(whole.path(), u64::MAX, &scores);
+        let (whole, recorded) = (tempfile::tempdir().unwrap(), RefCell::default());
+        let (outcome, expected, done) = go(whole.path(), &|_| false, &recorded);
         assert!(outcome.unwrap().complete);
-        assert_eq!((passes, scores.borrow().keys().copied().collect::<Vec<_>>()), (3 * PASSES, vec![2, 4, 6]));
+        assert_eq!(done.passes.get(), 3 * PASSES);
+        assert_eq!(recorded.borrow().scores.keys().copied().collect::<Vec<_>>(), [2, 4, 6]);
         for (step, written) in [(4, "copied"), (6, "direct")] {
             let there = RunDir::new(whole.path()).stage("pretrain").checkpoint(step).join(written);
             assert!(there.exists(), "copies are made only where training goes on: step {step}");
@@ -719,15 +839,54 @@ mod tests {
         let (cut, again) = (tempfile::tempdir().unwrap(), RefCell::default());
         let checkpoint = |step: u64| RunDir::new(cut.path()).stage("pretrain").checkpoint(step);
         for (stop_at, step, scored) in [(3, 2, 0), (PASSES, 2, 1), (2, 4, 1), (PASSES + 1, 6, 2)] {
-            let (outcome, _, passes) = go(cut.path(), stop_at, &again);
+            let (outcome, _, done) = go(cut.path(), &|done| done.passes.get() >= stop_at, &again);
             assert!(matches!(outcome, Err(Error::Interrupted { step: at }) if at == step), "{stop_at}: {outcome:?}");
-            assert_eq!((passes, again.borrow().len()), (stop_at, scored), "no pass after the signal");
+            assert_eq!((done.passes.get(), again.borrow().scores.len()), (stop_at, scored), "no pass after the signal");
             assert!(checkpoint(step).exists());
         }
-        let (outcome, weights, passes) = go(cut.path(), u64::MAX, &again);
+        let (outcome, weights, done) = go(cut.path(), &|_| false, &again);
         assert!(outcome.unwrap().complete);
-        assert_eq!(passes, PASSES, "what was scored is not scored again");
-        assert!(weights.iter().zip(&expected).all(|(a, b)| a.equal(b)), "the same bits");
-        assert_eq!(again, scores);
+        assert_eq!(done.passes.get(), PASSES, "what was scored is not scored again");
+        assert!(is_same(&weights, &expected), "the same bits");
+        assert_eq!(again, recorded);
+    }
+
+    #[test]
+    fn a_step_is_interrupted_and_made_when_the_training_goes_on() {
+        let (whole, recorded) = (tempfile::tempdir().unwrap(), RefCell::default());
+        let (outcome, expected, _) = go(whole.path(), &|_| false, &recorded);
+        assert!(outcome.unwrap().complete);
+        assert_eq!(recorded.borrow().losses.keys().copied().collect::<Vec<_>>(), [4, 6]);
+
+        let (cut, again) = (tempfile::tempdir().unwrap(), RefCell::default());
+        // Within the first step, within the second, after two more, and where a logged line is due.
+        for (stop_at, step) in [(1, 0), (MICRO + 2, 1), (2 * MICRO + 1, 3), (2, 3), (MICRO + 1, 4)] {
+            let (outcome, _, done) = go(cut.path(), &|done| done.micro.get() >= stop_at, &again);
+            assert!(matches!(outcome, Err(Error::Interrupted { step: at }) if at == step), "{stop_at}: {outcome:?}");
+            assert_eq!(done.micro.get(), stop_at, "no micro-batch after the signal");
+            assert!(RunDir::new(cut.path()).stage("pretrain").checkpoint(step).exists());
+        }
+        let (outcome, weights, _) = go(cut.path(), &|_| false, &again);
+        assert!(outcome.unwrap().complete);
+        assert!(is_same(&weights, &expected), "the same bits");
+        assert_eq!(again, recorded, "losses are means over as many steps, and nothing is lost or doubled");
+    }
+
+    #[test]
+    fn text_samples_are_made_once_also_where_they_are_interrupted() {
+        let (dir, recorded) = (tempfile::tempdir().unwrap(), RefCell::default());
+        let (outcome, _, done) = go(dir.path(), &|done| done.prompts.get() >= 1, &recorded);
+        assert!(matches!(outcome, Err(Error::Interrupted { step: 2 })), "{outcome:?}");
+        assert_eq!((done.prompts.get(), done.passes.get()), (1, PASSES), "no prompt after the signal");
+        assert!(recorded.borrow().samples.is_empty());
+        // Those of the second step and, of the sixth, one.
+        let (outcome, _, done) = go(dir.path(), &|done| done.prompts.get() > 2 * PROMPTS, &recorded);
+        assert!(matches!(outcome, Err(Error::Interrupted { step: 6 })), "{outcome:?}");
+        assert_eq!(done.passes.get(), 2 * PASSES, "what was scored is not scored again");
+        // The second time as where a finished training was killed before it was committed.
+        for _ in 0..2 {
+            assert!(go(dir.path(), &|_| false, &recorded).0.unwrap().complete);
+            assert_eq!(recorded.borrow().samples, BTreeMap::from([(2, PROMPTS), (4, PROMPTS), (6, PROMPTS)]));
+        }
     }
 }
