@@ -95,6 +95,17 @@ fn means_in_the_log_are_the_same_after_a_stop_between_two_of_them() {
     assert_eq!(result_digests(&cut, 40), result_digests(&whole, 40));
 }
 
+#[test]
+fn a_limit_of_no_steps_leaves_nothing() {
+    let bench = bench(&["a"]);
+    bench.go("a", &["--limit", "0"]).expect(0);
+    let stage = bench.run("a").stage("pretrain");
+    assert_eq!((checkpoints(&stage).len(), last_step(&stage.metrics_jsonl())), (0, 0));
+    bench.go("a", &["--limit", "5"]).expect(0);
+    bench.go("a", &["--limit", "0"]).expect(0);
+    assert_eq!((checkpoints(&stage), last_step(&stage.metrics_jsonl())), (vec![stage.checkpoint(5)], 5));
+}
+
 /// The records of an event file; fails where one is not whole.
 fn num_records(path: &Path) -> usize {
     let bytes = std::fs::read(path).unwrap();

@@ -223,7 +223,7 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, Error> {
     let hyper = config.hyper();
     let outcome = session.train(ctx, &task, hyper.optimizer(), hyper.settings(ctx.limit), &compute)?;
     if !outcome.complete {
-        notes.push(format!("stopped by --limit after {} step(s); the checkpoint is saved, `model/` is not written yet", outcome.steps));
+        notes.push(outcome.limit_note());
         return Ok(Report { notes, watch: inputs.watch, ..Report::default() });
     }
     let merge_difference = Cell::new(None);

@@ -182,6 +182,16 @@ pub struct Outcome {
     pub scores: Scores,
 }
 
+impl Outcome {
+    /// What a user should know of a training that `--limit` stopped.
+    pub fn limit_note(&self) -> String {
+        match self.steps {
+            0 => "stopped by --limit before the first step; nothing was trained or saved".to_owned(),
+            steps => format!("stopped by --limit after {steps} step(s); the checkpoint is saved, `model/` is not written yet"),
+        }
+    }
+}
+
 /// A running training.
 pub struct Trainer<'a, T: Task> {
     /// What is trained on.
@@ -276,6 +286,9 @@ impl<T: Task> Trainer<'_, T> {
         let first = self.state.step;
         let mut outcome =
             Outcome { complete: true, steps: 0, targets: 0, tokens_per_sec: 0.0, last_loss: None, skipped: 0, scores: Vec::new() };
+        if first < total && self.settings.limit == Some(0) {
+            return Ok(Outcome { complete: false, ..outcome });
+        }
         let device = self.task.model().device();
         let replicas = Replicas::start(self.task.model(), self.state.threads, self.settings.recompute)?;
         let mut running = Running { replicas, window: Window::after(self.checkpoints.losses(first), device)? };
@@ -766,7 +779,12 @@ mod tests {
     }
 
     /// Trains six steps with an evaluation after every second, from the newest checkpoint in `dir`; returns the weights too.
-    fn go(dir: &Path, stop: &dyn Fn(&Done) -> bool, recorded: &RefCell<Recorded>) -> (Result<Outcome>, Vec<Tensor>, Rc<Done>) {
+    fn go(
+        dir: &Path,
+        limit: Option<u64>,
+        stop: &dyn Fn(&Done) -> bool,
+        recorded: &RefCell<Recorded>,
+    ) -> (Result<Outcome>, Vec<Tensor>, Rc<Done>) {
         let done = Rc::new(Done::default());
         let task = Toy::new(MICRO, &done);
         let mut optimizer = Optimizer::new(&task.model, OPTIMIZER).unwrap();
@@ -800,7 +818,7 @@ mod tests {
             skip_sigma: 0.0,
             max_skipped: 3,
             recompute: false,
-            limit: None,
+            limit,
         };
         let mut observer = Watch { done: Rc::clone(&done), stop, recorded };
         let mut trainer = Trainer {
@@ -826,7 +844,7 @@ mod tests {
     #[test]
     fn an_evaluation_is_interrupted_and_made_when_the_training_goes_on() {
         let (whole, recorded) = (tempfile::tempdir().unwrap(), RefCell::default());
-        let (outcome, expected, done) = go(whole.path(), &|_| false, &recorded);
+        let (outcome, expected, done) = go(whole.path(), None, &|_| false, &recorded);
         assert!(outcome.unwrap().complete);
         assert_eq!(done.passes.get(), 3 * PASSES);
         assert_eq!(recorded.borrow().scores.keys().copied().collect::<Vec<_>>(), [2, 4, 6]);
@@ -839,12 +857,12 @@ mod tests {
         let (cut, again) = (tempfile::tempdir().unwrap(), RefCell::default());
         let checkpoint = |step: u64| RunDir::new(cut.path()).stage("pretrain").checkpoint(step);
         for (stop_at, step, scored) in [(3, 2, 0), (PASSES, 2, 1), (2, 4, 1), (PASSES + 1, 6, 2)] {
-            let (outcome, _, done) = go(cut.path(), &|done| done.passes.get() >= stop_at, &again);
+            let (outcome, _, done) = go(cut.path(), None, &|done| done.passes.get() >= stop_at, &again);
             assert!(matches!(outcome, Err(Error::Interrupted { step: at }) if at == step), "{stop_at}: {outcome:?}");
             assert_eq!((done.passes.get(), again.borrow().scores.len()), (stop_at, scored), "no pass after the signal");
             assert!(checkpoint(step).exists());
         }
-        let (outcome, weights, done) = go(cut.path(), &|_| false, &again);
+        let (outcome, weights, done) = go(cut.path(), None, &|_| false, &again);
         assert!(outcome.unwrap().complete);
         assert_eq!(done.passes.get(), PASSES, "what was scored is not scored again");
         assert!(is_same(&weights, &expected), "the same bits");
@@ -854,19 +872,19 @@ mod tests {
     #[test]
     fn a_step_is_interrupted_and_made_when_the_training_goes_on() {
         let (whole, recorded) = (tempfile::tempdir().unwrap(), RefCell::default());
-        let (outcome, expected, _) = go(whole.path(), &|_| false, &recorded);
+        let (outcome, expected, _) = go(whole.path(), None, &|_| false, &recorded);
         assert!(outcome.unwrap().complete);
         assert_eq!(recorded.borrow().losses.keys().copied().collect::<Vec<_>>(), [4, 6]);
 
         let (cut, again) = (tempfile::tempdir().unwrap(), RefCell::default());
         // Within the first step, within the second, after two more, and where a logged line is due.
         for (stop_at, step) in [(1, 0), (MICRO + 2, 1), (2 * MICRO + 1, 3), (2, 3), (MICRO + 1, 4)] {
-            let (outcome, _, done) = go(cut.path(), &|done| done.micro.get() >= stop_at, &again);
+            let (outcome, _, done) = go(cut.path(), None, &|done| done.micro.get() >= stop_at, &again);
             assert!(matches!(outcome, Err(Error::Interrupted { step: at }) if at == step), "{stop_at}: {outcome:?}");
             assert_eq!(done.micro.get(), stop_at, "no micro-batch after the signal");
             assert!(RunDir::new(cut.path()).stage("pretrain").checkpoint(step).exists());
         }
-        let (outcome, weights, _) = go(cut.path(), &|_| false, &again);
+        let (outcome, weights, _) = go(cut.path(), None, &|_| false, &again);
         assert!(outcome.unwrap().complete);
         assert!(is_same(&weights, &expected), "the same bits");
         assert_eq!(again, recorded, "losses are means over as many steps, and nothing is lost or doubled");
@@ -875,18 +893,33 @@ mod tests {
     #[test]
     fn text_samples_are_made_once_also_where_they_are_interrupted() {
         let (dir, recorded) = (tempfile::tempdir().unwrap(), RefCell::default());
-        let (outcome, _, done) = go(dir.path(), &|done| done.prompts.get() >= 1, &recorded);
+        let (outcome, _, done) = go(dir.path(), None, &|done| done.prompts.get() >= 1, &recorded);
         assert!(matches!(outcome, Err(Error::Interrupted { step: 2 })), "{outcome:?}");
         assert_eq!((done.prompts.get(), done.passes.get()), (1, PASSES), "no prompt after the signal");
         assert!(recorded.borrow().samples.is_empty());
         // Those of the second step and, of the sixth, one.
-        let (outcome, _, done) = go(dir.path(), &|done| done.prompts.get() > 2 * PROMPTS, &recorded);
+        let (outcome, _, done) = go(dir.path(), None, &|done| done.prompts.get() > 2 * PROMPTS, &recorded);
         assert!(matches!(outcome, Err(Error::Interrupted { step: 6 })), "{outcome:?}");
         assert_eq!(done.passes.get(), 2 * PASSES, "what was scored is not scored again");
         // The second time as where a finished training was killed before it was committed.
         for _ in 0..2 {
-            assert!(go(dir.path(), &|_| false, &recorded).0.unwrap().complete);
+            assert!(go(dir.path(), None, &|_| false, &recorded).0.unwrap().complete);
             assert_eq!(recorded.borrow().samples, BTreeMap::from([(2, PROMPTS), (4, PROMPTS), (6, PROMPTS)]));
         }
+    }
+
+    #[test]
+    fn a_limit_of_no_steps_makes_none() {
+        let (dir, recorded) = (tempfile::tempdir().unwrap(), RefCell::default());
+        let (outcome, _, done) = go(dir.path(), Some(0), &|_| false, &recorded);
+        let outcome = outcome.unwrap();
+        assert_eq!((outcome.complete, outcome.steps, done.micro.get()), (false, 0, 0));
+        assert!(outcome.limit_note().contains("before the first step"));
+        assert!(!RunDir::new(dir.path()).stage("pretrain").checkpoints().exists());
+        let (outcome, ..) = go(dir.path(), Some(2), &|_| false, &recorded);
+        assert_eq!(
+            outcome.unwrap().limit_note(),
+            "stopped by --limit after 2 step(s); the checkpoint is saved, `model/` is not written yet"
+        );
     }
 }
