@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::inputs::Inputs;
 use crate::{Pretrain, find_micro_rows, place, plan_lines, prepare, request, warnings};
 
-/// How long the calibration measures, after one step that does not count.
+/// How long the calibration measures, after a micro-batch and an update that do not count.
 const CALIBRATION: Duration = Duration::from_secs(2);
 
 /// The commands' arguments and functions.
@@ -94,12 +94,12 @@ fn plan(ctx: &StageContext, config: &Config) -> Result<String, Error> {
     let flops = measured.tokens_per_sec * task.model.config().flops_per_token(task.plan.tokens_per_row as i64);
     let _ = writeln!(
         out,
-        "speed: {:.0} tokens/s, {:.1} GFLOP/s, {:.0} % of a matrix product's {:.1} (measured over {} step(s))",
+        "speed: {:.0} tokens/s, {:.1} GFLOP/s, {:.0} % of a matrix product's {:.1} (measured over {} micro-batch(es))",
         measured.tokens_per_sec,
         flops / 1e9,
         100.0 * flops / peak_flops,
         peak_flops / 1e9,
-        measured.steps
+        measured.micro_batches
     );
     let _ = match config.minutes {
         Some(minutes) if left == 0 && session.first_step() == 0 => {

@@ -544,9 +544,9 @@ impl<T: Task> Trainer<'_, T> {
 /// What [`calibrate`] measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Calibration {
-    /// Steps that were measured.
-    pub steps: u64,
-    /// Tokens per second over them.
+    /// Micro-batches that were measured.
+    pub micro_batches: u64,
+    /// Tokens per second over whole steps.
     pub tokens_per_sec: f64,
     /// Seconds of one step.
     pub secs_per_step: f64,
@@ -554,7 +554,9 @@ pub struct Calibration {
     pub replicas: usize,
 }
 
-/// Times steps at learning rate 0 for about `duration`, after one step that does not count. Weights stay as they are, moments do not.
+/// Times micro-batches and updates at learning rate 0 for about `duration`, after one of each that does not count; how long a step is
+/// follows from its number of micro-batches, so that a long one need not be made. Reading batches, which training does beside
+/// computing, does not count. Weights stay as they are, moments do not.
 ///
 /// # Errors
 /// What libtorch refuses.
@@ -569,31 +571,41 @@ pub fn calibrate(
     let model = task.model();
     let replicas = Replicas::start(model, threads, recompute)?;
     let phase = &lineage.phases[0];
-    let mut measured = Window::default();
-    let mut started = Instant::now();
+    let (mut passes, mut updates, mut per_step) = (Window::default(), Window::default(), 0);
     for step in 0.. {
         let batch = task.batch(lineage, phase, step % phase.steps.max(1))?;
+        per_step = batch.micro.len();
         let mut grads = Grads::new();
         for micro in batch.micro {
-            let _ = replicas.add_gradients(model, micro()?, batch.targets, &mut grads)?;
+            let started = Instant::now();
+            let micro = micro()?;
+            let tokens = micro.ids.numel() as u64;
+            // Waits for a GPU.
+            f64::try_from(&replicas.add_gradients(model, micro, batch.targets, &mut grads)?)?;
+            if step == 0 {
+                break;
+            }
+            passes = Window { steps: passes.steps + 1, tokens: passes.tokens + tokens, time: passes.time + started.elapsed(), ..passes };
+            if passes.time >= duration {
+                break;
+            }
         }
+        let started = Instant::now();
         let norm = grads.norm()?;
         optimizer.step(model, &grads, &Update { norm: &norm, skip: None, step: step + 1, lr: 0.0 }, &replicas)?;
-        // Waits for a GPU.
         f64::try_from(&norm)?;
-        if step == 0 {
-            started = Instant::now();
-            continue;
-        }
-        measured.steps += 1;
-        measured.tokens += batch.tokens;
-        measured.time = started.elapsed();
-        if measured.time >= duration {
-            break;
+        if step > 0 {
+            updates = Window { steps: updates.steps + 1, time: updates.time + started.elapsed(), ..updates };
+            if passes.time + updates.time >= duration {
+                break;
+            }
         }
     }
-    let secs_per_step = measured.time.as_secs_f64() / measured.steps.max(1) as f64;
-    Ok(Calibration { steps: measured.steps, tokens_per_sec: rate(&measured), secs_per_step, replicas: replicas.parts() })
+    let per_pass = |total: f64| total / passes.steps.max(1) as f64;
+    let update_secs = updates.time.as_secs_f64() / updates.steps.max(1) as f64;
+    let secs_per_step = per_step as f64 * per_pass(passes.time.as_secs_f64()) + update_secs;
+    let tokens_per_sec = per_step as f64 * per_pass(passes.tokens as f64) / secs_per_step.max(1e-9);
+    Ok(Calibration { micro_batches: passes.steps, tokens_per_sec, secs_per_step, replicas: replicas.parts() })
 }
 
 fn rate(window: &Window) -> f64 {
@@ -921,5 +933,21 @@ mod tests {
             outcome.unwrap().limit_note(),
             "stopped by --limit after 2 step(s); the checkpoint is saved, `model/` is not written yet"
         );
+    }
+
+    #[test]
+    fn a_long_step_is_not_made_to_be_measured() {
+        let done = Rc::new(Done::default());
+        let task = Toy::new(1000, &done);
+        let mut optimizer = Optimizer::new(&task.model, OPTIMIZER).unwrap();
+        let measured = calibrate(&task, &mut optimizer, &lineage(), 1, false, Duration::ZERO).unwrap();
+        assert_eq!((measured.micro_batches, done.micro.get()), (1, 2), "the first does not count");
+        let tokens = measured.tokens_per_sec * measured.secs_per_step;
+        assert!((tokens - 12_000.0).abs() < 1e-3, "{measured:?}");
+        // Several steps where there is time for them.
+        let (task, before) = (Toy::new(2, &done), done.micro.get());
+        let measured = calibrate(&task, &mut optimizer, &lineage(), 1, false, Duration::from_millis(300)).unwrap();
+        assert_eq!(done.micro.get() - before, measured.micro_batches + 1);
+        assert!(measured.micro_batches > 2 && (measured.tokens_per_sec * measured.secs_per_step - 24.0).abs() < 1e-6, "{measured:?}");
     }
 }
