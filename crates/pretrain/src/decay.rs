@@ -19,11 +19,14 @@ const SHARE: u64 = 5;
 pub(crate) fn command() -> stage::Command<Pretrain> {
     let arg = |name: &'static str, value: &'static str, help: &'static str| Arg::new(name).long(name).value_name(value).help(help);
     stage::Command {
-        clap: clap::Command::new("decay")
-            .about("Branches a finished model off a checkpoint: more steps, over which the learning rate falls")
-            .arg(arg("from", "STEP", "Checkpoint, such as step-001000, or its directory").required(true))
-            .arg(arg("steps", "N", "Steps of the decay [default: a fifth of those before]").value_parser(value_parser!(u64)))
-            .arg(arg("name", "NAME", "Directory under pretrain/ for the result [default: decay-STEP]")),
+        clap: stage::with_flags(
+            clap::Command::new("decay")
+                .about("Branches a finished model off a checkpoint: more steps, over which the learning rate falls")
+                .arg(arg("from", "STEP", "Checkpoint, such as step-001000, or its directory").required(true))
+                .arg(arg("steps", "N", "Steps of the decay [default: a fifth of those before]").value_parser(value_parser!(u64)))
+                .arg(arg("name", "NAME", "Directory under pretrain/ for the result [default: decay-STEP]")),
+            &["force", "fresh", "limit"],
+        ),
         run: decay,
     }
 }
@@ -36,8 +39,8 @@ fn decay(ctx: &StageContext, config: &Config, matches: &clap::ArgMatches) -> Res
     let step = step_of(&path)?;
     let steps = matches.get_one::<u64>("steps").copied().unwrap_or((step / SHARE).max(1));
     let name = text("name").unwrap_or_else(|| format!("decay-{step:06}"));
-    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
-        return Err(StageError::new(Exit::Usage, format!("`--name {name}` is not made of letters, digits, `-` and `_`")));
+    if !stage::is_variant_name(&name) {
+        return Err(StageError::new(Exit::Usage, format!("`--name {name}`: a name is {}", stage::VARIANT_NAME)));
     }
     let path = std::path::absolute(&path).unwrap_or(path);
     let config = Config { cooldown_from: Some(path.display().to_string()), cooldown_steps: Some(steps), ..config.clone() };

@@ -594,6 +594,8 @@ fn a_decay_branches_off_and_the_trunk_goes_on() {
     let longer = ["decay", "--from", "step-000014", "--steps", "6", "--set", "stage.pretrain.steps=90"];
     go(&longer).expect(0).says("4 now");
     go(&longer).expect(0).says("nothing to do");
+    go(&[&longer[..], &["--name", "model"]].concat()).expect(2).says("not one of the stage's own folders");
+    go(&[&longer[..], &["--dry-run"]].concat()).expect(2).says("--dry-run");
     go(&[&longer[..], &["--name", "other"]].concat()).expect(3).says("cannot branch off");
     go(&[&longer[..], &["--fresh"]].concat()).expect(3).says("no longer there");
     std::fs::rename(&aside, &source).unwrap();
