@@ -46,7 +46,7 @@ use train::compute::Compute;
 use train::lineage::{DataBatch, data_difference, recipe_difference, without_horizon};
 use train::samples::{Place, Samples, forget_others};
 use train::session::{Cooldown, MODEL_SCHEMA, Request, Session};
-use train::trainer::{Outcome, Task};
+use train::trainer::{Outcome, Task, unmeasured};
 
 pub use config::Config;
 pub use error::Error;
@@ -79,7 +79,8 @@ impl Stage for Pretrain {
         let steps = session.lineage.total_steps() - session.first_step();
         let bytes = inputs.train.iter().map(|s| s.bytes).sum();
         let why = session.decision.to_string();
-        let notes = std::iter::once(format!("{steps} step(s) to do")).chain(warnings(config, &inputs, &session)).collect();
+        let to_do = unmeasured(session.lineage.total_steps(), config.minutes).unwrap_or_else(|| format!("{steps} step(s) to do"));
+        let notes = std::iter::once(to_do).chain(warnings(config, &inputs, &session)).collect();
         Ok(DryRun { todo: vec![DryUnit { unit: "model".into(), why, bytes }], skip: 0, notes })
     }
 
@@ -116,7 +117,7 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, Error> {
     forget_others(&tokens_folder(ctx), &digests)?;
     let mut task = prepare(ctx, config, &inputs, &place, &compute)?;
     find_micro_rows(config, &mut task, &mut session, &compute)?;
-    for line in plan_lines(&task, &inputs, &session, &compute) {
+    for line in plan_lines(config, &task, &inputs, &session, &compute) {
         tracing::info!("{line}");
     }
     for line in warnings(config, &inputs, &session) {
@@ -130,7 +131,7 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Report, Error> {
         false => error,
     })?;
     if !outcome.complete {
-        notes.push(format!("stopped by --limit after {} step(s); the checkpoint is saved, `model/` is not written yet", outcome.steps));
+        notes.push(outcome.limit_note());
         return Ok(Report { notes, watch: inputs.watch, ..Report::default() });
     }
     let write = |dir: &Path| task.write_model(dir);
@@ -324,9 +325,10 @@ fn warnings(config: &Config, inputs: &Inputs, session: &Session) -> Vec<String> 
     rows.into_iter().chain(session.lineage.warnings(config.batch_rows, session.first_step(), &config.hyper().schedule())).collect()
 }
 
-fn plan_lines(task: &Pretraining, inputs: &Inputs, session: &Session, compute: &Compute) -> Vec<String> {
-    let (config, plan, rows) = (task.model.config(), &task.plan, inputs.train_rows());
+fn plan_lines(config: &Config, task: &Pretraining, inputs: &Inputs, session: &Session, compute: &Compute) -> Vec<String> {
     let total = session.lineage.total_steps();
+    let minutes = unmeasured(total, config.minutes);
+    let (config, plan, rows) = (task.model.config(), &task.plan, inputs.train_rows());
     vec![
         format!(
             "model: {} parameters, width {}, {} layers, {} heads, vocabulary {}",
@@ -343,11 +345,14 @@ fn plan_lines(task: &Pretraining, inputs: &Inputs, session: &Session, compute: &
             task.eval_rows.len()
         ),
         format!("batch: {plan}"),
-        format!(
-            "horizon: {total} steps, {} tokens, {:.1} passes over the rows",
-            total * plan.tokens_per_step(),
-            (total * plan.rows_per_step) as f64 / rows.max(1) as f64
-        ),
+        match minutes {
+            Some(minutes) => format!("horizon: {minutes}"),
+            None => format!(
+                "horizon: {total} steps, {} tokens, {:.1} passes over the rows",
+                total * plan.tokens_per_step(),
+                (total * plan.rows_per_step) as f64 / rows.max(1) as f64
+            ),
+        },
         format!("compute: {} on {}, {} thread(s)", compute.precision(), compute.device_name(), compute.threads),
     ]
 }

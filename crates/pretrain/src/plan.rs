@@ -59,7 +59,7 @@ fn plan(ctx: &StageContext, config: &Config) -> Result<String, Error> {
     let mut task = prepare(ctx, config, &inputs, &place, &compute)?;
     find_micro_rows(config, &mut task, &mut session, &compute)?;
     let mut out = String::new();
-    for line in plan_lines(&task, &inputs, &session, &compute).into_iter().chain(warnings(config, &inputs, &session)) {
+    for line in plan_lines(config, &task, &inputs, &session, &compute).into_iter().chain(warnings(config, &inputs, &session)) {
         let _ = writeln!(out, "{line}");
     }
     let mut optimizer = Optimizer::new(&task.model, config.hyper().optimizer())?;

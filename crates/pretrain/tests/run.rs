@@ -625,7 +625,8 @@ fn horizons_of_any_kind_are_steps_in_the_end() {
     let (plan, _) = go("tokens_per_parameter = 1.0", &["plan"]);
     let parameters: u64 = plan.stdout.split_once("model: ").unwrap().1.split(' ').next().unwrap().parse().unwrap();
     plan.expect(0).says(&format!("horizon: {} steps", parameters.div_ceil(512)));
-    go("minutes = 2.0", &["plan"]).0.expect(0).says("time: 2 min 00 s, about");
+    go("minutes = 2.0", &["plan"]).0.expect(0).says("time: 2 min 00 s, about").says("horizon: as many steps as fit into 2 min 00 s");
+    go("minutes = 2.0", &["--dry-run"]).0.expect(0).says("  as many steps as fit into 2 min 00 s");
     let late = ["plan", "--set", "stage.pretrain.warmup_steps=50"];
     go("steps = 10", &late).0.expect(0).says("`warmup_steps` is 50, the training has 10").says("no higher than");
     let (done, bench) = go("minutes = 0.01", &[]);

@@ -98,7 +98,7 @@ fn means_in_the_log_are_the_same_after_a_stop_between_two_of_them() {
 #[test]
 fn a_limit_of_no_steps_leaves_nothing() {
     let bench = bench(&["a"]);
-    bench.go("a", &["--limit", "0"]).expect(0);
+    bench.go("a", &["--limit", "0"]).expect(0).says("stopped by --limit before the first step");
     let stage = bench.run("a").stage("pretrain");
     assert_eq!((checkpoints(&stage).len(), last_step(&stage.metrics_jsonl())), (0, 0));
     bench.go("a", &["--limit", "5"]).expect(0);

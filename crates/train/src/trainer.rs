@@ -618,6 +618,11 @@ fn sample_of(rows: &[u64]) -> String {
     some.join(", ") + &more
 }
 
+/// How long a training of so many minutes is, as long as it has no steps (`total_steps` is 0): they are measured when it starts.
+pub fn unmeasured(total_steps: u64, minutes: Option<f64>) -> Option<String> {
+    minutes.filter(|_| total_steps == 0).map(|minutes| format!("as many steps as fit into {}", duration_text(60.0 * minutes)))
+}
+
 /// Seconds as `1 h 05 min`, `3 min 20 s` or `9 s`.
 pub fn duration_text(secs: f64) -> String {
     let s = secs.max(0.0).round() as u64;
@@ -949,5 +954,11 @@ mod tests {
         let measured = calibrate(&task, &mut optimizer, &lineage(), 1, false, Duration::from_millis(300)).unwrap();
         assert_eq!(done.micro.get() - before, measured.micro_batches + 1);
         assert!(measured.micro_batches > 2 && (measured.tokens_per_sec * measured.secs_per_step - 24.0).abs() < 1e-6, "{measured:?}");
+    }
+
+    #[test]
+    fn minutes_are_no_steps_before_they_are_measured() {
+        assert_eq!(unmeasured(0, Some(2.0)).as_deref(), Some("as many steps as fit into 2 min 00 s"));
+        assert_eq!((unmeasured(40, Some(2.0)), unmeasured(0, None)), (None, None));
     }
 }
