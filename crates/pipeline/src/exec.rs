@@ -27,14 +27,16 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Begins to catch SIGINT, SIGTERM, SIGUSR1 and SIGHUP; a hangup is passed on as SIGTERM, which stages know.
+    /// Begins to catch SIGINT, SIGTERM, SIGUSR1 and SIGHUP; a hangup is passed on as SIGTERM, and not at all where it is ignored
+    /// from the start (`nohup`).
     ///
     /// # Errors
     /// When the operating system refuses a handler.
     pub(crate) fn install() -> std::io::Result<Self> {
         let any = Arc::new(AtomicBool::new(false));
         let mut pending = Vec::new();
-        for (caught, passed) in [(SIGINT, Signal::INT), (SIGTERM, Signal::TERM), (SIGUSR1, Signal::USR1), (SIGHUP, Signal::TERM)] {
+        let hangup = (!stage::ignores_hangup()).then_some((SIGHUP, Signal::TERM));
+        for (caught, passed) in [(SIGINT, Signal::INT), (SIGTERM, Signal::TERM), (SIGUSR1, Signal::USR1)].into_iter().chain(hangup) {
             let flag = Arc::new(AtomicBool::new(false));
             signal_hook::flag::register(caught, Arc::clone(&flag))?;
             signal_hook::flag::register(caught, Arc::clone(&any))?;

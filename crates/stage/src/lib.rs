@@ -30,4 +30,4 @@ pub use metrics::{Metrics, Records, truncate_after};
 pub use progress::{Bar, Progress};
 pub use report::{DryRun, DryUnit, Report};
 pub use run::{Command, Stage, main_stage};
-pub use signal::{CancelToken, install as install_signals};
+pub use signal::{CancelToken, ignores_hangup, install as install_signals};

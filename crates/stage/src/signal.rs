@@ -49,7 +49,7 @@ const SAME_REQUEST: Duration = Duration::from_secs(1);
 /// # Errors
 /// When the operating system refuses the handlers.
 pub fn install(token: &CancelToken) -> std::io::Result<()> {
-    let hangup = (!ignores(&std::fs::read_to_string("/proc/self/status").unwrap_or_default(), SIGHUP)).then_some(SIGHUP);
+    let hangup = (!ignores_hangup()).then_some(SIGHUP);
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1].into_iter().chain(hangup))?;
     let token = token.clone();
     std::thread::Builder::new().name("signals".into()).spawn(move || {
@@ -64,6 +64,11 @@ pub fn install(token: &CancelToken) -> std::io::Result<()> {
         }
     })?;
     Ok(())
+}
+
+/// Whether this process was started so that it ignores SIGHUP, as `nohup` does; ask before handlers are installed.
+pub fn ignores_hangup() -> bool {
+    ignores(&std::fs::read_to_string("/proc/self/status").unwrap_or_default(), SIGHUP)
 }
 
 /// Whether a process with this `/proc/<pid>/status` ignores `signal`. Where there is no such file it is not known, and left alone.
