@@ -590,7 +590,7 @@ fn a_decay_branches_off_and_the_trunk_goes_on() {
     assert!(!begun.contains("look at") && !begun.contains("done before"), "{begun}");
     let source = trunk.checkpoint(14);
     let aside = source.with_file_name("aside");
-    std::fs::rename(&source, &aside).unwrap();
+    handoff::atomic::rename(&source, &aside).unwrap();
     let longer = ["decay", "--from", "step-000014", "--steps", "6", "--set", "stage.pretrain.steps=90"];
     go(&longer).expect(0).says("4 now");
     go(&longer).expect(0).says("nothing to do");
@@ -598,7 +598,7 @@ fn a_decay_branches_off_and_the_trunk_goes_on() {
     go(&[&longer[..], &["--dry-run"]].concat()).expect(2).says("--dry-run");
     go(&[&longer[..], &["--name", "other"]].concat()).expect(3).says("cannot branch off");
     go(&[&longer[..], &["--fresh"]].concat()).expect(3).says("no longer there");
-    std::fs::rename(&aside, &source).unwrap();
+    handoff::atomic::rename(&aside, &source).unwrap();
     // Where the data that it was trained on is no longer there, it is not trained on other data.
     let other = Bench::new(env!("CARGO_BIN_EXE_pretrain"), PIPELINE);
     let tokenizer = write_tokenizer(&other.run("a").stage("tokenize").tokenizer_dir());
