@@ -42,10 +42,10 @@ fn bench(runs: &[&str]) -> Bench {
     bench
 }
 
-/// The same command from a shell that does something first.
+/// The same command from a shell that does something first; signals that are ignored here are ignored there, unless it says otherwise.
 fn behind(first: &str, command: &Command) -> Command {
     let mut shell = Command::new("sh");
-    shell.arg("-c").arg(format!("{first}; exec \"$0\" \"$@\"")).arg(command.get_program()).args(command.get_args());
+    shell.arg("-c").arg(format!("{first} \"$0\" \"$@\"")).arg(command.get_program()).args(command.get_args());
     shell.current_dir(command.get_current_dir().unwrap()).env("OMP_NUM_THREADS", "1").stdout(Stdio::piped()).stderr(Stdio::piped());
     shell
 }
@@ -69,14 +69,14 @@ fn a_hangup_saves_and_under_nohup_is_ignored() {
         assert!(Command::new("sh").arg("-c").arg(format!("kill -{signal} {}", child.id())).status().unwrap().success());
     };
     let cut = bench.run("cut").stage("pretrain");
-    let mut child = behind("true", &bench.command("cut", &more)).spawn().unwrap();
+    let mut child = behind("exec env --default-signal=HUP", &bench.command("cut", &more)).spawn().unwrap();
     wait_until("it trains", &mut child, || last_step(&cut.metrics_jsonl()) >= 3);
     told(&child, "HUP");
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(checkpoints(&cut).len(), 1, "what was trained is saved");
 
     let nohup = bench.run("nohup").stage("pretrain");
-    let mut child = behind("trap '' HUP", &bench.command("nohup", &more)).spawn().unwrap();
+    let mut child = behind("trap '' HUP; exec", &bench.command("nohup", &more)).spawn().unwrap();
     wait_until("it trains", &mut child, || last_step(&nohup.metrics_jsonl()) >= 3);
     told(&child, "HUP");
     let before = last_step(&nohup.metrics_jsonl());
@@ -131,7 +131,7 @@ fn logs_that_cannot_be_written_do_not_end_a_training() {
     let long = ["--set", "stage.pretrain.steps=300", "--set", "stage.pretrain.save_every=100", "--set", "stage.pretrain.eval_every=0"];
     bench.go("whole", &long).expect(0);
     // Files may have 64 KB: checkpoints do, what is logged at every step does not.
-    let output = behind("trap '' XFSZ; ulimit -f 128", &bench.command("full", &long)).output().unwrap();
+    let output = behind("trap '' XFSZ; ulimit -f 128; exec", &bench.command("full", &long)).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{stderr}");
     for file in ["events.out.tfevents", "metrics.jsonl"] {
@@ -152,7 +152,7 @@ fn a_checkpoint_that_cannot_be_written_is_not_called_unreadable() {
     let often = ["--set", "stage.pretrain.steps=1000000", "--set", "stage.pretrain.save_every=1", "--set", "stage.pretrain.log_every=1000"];
     let said = bench.dir.path().join("stderr");
     // 4 KB do not hold the weights.
-    let mut command = behind("trap '' XFSZ; ulimit -f 8", &bench.command("a", &often));
+    let mut command = behind("trap '' XFSZ; ulimit -f 8; exec", &bench.command("a", &often));
     let mut child = command.stderr(std::fs::File::create(&said).unwrap()).spawn().unwrap();
     let text = || std::fs::read_to_string(&said).unwrap();
     wait_until("it says so", &mut child, || text().contains("was not written"));
