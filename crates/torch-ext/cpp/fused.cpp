@@ -13,6 +13,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "kernels.h"
+#include "optim.h"
 
 using at::Tensor;
 using torch::autograd::AutogradContext;
@@ -260,18 +261,6 @@ Tensor cross_entropy_chunk(Tensor& logits, const Tensor& targets, int64_t ignore
   return loss;
 }
 
-// sum += part, where sum is f32; ATen would make a copy of the part in f32 first.
-void add_to(Tensor& sum, const Tensor& part) {
-  if (!sum.device().is_cpu() || !part.is_contiguous() || part.scalar_type() != at::kBFloat16) {
-    sum.add_(part);
-    return;
-  }
-  float* values = sum.data_ptr<float>();
-  const bf16_t* more = ptr(part, static_cast<bf16_t*>(nullptr));
-  at::parallel_for(0, sum.numel(), 1 << 16,
-                   [&](int64_t begin, int64_t end) { kernels().grad_f32.add_bf16(values + begin, more + begin, values + begin, end - begin); });
-}
-
 // The sum of cross-entropies of linear(h, w) against targets. The gradients are found in the forward pass, chunk by
 // chunk, and only scaled in the backward pass, so that logits of more than `rows` tokens are never held.
 struct LinearCrossEntropy : public Function<LinearCrossEntropy> {
@@ -308,7 +297,9 @@ struct LinearCrossEntropy : public Function<LinearCrossEntropy> {
         Tensor part = at::mm(dlogits.t(), hc);
         // Chunks are summed in f32; a single one keeps its type.
         if (!dw.defined()) dw = one_chunk ? part : part.to(at::kFloat);
-        else add_to(dw, part);
+        // ATen would make a copy of the part in f32 first.
+        else if (dw.device().is_cpu()) add_in_f32(dw, part.contiguous(), dw);
+        else dw.add_(part);
       }
     }
     if (need_h) ctx->saved_data["dh"] = dh;

@@ -5,7 +5,9 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty_like.h>
 
+#include <algorithm>
 #include <cmath>
+#include <type_traits>
 #include <vector>
 
 #include "kernels.h"
@@ -15,7 +17,7 @@ namespace {
 // Values that a thread gets at a time. Sums are taken of each and then in order, whichever thread was first.
 constexpr int64_t BLOCK = 1 << 16;
 
-// Calls f with the loops for gradients of the type of `t`, and a null pointer of that type.
+// Calls f with the loops for gradients of the type of `t`, and its values.
 template <typename F>
 void with_loops(const at::Tensor& t, F f) {
   TORCH_CHECK(t.device().is_cpu() && t.is_contiguous(), "expected a contiguous tensor on the CPU");
@@ -31,6 +33,21 @@ void with_loops(const at::Tensor& t, F f) {
 float* floats(const at::Tensor& t) { return t.data_ptr<float>(); }
 
 }  // namespace
+
+void add_in_f32(const at::Tensor& a, const at::Tensor& b, const at::Tensor& sum) {
+  TORCH_CHECK(a.sizes() == b.sizes(), "gradients of shapes ", a.sizes(), " and ", b.sizes());
+  with_loops(a, [&](auto& loops, auto* one) {
+    with_loops(b, [&](auto&, auto* other) {
+      at::parallel_for(0, a.numel(), BLOCK, [&](int64_t begin, int64_t end) {
+        if constexpr (std::is_same_v<decltype(other), const float*>) {
+          loops.add(one + begin, other + begin, floats(sum) + begin, end - begin);
+        } else {
+          loops.add_bf16(one + begin, other + begin, floats(sum) + begin, end - begin);
+        }
+      });
+    });
+  });
+}
 
 char* jl_grad_norm(const tensor* grads, size_t count, double* norm) {
   return jl_guard([&] {
@@ -52,19 +69,8 @@ char* jl_grad_norm(const tensor* grads, size_t count, double* norm) {
 
 char* jl_grad_add(tensor sum, tensor grad, tensor* out) {
   return jl_guard([&] {
-    TORCH_CHECK(sum->sizes() == grad->sizes(), "gradients of shapes ", sum->sizes(), " and ", grad->sizes());
     at::Tensor result = sum->scalar_type() == at::kFloat ? *sum : at::empty_like(*sum, sum->options().dtype(at::kFloat));
-    with_loops(*sum, [&](auto& loops, auto* a) {
-      with_loops(*grad, [&](auto&, auto* b) {
-        at::parallel_for(0, sum->numel(), BLOCK, [&](int64_t begin, int64_t end) {
-          if constexpr (std::is_same_v<decltype(b), const float*>) {
-            loops.add(a + begin, b + begin, floats(result) + begin, end - begin);
-          } else {
-            loops.add_bf16(a + begin, b + begin, floats(result) + begin, end - begin);
-          }
-        });
-      });
-    });
+    add_in_f32(*sum, *grad, result);
     *out = new at::Tensor(result);
   });
 }

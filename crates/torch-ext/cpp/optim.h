@@ -2,6 +2,9 @@
 #pragma once
 #include "shim.h"
 
+// sum = a + b of contiguous gradients on the CPU, f32 or bf16; `sum` is f32, and may be `a`.
+void add_in_f32(const at::Tensor& a, const at::Tensor& b, const at::Tensor& sum);
+
 extern "C" {
 char* jl_grad_norm(const tensor* grads, size_t count, double* norm);
 // The sum in f32, in the memory of `sum` where that is f32.
