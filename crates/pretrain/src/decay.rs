@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::{Arg, value_parser};
 use handoff::StageLock;
 use stage::{Exit, Metrics, StageContext, StageError};
-use train::checkpoint::Checkpoints;
+use train::checkpoint::{Checkpoints, step_in_name};
 
 use crate::config::Config;
 use crate::error::Error;
@@ -60,8 +60,7 @@ fn decay(ctx: &StageContext, config: &Config, matches: &clap::ArgMatches) -> Res
 
 /// The step of the checkpoint in `path`; where that is gone, its name tells, and a branch that was begun from it can still go on.
 fn step_of(path: &Path) -> Result<u64, StageError> {
-    let named = path.file_name().and_then(|name| name.to_str()?.strip_prefix("step-")?.parse().ok());
-    match named.filter(|_| !path.exists()) {
+    match step_in_name(path).filter(|_| !path.exists()) {
         Some(step) => Ok(step),
         None => Ok(Checkpoints::open(path).map_err(Error::from)?.state.step),
     }

@@ -41,7 +41,7 @@ use handoff::{DigestBuilder, TokenWidth};
 use serde_json::{Value, json};
 use stage::{Command, ConfigProblem, DryRun, DryUnit, Report, Stage, StageContext, StageError};
 use train::batch::BatchPlan;
-use train::checkpoint::{Checkpoints, State};
+use train::checkpoint::{Checkpoints, State, step_in_name};
 use train::compute::Compute;
 use train::lineage::{DataBatch, data_difference, recipe_difference, without_horizon};
 use train::samples::{Place, Samples, forget_others};
@@ -223,7 +223,7 @@ fn cooldown(
 
 /// The data and the source of a branch that was begun here from the checkpoint that lay in `path`, if that is gone.
 fn begun_branch(ctx: &StageContext, config: &Config, path: &Path) -> Result<Option<(Vec<DataBatch>, Value)>, Error> {
-    let step = path.file_name().and_then(|name| name.to_str()?.strip_prefix("step-")?.parse::<u64>().ok());
+    let step = step_in_name(path);
     if path.exists() || ctx.variant.is_none() || step.is_none() {
         return Ok(None);
     }

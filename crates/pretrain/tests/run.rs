@@ -29,13 +29,7 @@ precision = "fp32"
 "#;
 
 fn bench(runs: &[&str]) -> Bench {
-    let bench = Bench::new(env!("CARGO_BIN_EXE_pretrain"), PIPELINE);
-    for run in runs {
-        let run = bench.run(run);
-        let tokenizer = write_tokenizer(&run.stage("tokenize").tokenizer_dir());
-        write_shard(&run, &tokenizer, 0, 64, &sentences(0, 60));
-    }
-    bench
+    Bench::with_rows(env!("CARGO_BIN_EXE_pretrain"), PIPELINE, runs, 64)
 }
 
 #[test]

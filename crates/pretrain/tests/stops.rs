@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{Bench, checkpoints, last_step, metric, result_digests, sentences, write_shard, write_tokenizer};
+use support::{Bench, checkpoints, last_step, metric, result_digests};
 
 /// So small that its checkpoints are smaller than what it logs in a second.
 const PIPELINE: &str = r#"
@@ -33,13 +33,7 @@ precision = "fp32"
 "#;
 
 fn bench(runs: &[&str]) -> Bench {
-    let bench = Bench::new(env!("CARGO_BIN_EXE_pretrain"), PIPELINE);
-    for run in runs {
-        let run = bench.run(run);
-        let tokenizer = write_tokenizer(&run.stage("tokenize").tokenizer_dir());
-        write_shard(&run, &tokenizer, 0, 16, &sentences(0, 60));
-    }
-    bench
+    Bench::with_rows(env!("CARGO_BIN_EXE_pretrain"), PIPELINE, runs, 16)
 }
 
 /// The same command from a shell that does something first; signals that are ignored here are ignored there, unless it says otherwise.

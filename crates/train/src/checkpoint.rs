@@ -395,7 +395,7 @@ impl Checkpoints {
         let mut out = Vec::new();
         for entry in fs::read_dir(&dir).map_err(Error::io("list", &dir))? {
             let path = entry.map_err(Error::io("list", &dir))?.path();
-            if path.file_name().is_some_and(|name| is_checkpoint(&name.to_string_lossy())) && path.is_dir() {
+            if step_in_name(&path).is_some() && path.is_dir() {
                 out.push(path);
             }
         }
@@ -404,9 +404,10 @@ impl Checkpoints {
     }
 }
 
-/// Whether a directory of this name is one of ours: `step-` and digits. Others, as a copy that somebody made, are left alone.
-fn is_checkpoint(name: &str) -> bool {
-    name.strip_prefix("step-").is_some_and(|step| !step.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit()))
+/// The step that a directory with the name of a checkpoint is of. A copy with something behind the number has another name.
+pub fn step_in_name(path: &Path) -> Option<u64> {
+    let step = path.file_name()?.to_str()?.strip_prefix("step-")?;
+    if step.bytes().all(|byte| byte.is_ascii_digit()) { step.parse().ok() } else { None }
 }
 
 fn remove(path: &Path) -> Result<()> {

@@ -52,6 +52,17 @@ impl Bench {
         bench
     }
 
+    /// With rows of `row_len` tokens in each of `runs`.
+    pub(crate) fn with_rows(binary: &'static str, stages: &str, runs: &[&str], row_len: usize) -> Self {
+        let bench = Self::new(binary, stages);
+        for run in runs {
+            let run = bench.run(run);
+            let tokenizer = write_tokenizer(&run.stage("tokenize").tokenizer_dir());
+            write_shard(&run, &tokenizer, 0, row_len, &sentences(0, 60));
+        }
+        bench
+    }
+
     pub(crate) fn run(&self, name: &str) -> RunDir {
         RunDir::new(self.dir.path().join(name))
     }
