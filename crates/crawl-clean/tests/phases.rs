@@ -4,11 +4,10 @@
 
 mod common;
 
-use common::{Row, config, context, documents, fixtures, outputs, page, read, record, rejected, run, warc};
+use common::{config, context, documents, fixtures, outputs, page, read, record, rejected, run, warc};
 use crawl_clean::Config;
 use handoff::Manifest;
 use stage::{Exit, StageContext, Worker};
-use std::collections::HashMap;
 use std::path::Path;
 use std::process::{Child, Command};
 
@@ -221,15 +220,43 @@ fn refused_rows_are_capped_and_counted_all_the_same() {
         assert_eq!(all.len(), if dedup { 9 } else { 5 });
         config.rejected_per_reason = 2;
         let (capped, kept_too, counts_too) = go(&config);
-        let mut left: HashMap<String, usize> = HashMap::new();
-        let first = |row: &&Row| {
-            let written = left.entry(row["reason"].clone()).or_default();
-            *written += 1;
-            *written <= 2
-        };
-        assert_eq!(capped, all.iter().filter(first).cloned().collect::<Vec<_>>());
+        // Two of each reason, in their order.
+        let mut rest = all.iter();
+        assert!(capped.iter().all(|row| rest.any(|other| other == row)), "{capped:?} of {all:?}");
+        for reason in all.iter().map(|row| &row["reason"]) {
+            assert_eq!(capped.iter().filter(|row| row["reason"] == *reason).count(), 2);
+        }
         assert_eq!(capped.len(), if dedup { 4 } else { 2 });
         assert!(kept == kept_too && counts == counts_too);
+    }
+}
+
+#[test]
+fn refused_rows_under_a_cap_are_of_the_whole_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("a.warc.gz");
+    std::fs::write(
+        &input,
+        (0..1000).flat_map(|n| record(&format!("http://short{n:04}.example/"), "<p>Too short.</p>")).collect::<Vec<_>>(),
+    )
+    .unwrap();
+    let mut config = config(&[&input]);
+    config.rejected_per_reason = 100;
+    let samples = [true, false].map(|dedup| {
+        config.dedup.enabled = dedup;
+        let ctx = context(&dir.path().join(dedup.to_string()));
+        run(&ctx, &config).unwrap();
+        let rows: Vec<String> = rejected(&ctx).into_iter().map(|row| row["url"].clone()).collect();
+        assert!(!ctx.stage_dir.work_file("sampled", "00000.parquet").exists());
+        rows
+    });
+    assert_eq!(samples[0], samples[1]);
+    let rows = &samples[0];
+    assert!(rows.len() == 100 && rows.is_sorted());
+    // A quarter holds 25 with a standard deviation of 4.
+    for quarter in 0..4 {
+        let within = rows.iter().filter(|url| url[12..16].parse::<usize>().unwrap() / 250 == quarter).count();
+        assert!((13..=37).contains(&within), "{within} rows of quarter {quarter}");
     }
 }
 

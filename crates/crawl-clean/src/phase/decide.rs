@@ -1,6 +1,7 @@
 //! The decision on the documents of one unit, and its final shards.
 
-use super::output::{CANDIDATES, Extracted, REFUSED, Rejected, Sink, WRITE_ROWS, add, entry, forget, meta, row_numbers, scratch, waiting};
+use super::output::{CANDIDATES, Extracted, REFUSED, Sink, WRITE_ROWS, add, entry, forget, meta, row_numbers, scratch, waiting};
+use super::rejected::Rejected;
 use crate::config::Config;
 use crate::dedup::decide::{Decision, Judge};
 use crate::dedup::join::Edges;
@@ -43,7 +44,7 @@ pub(crate) fn decide(
         decisions,
         counts: extracted.counts.clone(),
         documents: Sink::create(&dir.data_shard(job.index), &schema::documents(), &meta)?,
-        rejected: Rejected::new(Sink::create(&dir.rejected_shard(job.index), &schema::rejected(), &meta)?, config.rejected_per_reason),
+        rejected: Rejected::create(ctx, job, config)?,
     };
     let mut refused = Waiting::open(ctx, job)?;
     let candidates = ShardReader::open(&scratch(dir, CANDIDATES, job.index, "parquet"), &waiting(&schema::documents()))?;

@@ -4,6 +4,7 @@ pub(crate) mod decide;
 pub(crate) mod extract;
 pub(crate) mod join;
 pub(crate) mod output;
+mod rejected;
 
 /// Phases that can be run by themselves, for array jobs; by name, with a sentence each.
 pub(crate) const PHASES: &[(&str, &str)] = &[

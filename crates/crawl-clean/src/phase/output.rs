@@ -4,6 +4,7 @@
 //! of all, what was counted in `extracted/`. The first two have the columns of the final tables and behind them `seq`, the number of the
 //! row in its unit, so that rows come out in the order of the input; candidates have `counts` too, what is counted if they are kept.
 
+use super::rejected::Rejected;
 use crate::config::{Config, DedupConfig};
 use crate::dedup::runs::RunWriter;
 use crate::dedup::{Signature, table};
@@ -14,7 +15,7 @@ use crate::reason::Reason;
 use crate::units::{FORMAT_VERSION, Job};
 use crate::{NAME, rows};
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, UInt32Array, UInt64Array};
-use arrow::compute::{concat_batches, take_record_batch};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use handoff::{Digest, OutputFile, ShardMeta, ShardWriter, StageDir, TableSchema, UnitEntry, UnitKey, atomic, schema};
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,8 @@ pub(super) fn scratch(dir: &StageDir, folder: &str, index: u32, ending: &str) ->
 pub(super) const CANDIDATES: &str = "candidates";
 /// Folder of rows that were refused before it.
 pub(super) const REFUSED: &str = "refused";
+/// Folder of refused rows from which a sample is drawn.
+pub(super) const SAMPLED: &str = "sampled";
 /// Folder of keys.
 pub(super) const KEYS: &str = "keys";
 /// Folder of records of what was extracted.
@@ -142,43 +145,6 @@ impl Sink {
     }
 }
 
-/// The final shard of refused rows: of each reason no more than so many, the first ones.
-#[derive(Debug)]
-pub(super) struct Rejected {
-    sink: Sink,
-    /// Rows that are left to each reason; absent where there is no cap.
-    cap: Option<u64>,
-    written: BTreeMap<String, u64>,
-}
-
-impl Rejected {
-    /// A shard of `sink`'s; `cap` of 0 is none.
-    pub(super) fn new(sink: Sink, cap: u64) -> Self {
-        Self { sink, cap: (cap > 0).then_some(cap), written: BTreeMap::new() }
-    }
-
-    pub(super) fn push(&mut self, batch: &RecordBatch) -> Result<(), Error> {
-        let Some(cap) = self.cap else { return self.sink.push(batch) };
-        let reasons = handoff::columns::strings(batch, "reason")?;
-        let mut kept = Vec::new();
-        for (row, reason) in reasons.iter().flatten().enumerate() {
-            let written = match self.written.get_mut(reason) {
-                Some(written) => written,
-                None => self.written.entry(reason.to_owned()).or_default(),
-            };
-            if *written < cap {
-                *written += 1;
-                kept.push(row);
-            }
-        }
-        if kept.len() == batch.num_rows() { self.sink.push(batch) } else { self.sink.push(&take_record_batch(batch, &row_numbers(kept))?) }
-    }
-
-    pub(super) fn finish(self, dir: &StageDir) -> Result<OutputFile, Error> {
-        self.sink.finish(dir)
-    }
-}
-
 /// Bytes of each row's `text`.
 fn row_bytes(batch: &RecordBatch) -> Vec<usize> {
     let texts = batch.column_by_name("text").and_then(|column| column.as_any().downcast_ref::<StringArray>());
@@ -191,7 +157,7 @@ pub(super) struct Output {
     source: String,
     started: Instant,
     documents: Sink,
-    rejected: Rejected,
+    rejected: Refusals,
     /// There if the decision is still to come.
     signed: Option<Signed>,
     kept: Rows<Document>,
@@ -205,6 +171,30 @@ pub(super) struct Output {
     read: Duration,
     /// Time by step, in the order of [`Spent::steps`].
     spent: [Duration; Spent::STEPS],
+}
+
+/// Where refused rows go.
+#[derive(Debug)]
+enum Refusals {
+    /// To the scratch file of those that wait for the decision.
+    Waiting(Sink),
+    Final(Rejected),
+}
+
+impl Refusals {
+    fn push(&mut self, batch: &RecordBatch) -> Result<(), Error> {
+        match self {
+            Self::Waiting(sink) => sink.push(batch),
+            Self::Final(rejected) => rejected.push(batch),
+        }
+    }
+
+    fn finish(self, dir: &StageDir) -> Result<OutputFile, Error> {
+        match self {
+            Self::Waiting(sink) => sink.finish(dir),
+            Self::Final(rejected) => rejected.finish(dir),
+        }
+    }
 }
 
 /// Rows that wait for a batch, with their numbers in the unit.
@@ -249,10 +239,9 @@ impl Output {
             let signed = Signed { config: dedup.clone(), table: side, keys: RunWriter::default(), rows: Vec::new() };
             let documents = Sink::create(&at(CANDIDATES), &waiting(&documents), &meta)?;
             // All wait: the order of the file comes with the decision, and so does the cap.
-            (documents, Rejected::new(Sink::create(&at(REFUSED), &waiting(&rejected), &meta)?, 0), Some(signed))
+            (documents, Refusals::Waiting(Sink::create(&at(REFUSED), &waiting(&rejected), &meta)?), Some(signed))
         } else {
-            let rejected = Sink::create(&dir.rejected_shard(job.index), &rejected, &meta)?;
-            let rejected = Rejected::new(rejected, config.rejected_per_reason);
+            let rejected = Refusals::Final(Rejected::create(ctx, job, config)?);
             (Sink::create(&dir.data_shard(job.index), &documents, &meta)?, rejected, None)
         };
         let side = side.map(|meta| ShardWriter::create(&dir.side_shard(extracted::FOLDER, job.index), &extracted::schema(), meta));
@@ -421,7 +410,7 @@ pub(super) fn entry(
 
 /// Removes what waits of a unit, its record first; its keys stay.
 pub(super) fn forget(dir: &StageDir, index: u32) -> Result<(), Error> {
-    for (folder, ending) in [(EXTRACTED, "json"), (CANDIDATES, "parquet"), (REFUSED, "parquet")] {
+    for (folder, ending) in [(EXTRACTED, "json"), (CANDIDATES, "parquet"), (REFUSED, "parquet"), (SAMPLED, "parquet")] {
         let path = scratch(dir, folder, index, ending);
         if path.exists() {
             std::fs::remove_file(&path).map_err(Error::read(&path))?;
