@@ -1,7 +1,8 @@
 //! What class, id, role and item names say about an element: a table of words in categories.
 //!
 //! A name is cut into words at every character that is no letter or digit and where a small letter meets a capital, and each word is
-//! looked up. A category is a bit; what a category is worth is for the model to say, not for this table.
+//! looked up. Beside English there is what sites in Chinese, Polish, Russian, Greek, German and the Romance languages name their parts, in
+//! Latin letters. A category is a bit; what a category is worth is for the model to say, not for this table.
 
 use super::tags::Tag;
 use std::sync::OnceLock;
@@ -23,32 +24,32 @@ macro_rules! categories {
 
 categories! {
     // By class and id.
-    Navigation "navigation" "nav navbar navigation navi menu menus submenu megamenu menubar mainmenu topnav subnav sitenav mainnav dropdown tabnav hamburger daohang caidan",
-    Crumbs "crumbs" "breadcrumb breadcrumbs crumb crumbs mianbaoxie weizhi bread",
-    Footing "footing" "footer foot footnav bottom bottombar colophon copyright copyrights banquan",
-    Heading "heading" "header head masthead topbar banner top siteheader",
+    Navigation "navigation" "nav navbar navigation navi menu menus submenu megamenu menubar mainmenu topnav subnav sitenav mainnav dropdown tabnav hamburger daohang caidan menyu nawigacja navegacion navigazione navegacao",
+    Crumbs "crumbs" "breadcrumb breadcrumbs crumb crumbs mianbaoxie weizhi bread okruszki kroshki migas",
+    Footing "footing" "footer foot footnav bottom bottombar colophon copyright copyrights banquan stopka podval fusszeile piepagina piedpage rodape",
+    Heading "heading" "header head masthead topbar banner top siteheader naglowek shapka kopfzeile cabecera entete testata cabecalho",
     Side "side" "sidebar sidebars side sidenav aside rail rightbar leftbar secondary right left complementary",
     Popup "popup" "cookie cookies consent gdpr ccpa onetrust privacy popup modal overlay lightbox dialog tooltip flyout drawer offcanvas toast alert",
-    Form "form" "newsletter subscribe subscription signup login signin search searchform searchbox register optin cta contact form filter filters sort facet facets",
-    Share "share" "share sharing shares sharebar sharethis addthis addtoany bdshare bdsharebuttonbox social socials follow followus like likes vote votes facebook twitter weibo weixin wechat",
-    Related "related" "related relateds recommended recommend recommendation recommendations similar more readmore trending popular hot latest recent upsell crosssell also suggestions suggested mostread hotnews tuijian xiangguan morefrom next",
-    Ad "ad" "ad ads adv advert adverts advertisement advertising adbox adsense adsbygoogle dfp gpt guanggao sponsor sponsored sponsors promo promos promotion taboola outbrain",
+    Form "form" "newsletter subscribe subscription signup login signin search searchform searchbox register optin cta contact form filter filters sort facet facets szukaj wyszukiwarka poisk suche suchfeld buscar buscador recherche ricerca cerca busca anazitisi",
+    Share "share" "share sharing shares sharebar sharethis addthis addtoany bdshare bdsharebuttonbox social socials follow followus like likes vote votes facebook twitter weibo weixin wechat udostepnij podelitsya teilen compartir partager condividi compartilhar",
+    Related "related" "related relateds recommended recommend recommendation recommendations similar more readmore trending popular hot latest recent upsell crosssell also suggestions suggested mostread hotnews tuijian xiangguan morefrom next powiazane polecane podobne pohozhie relacionadas relacionados correlati correlate sxetika",
+    Ad "ad" "ad ads adv advert adverts advertisement advertising adbox adsense adsbygoogle dfp gpt guanggao sponsor sponsored sponsors promo promos promotion taboola outbrain reklama reklamy werbung publicidad publicite pubblicita publicidade diafimisi diafimiseis",
     Pager "pager" "pagination pager paging prevnext pagenav pages prev previous",
-    Meta "meta" "meta metadata byline author authors date time timestamp datetime published pubdate posted info infos source laiyuan shijian zuozhe",
-    Tags "tags" "tag tags taglist category categories cat keywords topics label labels badge",
-    Comment "comment" "comment comments commentlist disqus pinglun responses replies reply respond discussion discuz",
-    Review "review" "review reviews rating ratings testimonial testimonials feedback stars",
-    Content "content" "content contents article articlebody articletext post posts entry story body text richtext rte wysiwyg markdown prose news newsbody zhengwen neirong maincontent postbody postcontent entrycontent articlecontent copy editor paragraph paragraphs trs",
+    Meta "meta" "meta metadata byline author authors date time timestamp datetime published pubdate posted info infos source laiyuan shijian zuozhe autor avtor auteur autore fecha fuente",
+    Tags "tags" "tag tags taglist category categories cat keywords topics label labels badge tagi kategorie rubriki rubrika etiquetas",
+    Comment "comment" "comment comments commentlist disqus pinglun responses replies reply respond discussion discuz komentarz komentarze kommentarii kommentarij kommentare kommentar comentarios comentario commentaires commentaire commenti sxolia",
+    Review "review" "review reviews rating ratings testimonial testimonials feedback stars opinie otzyv otzyvy",
+    Content "content" "content contents article articlebody articletext post posts entry story body text richtext rte wysiwyg markdown prose news newsbody zhengwen neirong maincontent postbody postcontent entrycontent articlecontent copy editor paragraph paragraphs trs tresc tekst artykul artykuly statya stati novost inhalt artikel contenido articulo cuerpo noticia contenu texte contenuto articolo testo conteudo materia keimeno arthro",
     Main "main" "main primary page center centre middle",
-    Title "title" "title headline heading biaoti subject",
-    Product "product" "product products price prices sku cart buy add shop goods quantity stock variant variants swatch",
-    Description "description" "description desc detail details spec specs specification specifications attributes features feature overview about ingredients",
+    Title "title" "title headline heading biaoti subject tytul zagolovok titel ueberschrift titulo titular titre titolo titlos",
+    Product "product" "product products price prices sku cart buy add shop goods quantity stock variant variants swatch produkt produkty cena koszyk tovar tovary korzina preis warenkorb precio prix prezzo preco",
+    Description "description" "description desc detail details spec specs specification specifications attributes features feature overview about ingredients opis opisanie beschreibung descripcion descrizione descricao perigrafi",
     Forum "forum" "thread threads topic message messages msg forum postbody quote signature user username member avatar profile usercard",
     Card "card" "card cards tile tiles item items grid list listing listings results result teaser teasers thumb thumbnail row",
     Slider "slider" "slide slides slider carousel swiper slick gallery lightgallery",
-    Question "question" "faq faqs accordion question questions answer answers qa toggle collapse collapsible panel expand",
-    Lead "lead" "hero lead summary excerpt abstract dek standfirst subtitle subheading lede intro introduction zhaiyao daodu",
-    Media "media" "caption credit figure image images img photo photos picture media video videos",
+    Question "question" "faq faqs accordion question questions answer answers qa toggle collapse collapsible panel expand pytanie odpowiedz vopros otvet frage antwort pregunta respuesta",
+    Lead "lead" "hero lead summary excerpt abstract dek standfirst subtitle subheading lede intro introduction zhaiyao daodu zajawka wstep anons chapo entradilla occhiello",
+    Media "media" "caption credit figure image images img photo photos picture media video videos galeria zdjecie foto bild fotos kartinka",
     Hidden "hidden" "hidden none hide invisible visually visuallyhidden offscreen screenreader sr noprint print",
     Widget "widget" "widget widgets module plugin tool tools toolbar toolbox action actions buttons btn button utility",
     Contents "contents" "toc tableofcontents outline index",
