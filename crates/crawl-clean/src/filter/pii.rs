@@ -5,6 +5,7 @@
 
 use regex::{Match, Regex};
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::OnceLock;
 
@@ -115,7 +116,8 @@ fn replace_in_line(line: &str, counts: &mut Counts) -> Option<String> {
         substitute(&mut out, &patterns.card, "<card>", &mut counts.cards, |_, found| is_card(found.as_str()));
     }
     if look.digits >= 4 && look.points >= 3 {
-        substitute(&mut out, &patterns.ip4, "<ip>", &mut counts.ips, |text, found| is_public_ip4(text, &found));
+        let numbered = Cell::new(0);
+        substitute(&mut out, &patterns.ip4, "<ip>", &mut counts.ips, |text, found| is_public_ip4(text, &found, &numbered));
     }
     if look.colons >= 2 {
         substitute(&mut out, &patterns.ip6, "<ip>", &mut counts.ips, |text, found| is_public_ip6(text, &found));
@@ -231,22 +233,28 @@ fn begins_with_unit(after: &str) -> bool {
     UNITS.iter().any(|unit| near.starts_with(unit))
 }
 
-/// True for an address of the public Internet: private ranges, loopback, and numbers of versions and sections name nobody.
-fn is_public_ip4(text: &str, found: &Match<'_>) -> bool {
+/// True for an address of the public Internet: private ranges, loopback, and numbers of versions and sections name nobody. `numbered` is
+/// where the last such number of the line ended, which a list may go on from: `sections 4.2.1.3 and 4.2.1.4`.
+fn is_public_ip4(text: &str, found: &Match<'_>, numbered: &Cell<usize>) -> bool {
     let Ok(address) = found.as_str().parse::<Ipv4Addr>() else {
         return false;
     };
     let (before, after) = (&text[..found.start()], &text[found.end()..]);
     let mut next = after.chars();
     let goes_on = next.next() == Some('.') && next.next().is_some_and(|c| c.is_ascii_digit());
-    let numbered = before.ends_with(['v', 'V', '.']) || NUMBERED.iter().any(|word| ends_with_word(before, word));
     let octets = address.octets();
     let [first, ..] = octets;
+    let small = octets.iter().all(|part| *part < 100);
+    let goes_on_from_one = small && text.get(numbered.get()..found.start()).is_some_and(|between| numbered.get() > 0 && joins(between));
+    let is_numbered = goes_on_from_one || before.ends_with(['v', 'V', '.']) || NUMBERED.iter().any(|word| ends_with_word(before, word));
+    if is_numbered {
+        numbered.set(found.end());
+    }
     // A heading begins with its own number: `## 4.2.1.3 Scope`.
     let level = before.trim_start_matches('#');
-    let heading = level.len() < before.len() && level.trim().is_empty() && octets.iter().all(|part| *part < 100) && after.len() > 1;
+    let heading = level.len() < before.len() && level.trim().is_empty() && small && after.len() > 1;
     !(goes_on
-        || numbered
+        || is_numbered
         || heading
         || address.is_private()
         || address.is_loopback()
@@ -263,6 +271,12 @@ const NUMBERED: [&str; 33] = [
     "§", "§§", "chapter", "clause", "clauses", "article", "paragraph", "para.", "appendix", "annex", "figure", "fig.", "table", "rule", "item", "第",
     "章节", "条款",
 ];
+
+/// True for what stands between the numbers of a list.
+fn joins(between: &str) -> bool {
+    let word = between.trim().trim_start_matches([',', ';']).trim_start().trim_start_matches(['§']).trim_end();
+    ["", "and", "or", "to", "through", "&", "/", "-", "–", "—", "和", "、", "，", "及", "或", "至", "与"].contains(&word)
+}
 
 /// True if the text ends with a word in upper or lower case and white space; looks at its end alone.
 fn ends_with_word(text: &str, word: &str) -> bool {
@@ -334,6 +348,8 @@ mod tests {
         check("邮箱：wang@example.com。", "邮箱：<email>。");
         check("from 8.8.8.8 to 192.168.0.1", "from <ip> to 192.168.0.1");
         check("The driver 8.8.8.8, the timetable 9.9.9.9: ## 5.6.7.8", "The driver <ip>, the timetable <ip>: ## <ip>");
+        check("Firmware 4.2.1.3 of 8.8.8.8, and 8.8.4.4", "Firmware 4.2.1.3 of <ip>, and <ip>");
+        check("Firmware 4.2.1.3, 185.8.8.8", "Firmware 4.2.1.3, <ip>");
         check("# 203.1.113.7 attacked\n## 8.8.8.8\n8.8.4.4 too", "# <ip> attacked\n## <ip>\n<ip> too");
         check("手机150 2019 8020，138-1999-1234", "手机<phone>，<phone>");
         check("at 2400:cb00:2048:1::c629:d7a2 or fe80::1.", "at <ip> or fe80::1.");
@@ -410,6 +426,7 @@ mod tests {
             "Chrome version 96.0.46.11 and v5.4.3.2, section 7.8.9.10.11",
             "As section 4.2.1.3 says (see § 4.2.1.4, Table 5.1.2.3 and 第 5.1.2.3 节), build 17.4.33.12 is late.",
             "### 4.2.1.3 Scope of the rules",
+            "Sections 4.2.1.3 and 4.2.1.4, 5.1.2.3, and 5.1.2.4; §§ 6.1.1.1–6.1.1.4, 第4.2.1.3、4.2.1.4和4.2.1.5节",
             "Pages 150 2019 2020, vol. 139 1998-1999",
             "ISBN 978-7-301-1",
             "ISBN 978-7-301-15894-8, ISBN 9787301158944, ISSN 1000-0054",
