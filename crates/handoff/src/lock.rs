@@ -13,7 +13,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,9 @@ pub struct StageLock {
     _file: File,
 }
 
+/// How long a lock that is taken is asked for again: a process that was killed holds its own until its memory is given back.
+const DYING: Duration = Duration::from_secs(1);
+
 /// What became of an attempt.
 enum Attempt {
     Held(StageLock),
@@ -51,8 +54,16 @@ impl StageLock {
     pub fn acquire(dir: &StageDir, worker: usize) -> Result<Self> {
         fs::create_dir_all(dir.path()).map_err(Error::io("create", dir.path()))?;
         let path = dir.lock(worker);
+        let started = Instant::now();
         for _ in 0..3 {
-            match attempt(&path, File::try_lock)? {
+            let attempt = loop {
+                let attempt = attempt(&path, File::try_lock)?;
+                if !matches!(attempt, Attempt::Taken) || started.elapsed() > DYING {
+                    break attempt;
+                }
+                std::thread::sleep(DYING / 100);
+            };
+            match attempt {
                 Attempt::Held(lock) => return Ok(lock),
                 Attempt::Again => {}
                 Attempt::Taken => {
@@ -156,6 +167,19 @@ mod tests {
         }
         fs::write(stage.lock(0), "").unwrap();
         StageLock::acquire(&stage, 0).unwrap();
+    }
+
+    #[test]
+    fn a_holder_that_is_about_to_die_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let stage = RunDir::new(dir.path()).stage("shard");
+        let held = StageLock::acquire(&stage, 0).unwrap();
+        let dying = std::thread::spawn(move || {
+            std::thread::sleep(DYING / 5);
+            drop(held);
+        });
+        StageLock::acquire(&stage, 0).unwrap();
+        dying.join().unwrap();
     }
 
     #[test]
