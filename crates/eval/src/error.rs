@@ -144,7 +144,13 @@ impl stage::Failure for Error {
             | Error::Unanswerable { .. }
             | Error::DuplicateId { .. }
             | Error::AnswerTypes { .. } => Exit::Usage,
-            Error::Handoff(e) if e.is_upstream() => Exit::Upstream,
+            Error::Model { source, .. } => match source.fault() {
+                Some(model::Fault::Setting) => Exit::Usage,
+                Some(model::Fault::Weights) => Exit::Upstream,
+                None => Exit::Failed,
+            },
+            Error::Tokenizer { .. } => Exit::Usage,
+            Error::Handoff(e) => e.exit(),
             _ => Exit::Failed,
         }
     }
@@ -164,7 +170,8 @@ impl stage::Failure for Error {
             Error::Tokenizer { .. } => {
                 Some("a model directory needs tokenizer.json and a chat template; `pretrain` and `sft` write both".into())
             }
-            Error::Handoff(e) => e.hint(),
+            Error::Model { source, .. } => source.hint(),
+            Error::Handoff(e) => stage::Failure::hint(e),
             _ => None,
         }
     }

@@ -236,7 +236,17 @@ fn what_is_missing_is_named() {
     assert!(e.to_string().contains("model `tuned` has no") && e.hint().unwrap().contains("run `sft` first"), "{e}");
     write_model(&w.ctx.run.variant("sft", "lora"), 2);
     fs::remove_file(w.ctx.run.variant("sft", "lora").model().join("chat_template.jinja")).unwrap();
-    assert!(fails("").to_string().contains("tokenizer of model `tuned`"));
+    let e = fails("");
+    assert!(e.exit() == stage::Exit::Usage && e.to_string().contains("tokenizer of model `tuned`"), "{e}");
+    for (file, bytes, exit, hint) in [
+        ("model.safetensors", "cut off", stage::Exit::Upstream, "from again"),
+        ("config.json", "{\"model_type\": \"gpt2\"}", stage::Exit::Usage, "config.json"),
+    ] {
+        write_model(&w.ctx.run.variant("sft", "lora"), 2);
+        fs::write(w.ctx.run.variant("sft", "lora").model().join(file), bytes).unwrap();
+        let e = fails("");
+        assert!(e.exit() == exit && e.to_string().contains("model `tuned`") && e.hint().unwrap().contains(hint), "{e}: {:?}", e.causes());
+    }
     write_model(&w.ctx.run.variant("sft", "lora"), 2);
     fs::write(w.dir.path().join("seen.jsonl"), "{\"question\": 3}\n").unwrap();
     let e = fails("");

@@ -116,6 +116,46 @@ impl Error {
     }
 }
 
+/// What keeps a model from being used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// What is asked for: a `config.json` or adapter that cannot be, or no model there.
+    Setting,
+    /// What was handed over: weights that are damaged, or another model's.
+    Weights,
+}
+
+impl Error {
+    /// Whose fault it is, if it is the model's.
+    pub fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Config(_) | Self::Adapter(_) | Self::Json { .. } | Self::Untied { .. } => Some(Fault::Setting),
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Some(Fault::Setting),
+            Self::Safetensors { .. } | Self::Names { .. } | Self::Shape { .. } | Self::Type { .. } | Self::NotFinite { .. } => {
+                Some(Fault::Weights)
+            }
+            _ => None,
+        }
+    }
+
+    /// What mends it.
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::Config(_) | Self::Json { .. } => "the model's config.json says what it is; correct it, or take another model",
+            Self::Untied { .. } => "set `tie_word_embeddings` to false in the model's config.json",
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                "a model is a Hugging Face folder with config.json and model.safetensors, or its sharded form"
+            }
+            Self::NotFinite { .. } => "the model was saved broken: take another one, or a checkpoint from before it",
+            Self::Safetensors { .. } | Self::Names { .. } | Self::Shape { .. } | Self::Type { .. } => {
+                "config.json and weights must be those of one model; take both from where they came from again"
+            }
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+}
+
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 

@@ -100,7 +100,7 @@ impl stage::Failure for Error {
             Self::Model(model::Error::Config(_)) => {
                 Some("the shape is set by the keys of [stage.pretrain], or by config.json in `init_from`".into())
             }
-            Self::Model(error) => train::model_hint(error),
+            Self::Model(error) => error.hint(),
             Self::Text(_) => None,
         }
     }

@@ -91,7 +91,7 @@ impl stage::Failure for Error {
             Self::MaxTokens { .. } => Some("lower `max_tokens`, or leave it out".into()),
             Self::Train(error) => stage::Failure::hint(error),
             Self::Handoff(error) => stage::Failure::hint(error),
-            Self::Model(error) => train::model_hint(error),
+            Self::Model(error) => error.hint(),
             _ => None,
         }
     }

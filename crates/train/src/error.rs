@@ -253,31 +253,11 @@ impl Error {
 
 /// How a stage ends that cannot use a model: its `config.json` is a setting, and its weights are input.
 pub fn model_exit(error: &model::Error) -> Exit {
-    use model::Error as E;
-    match error {
-        E::Config(_) | E::Adapter(_) | E::Json { .. } | E::Untied { .. } => Exit::Usage,
-        E::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Exit::Usage,
-        E::Safetensors { .. } | E::Names { .. } | E::Shape { .. } | E::Type { .. } | E::NotFinite { .. } => Exit::Upstream,
-        _ => Exit::Failed,
+    match error.fault() {
+        Some(model::Fault::Setting) => Exit::Usage,
+        Some(model::Fault::Weights) => Exit::Upstream,
+        None => Exit::Failed,
     }
-}
-
-/// What mends it.
-pub fn model_hint(error: &model::Error) -> Option<String> {
-    use model::Error as E;
-    let text = match error {
-        E::Config(_) | E::Json { .. } => "the model's config.json says what it is; correct it, or start from another model",
-        E::Untied { .. } => "set `tie_word_embeddings` to false in the model's config.json",
-        E::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            "a model is a Hugging Face folder with config.json and model.safetensors, or its sharded form"
-        }
-        E::NotFinite { .. } => "the model was saved broken: start from another one, or from a checkpoint before it",
-        E::Safetensors { .. } | E::Names { .. } | E::Shape { .. } | E::Type { .. } => {
-            "config.json and weights must be those of one model; take both from where they came from again"
-        }
-        _ => return None,
-    };
-    Some(text.to_owned())
 }
 
 impl stage::Failure for Error {
@@ -316,7 +296,7 @@ impl stage::Failure for Error {
             Error::Horizon { .. } => Some("a `--set` of one of them does not unset another in the file: use the key that the file uses".into()),
             Error::TokenOutOfRange { .. } => Some("the shards were made with another tokenizer than the model's: run `shard` again, or change `init_from`".into()),
             Error::Handoff(error) => stage::Failure::hint(error),
-            Error::Model(error) => model_hint(error),
+            Error::Model(error) => error.hint(),
             _ => None,
         }
     }

@@ -43,4 +43,4 @@ pub mod source;
 pub mod tensorboard;
 pub mod trainer;
 
-pub use error::{Error, Result, model_exit, model_hint};
+pub use error::{Error, Result, model_exit};
