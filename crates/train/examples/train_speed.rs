@@ -154,6 +154,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     times.sort_by(f64::total_cmp);
     let tokens_per_sec = (rows * (width - 1)) as f64 / times[times.len() / 2];
     let mfu = tokens_per_sec * task.model.config().flops_per_token(width - 1) / peak_flops;
-    println!("{}", serde_json::json!({ "tokens_per_sec": tokens_per_sec, "peak_bytes": peak, "losses": notes.losses, "mfu": mfu }));
+    println!(
+        "{}",
+        serde_json::json!({ "tokens_per_sec": tokens_per_sec, "peak_bytes": peak, "losses": notes.losses, "mfu": mfu, "step_secs": notes.times })
+    );
     Ok(())
 }
