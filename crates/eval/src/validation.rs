@@ -9,6 +9,7 @@
 
 use std::path::PathBuf;
 
+use handoff::columns::Padding;
 use handoff::{Digest, DigestBuilder, RunDir, ShardReader, SharedMetadata, TokenWidth, Upstream, columns, schema};
 use model::{IGNORE, Inputs, Model};
 use tch::{Kind, Tensor};
@@ -24,8 +25,8 @@ struct Sample {
     tokens: Vec<i64>,
     /// Number of the document part that each token belongs to.
     segments: Vec<i64>,
-    /// The token that fills an incomplete last row and is never predicted, where the shard names one.
-    pad: Option<i64>,
+    /// What fills an incomplete row and is never predicted.
+    padding: Padding,
     /// Places that hold a token only as context.
     context: Vec<u32>,
     num_bytes: i64,
@@ -34,8 +35,9 @@ struct Sample {
 impl Sample {
     /// The token after each but the last, or [`IGNORE`].
     fn targets(&self) -> impl Iterator<Item = i64> + '_ {
-        let ignored = |place: u32, id: i64| Some(id) == self.pad || self.context.contains(&place);
-        (1_u32..).zip(self.tokens.iter().skip(1)).map(move |(place, id)| if ignored(place, *id) { IGNORE } else { *id })
+        let used = self.padding.used(&self.tokens) as u32;
+        let ignored = move |place: u32| place >= used || self.context.contains(&place);
+        (1_u32..).zip(self.tokens.iter().skip(1)).map(move |(place, id)| if ignored(place) { IGNORE } else { *id })
     }
 }
 
@@ -86,7 +88,7 @@ impl Validation {
             other => other?,
         };
         self.metadata.add(&reader)?;
-        let pad = reader.metadata().get("pad_token_id").and_then(|id| id.parse().ok());
+        let padding = Padding::of(|key| reader.metadata().get(key).map(String::as_str));
         for batch in reader.batches_of(1024, &["sample_id", "input_ids", "document_starts", "token_offsets", "num_bytes"])? {
             let batch = batch?;
             let (ids, bytes) = (columns::strings(&batch, "sample_id")?, columns::i64s(&batch, "num_bytes")?);
@@ -97,7 +99,7 @@ impl Validation {
                     id: ids.value(i).to_owned(),
                     segments: segments(tokens.len(), &starts),
                     tokens: tokens.into_iter().map(i64::from).collect(),
-                    pad,
+                    padding,
                     context,
                     num_bytes: bytes.value(i),
                 });
@@ -197,10 +199,13 @@ mod tests {
 
     #[test]
     fn padding_and_context_are_never_predicted() {
-        let sample =
-            Sample { id: String::new(), tokens: vec![0, 7, 1, 1], segments: vec![0; 4], pad: Some(1), context: vec![], num_bytes: 3 };
+        let padding = |pad: &'static str| Padding::of(|key| if key == "pad_token_id" { Some(pad) } else { Some("0") });
+        let tokens = vec![0, 7, 1, 1];
+        let sample = Sample { id: String::new(), tokens, segments: vec![0; 4], padding: padding("1"), context: vec![], num_bytes: 3 };
         assert_eq!(sample.targets().collect::<Vec<_>>(), [7, IGNORE, IGNORE]);
-        let sample = Sample { pad: None, ..sample };
+        let ends = Sample { tokens: vec![0, 7, 0, 0, 0], segments: vec![0; 5], padding: padding("0"), ..sample.clone() };
+        assert_eq!(ends.targets().collect::<Vec<_>>(), [7, 0, IGNORE, IGNORE]);
+        let sample = Sample { padding: Padding::default(), ..sample };
         assert_eq!(sample.targets().collect::<Vec<_>>(), [7, 1, 1]);
         let sample = Sample { context: vec![2], ..sample };
         assert_eq!(sample.targets().collect::<Vec<_>>(), [7, IGNORE, 1]);

@@ -205,6 +205,31 @@ pub fn context_places(batch: &RecordBatch) -> Result<Vec<Vec<u32>>> {
     Ok(starts.into_iter().zip(offsets).map(places).collect())
 }
 
+/// What fills a row of table `samples` behind its documents: **it is no target**.
+///
+/// A tokenizer's pad token where it has one of its own, else end tokens: then of those that a row ends with, the first is a document's
+/// end, and the others are padding.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Padding {
+    id: Option<i64>,
+    is_end: bool,
+}
+
+impl Padding {
+    /// From a shard's metadata: `pad_token_id` and `eos_token_id`. Without the first there is none.
+    pub fn of<'a>(metadata: impl Fn(&str) -> Option<&'a str>) -> Self {
+        let number = |key: &str| metadata(key).and_then(|id| id.parse::<i64>().ok());
+        let id = number("pad_token_id");
+        Self { id, is_end: id.is_some() && id == number("eos_token_id") }
+    }
+
+    /// Tokens of a row before its padding.
+    pub fn used<T: Copy + Into<i64>>(self, row: &[T]) -> usize {
+        let behind = row.iter().rposition(|id| Some((*id).into()) != self.id).map_or(0, |last| last + 1);
+        if self.is_end { row.len().min(behind + 1) } else { behind }
+    }
+}
+
 /// For each row of table `samples`, where the inputs of each document part begin, for a mask that keeps documents apart: **with the end
 /// token before a document's first token**, which is there to predict it. As a target that token belongs to the document before.
 ///
@@ -274,6 +299,22 @@ pub fn build_string_list<S: AsRef<str>>(rows: &[Vec<S>]) -> ArrayRef {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn padding_is_the_pad_token_or_end_tokens_behind_one() {
+        let of = |pad: &'static str| Padding::of(|key| Some(if key == "pad_token_id" { pad } else { "0" }));
+        for (row, own, end) in [
+            ([0, 7, 8, 9], 4, 4),
+            ([0, 7, 8, 0], 4, 4),
+            ([7, 0, 1, 1], 2, 4),
+            ([7, 0, 0, 0], 4, 2),
+            ([0, 0, 7, 0], 4, 4),
+            ([0, 0, 0, 0], 4, 1),
+        ] {
+            assert_eq!((of("1").used::<u32>(&row), of("0").used(&row)), (own, end), "{row:?}");
+        }
+        assert_eq!(Padding::of(|_| None).used::<u32>(&[7, 1, 1]), 3);
+    }
     use arrow::datatypes::{Field, Schema};
 
     #[test]

@@ -109,7 +109,7 @@ fn parts_alone(input: &Path, tokenizer: &Tokenizer, width: TokenWidth, token_mb:
     let all: Vec<Vec<u32>> = documents.iter().map(|batch| columns::token_rows(batch, "input_ids")).collect::<Result<Vec<_>, _>>()?.concat();
     drop(documents);
     let lengths = TokenBytes::new(tokenizer.token_byte_lengths());
-    let frame = Frame { seq_len: 512, end_id: 0, pad_id: Some(1), token_bytes: &lengths };
+    let frame = Frame { seq_len: 512, end_id: 0, pad_id: 1, token_bytes: &lengths };
     let id = "0123456789abcdef0123456789abcdef";
     let mut rows = Vec::new();
     for packing in [Packing::Concat, Packing::BestFit, Packing::BosAligned] {

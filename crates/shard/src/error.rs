@@ -35,12 +35,6 @@ pub enum Error {
     /// Inputs are paths, and no tokenizer is named.
     #[error("`tokenizer` is not set, and no input is a stage that has one")]
     NoTokenizer,
-    /// Rows cannot be filled up.
-    #[error("`packing` is `best-fit`, but the tokenizer in `{}` has no pad token", path.display())]
-    NoPadToken {
-        /// The tokenizer's directory.
-        path: PathBuf,
-    },
     /// A token id is outside the vocabulary.
     #[error("document `{document}` in `{}` has token id {id}, the vocabulary has {vocab_size}", path.display())]
     TokenOutOfRange {
@@ -105,7 +99,7 @@ impl Failure for Error {
             | Self::PadInText { .. }
             | Self::Text(_) => Exit::Upstream,
             Self::Interrupted => Exit::Interrupted,
-            Self::NoTokenizer | Self::NoPadToken { .. } | Self::NotASample { .. } | Self::NoSuchSample { .. } => Exit::Usage,
+            Self::NoTokenizer | Self::NotASample { .. } | Self::NoSuchSample { .. } => Exit::Usage,
             _ => Exit::Failed,
         }
     }
@@ -116,7 +110,6 @@ impl Failure for Error {
             Self::OtherTokenizer { .. } => "set `tokenizer` to the one the shards were made with, or run `tokenize` again".into(),
             Self::Text(_) => "run `tokenize` first, or set `tokenizer` in [stage.shard]".into(),
             Self::PadInText { .. } => "name another `pad_token`, one that no text becomes, in the tokenizer's tokenizer_config.json".into(),
-            Self::NoPadToken { .. } => "set `packing` to \"concat\" or \"bos-aligned\"".into(),
             Self::NoTokenizer => "set `tokenizer` in [stage.shard] to a stage or a Hugging Face directory".into(),
             Self::NoMetadata { .. } => "it was not written by `tokenize`; encode its documents with `tokenize`".into(),
             Self::NotASample { .. } => "samples are named split, batch and row: `shard trace train-00000-000017`".into(),

@@ -15,7 +15,8 @@
 //! token and every other one from its document's token before**, whatever the packing ([`pack`]). Where a row begins with a document's
 //! beginning, the end token before it belongs to no part; where it goes on with a document, it begins with the token before, so that
 //! no target is lost. Two kinds of places are no targets, and **whoever trains ignores them**:
-//! - `pad_token_id`, which fills a row and occurs nowhere else.
+//! - `pad_token_id`, which fills a row. It is the tokenizer's pad token, which occurs nowhere else; of a tokenizer that has none of its
+//!   own it is the end token: then of those that a row ends with all but the first are padding (`handoff::columns::Padding`).
 //! - The first token of a part *inside* a row (`document_starts` above 0) that goes on with a document (`token_offsets` above 0): it is
 //!   there as context for the next one and is a target in another row. `handoff::columns::context_places` finds these; only `best-fit`
 //!   has any.
@@ -27,8 +28,7 @@
 //! | `bos-aligned` | what does not fit, counted as `cropped_tokens` | each begins with a document's beginning; full but for the last |
 //!
 //! So with the first two, **every token of every document, its end token included, is a target exactly once** (as often as its
-//! document is repeated, with weights). Where the tokenizer has no pad token of its own, an incomplete last row is dropped and counted
-//! (`dropped_tail_tokens`), and `best-fit` is refused. `best-fit` and `bos-aligned` lay rows out within windows of the shuffled order
+//! document is repeated, with weights). `best-fit` and `bos-aligned` lay rows out within windows of the shuffled order
 //! ([`pack::pool`]), whose size depends on `seq_len` alone.
 //!
 //! `weights` and `language_weights` repeat or leave out training documents ([`mixture`]); validation holds every document once. What a
@@ -84,7 +84,7 @@ use source::Source;
 use write::{SampleWriter, sample_id};
 
 /// Raised when the same tokens and configuration give other output than before.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 
 /// The stage.
 #[derive(Debug)]
@@ -207,9 +207,6 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
     let skipped = units.iter().filter(|unit| unit.why.is_none() && !unit.shards.is_empty()).count();
     if !todo.is_empty() {
         let source = Source::open(&inputs.shards, &tokenizer_dir)?;
-        if config.packing == Packing::BestFit && source.pad_id.is_none() {
-            return Err(Error::NoPadToken { path: tokenizer_dir });
-        }
         // Every document is read, and then packed, as often as the mixture says: that many more are known once all are read.
         let documents: u64 = todo.iter().flat_map(|unit| &unit.shards).map(|shard| shard.rows).sum();
         let bar = ctx.progress.bar("pack", 2 * documents, "documents read or packed");
@@ -239,12 +236,6 @@ pub fn run(ctx: &StageContext, config: &Config) -> Result<Option<Report>, Error>
         format!("{name} {rows} rows of {} predicted tokens, {tokens} tokens of {documents} documents", config.seq_len)
     });
     let mut notes = if summary.counts.is_empty() { Vec::new() } else { vec![per_split.join("; ")] };
-    if count("dropped_tail_tokens") > 0 {
-        notes.push(format!(
-            "{} tokens at the ends of batches dropped, where they did not fill a row: the tokenizer has no pad token of its own",
-            count("dropped_tail_tokens")
-        ));
-    }
     notes.extend(cost_notes(config.seq_len, &summary.counts));
     notes.extend(mixture::notes(&summary.counts));
     let data = ctx.stage_dir.data();
@@ -362,10 +353,9 @@ impl<'a, T: TokenId> Side<'a, T> {
         let name = split.name();
         counts.insert(format!("samples.{name}"), self.writer.rows());
         counts.insert(format!("documents.{name}"), self.documents);
-        counts.insert(format!("tokens.{name}"), self.tokens - cost.dropped - cost.cropped);
+        counts.insert(format!("tokens.{name}"), self.tokens - cost.cropped);
         for (key, value) in [
             ("padding_tokens", cost.padding),
-            ("dropped_tail_tokens", cost.dropped),
             ("context_tokens", cost.context),
             ("cropped_tokens", cost.cropped),
             ("cropped_documents", cost.cropped_documents),
@@ -373,7 +363,7 @@ impl<'a, T: TokenId> Side<'a, T> {
             ("cuts_to_fill", cost.cuts_to_fill),
         ] {
             // What this packing never does is not listed.
-            if value > 0 || matches!(key, "padding_tokens" | "dropped_tail_tokens") {
+            if value > 0 || key == "padding_tokens" {
                 *counts.entry(key.into()).or_default() += value;
             }
         }
@@ -400,7 +390,7 @@ fn pack_batch<T: TokenId>(ctx: &StageContext, config: &Config, source: &Source, 
         shards: &unit.shards,
         order: Order { seed: BatchSeed::new(ctx.seed, unit.batch), validation_share: config.validation_share },
         vocab_size: source.tokenizer.vocab_size(),
-        pad_id: source.pad_id,
+        own_pad_id: source.own_pad_id,
         mixture: mixture.as_ref(),
         max_bytes: (config.max_memory_mb * 1_000_000).saturating_sub(windows).max(LEAST_BYTES),
         beside: &beside,

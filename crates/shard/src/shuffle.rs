@@ -117,7 +117,7 @@ pub(crate) struct Reading<'a> {
     pub(crate) order: Order,
     pub(crate) vocab_size: usize,
     /// What no document may hold, because places that hold it are no targets.
-    pub(crate) pad_id: Option<u32>,
+    pub(crate) own_pad_id: Option<u32>,
     pub(crate) mixture: Option<&'a Mixture>,
     pub(crate) max_bytes: u64,
     /// Intermediate files are made beside it.
@@ -259,7 +259,7 @@ impl Reading<'_> {
                 let (path, document) = (shard.path.clone(), id.to_string());
                 return Err(Error::TokenOutOfRange { path, document, id: bad, vocab_size: self.vocab_size });
             }
-            if let Some(pad) = self.pad_id.filter(|pad| of_row.contains(*pad)) {
+            if let Some(pad) = self.own_pad_id.filter(|pad| of_row.contains(*pad)) {
                 return Err(Error::PadInText { path: shard.path.clone(), document: id.to_string(), id: pad });
             }
             let hash = IdHash::of(id);

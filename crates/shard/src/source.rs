@@ -21,9 +21,12 @@ pub(crate) struct Source {
     /// Bytes of text behind each id.
     pub(crate) token_bytes: TokenBytes,
     pub(crate) end_id: u32,
-    pub(crate) pad_id: Option<u32>,
+    /// The tokenizer's own pad token, which no text may hold.
+    pub(crate) own_pad_id: Option<u32>,
+    /// What fills rows: that, or the end token.
+    pub(crate) pad_id: u32,
     pub(crate) width: TokenWidth,
-    /// The keys of [`CARRIED`].
+    /// The keys of [`CARRIED`], `pad_token_id` being what fills rows.
     pub(crate) metadata: BTreeMap<String, String>,
 }
 
@@ -66,12 +69,17 @@ impl Source {
                 got: tokenizer.digest().to_string(),
             });
         }
-        let pad_id = if shared.get("pad_token_id").is_some() { Some(number("pad_token_id")?) } else { None };
-        let metadata = CARRIED.iter().filter_map(|name| Some((name.to_string(), shared.get(name)?.to_string()))).collect();
+        let own_pad_id = if shared.get("pad_token_id").is_some() { Some(number("pad_token_id")?) } else { None };
+        let end_id = number("eos_token_id")?;
+        let pad_id = own_pad_id.unwrap_or(end_id);
+        let mut metadata: BTreeMap<_, _> =
+            CARRIED.iter().filter_map(|name| Some((name.to_string(), shared.get(name)?.to_string()))).collect();
+        metadata.insert("pad_token_id".into(), pad_id.to_string());
         Ok(Self {
             token_bytes: TokenBytes::new(tokenizer.token_byte_lengths()),
             width: TokenWidth::for_vocab(number("padded_vocab_size")? as usize),
-            end_id: number("eos_token_id")?,
+            end_id,
+            own_pad_id,
             pad_id,
             metadata,
             tokenizer,

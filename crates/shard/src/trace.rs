@@ -42,7 +42,7 @@ struct Sample {
     documents: Vec<String>,
     offsets: Vec<i64>,
     num_bytes: i64,
-    pad_id: Option<u32>,
+    padding: columns::Padding,
 }
 
 /// The text that `shard trace` prints.
@@ -56,7 +56,7 @@ pub(crate) fn trace(ctx: &StageContext, config: &Config, name: &str, pairs: bool
     let inputs = TableInputs::find(ctx, &config.inputs, "tokens")?;
     let tokenizer = Tokenizer::load(&source::tokenizer_dir(ctx, config, &inputs)?)?;
 
-    let used = sample.ids.iter().position(|id| Some(*id) == sample.pad_id).unwrap_or(sample.ids.len());
+    let used = sample.padding.used(&sample.ids);
     let mut out = String::new();
     let targets = used.saturating_sub(1);
     let padding = sample.ids.len() - used;
@@ -127,7 +127,7 @@ fn read(path: &Path, name: &str, row: u64) -> Result<Sample, Error> {
                 documents: (0..documents.len()).map(|i| documents.value(i).to_string()).collect(),
                 offsets: offsets.values().to_vec(),
                 num_bytes: columns::i64s(&one, "num_bytes")?.value(0),
-                pad_id: reader.metadata().get("pad_token_id").and_then(|id| id.parse().ok()),
+                padding: columns::Padding::of(|key| reader.metadata().get(key).map(String::as_str)),
             });
         }
         before += rows;

@@ -288,7 +288,7 @@ fn a_traced_part_that_goes_on_inside_a_row_predicts_no_context() {
 }
 
 #[test]
-fn best_fit_needs_padding() {
+fn without_a_pad_token_rows_are_filled_with_end_tokens() {
     let run = tempfile::tempdir().expect("temporary directory");
     add_shard(run.path(), "a", (0, 0), 0);
     // The same shard without the key.
@@ -309,10 +309,27 @@ fn best_fit_needs_padding() {
         let tokenizer_dir = dir.tokenizer_dir().display().to_string();
         format!("inputs = [{:?}]\ntokenizer = {tokenizer_dir:?}\npacking = {packing:?}", folder.display().to_string())
     };
-    let error = go(run.path(), &inputs("best-fit")).expect_err("refused");
-    assert!(matches!(error, Error::NoPadToken { .. }), "{error}");
-    assert_eq!(error.exit(), Exit::Usage);
-    go(run.path(), &inputs("bos-aligned")).expect("runs");
+    let texts: BTreeMap<String, String> = documents(0).into_iter().collect();
+    let tokens = tokens_of(&texts);
+    let total = tokens.values().map(Vec::len).sum::<usize>() as u64;
+    for packing in ["concat", "best-fit", "bos-aligned"] {
+        go(run.path(), &inputs(packing)).expect("runs");
+        let shard = ShardReader::open(&RunDir::new(run.path()).stage("shard").split_shard("train", 0), &schema::samples(TokenWidth::U16));
+        let shard = shard.expect("opens");
+        let padding = columns::Padding::of(|key| shard.metadata().get(key).map(String::as_str));
+        let mut rows: Vec<Row> = Split::ALL.into_iter().flat_map(|split| rows(run.path(), split, 0)).collect();
+        let mut padded = 0;
+        for row in &mut rows {
+            assert_eq!(row.ids.len(), 65);
+            row.ids.truncate(padding.used(&row.ids));
+            padded += usize::from(row.ids.len() < 65);
+        }
+        let seen = targets_of(&rows, &tokens);
+        let manifest = Manifest::load(&RunDir::new(run.path()).stage("shard")).expect("loads");
+        let cropped = manifest.units()["batch-00000"].counts.get("cropped_tokens").copied().unwrap_or(0);
+        assert!(padded > 0 && seen.values().all(|times| *times == 1), "{packing}: {padded} rows padded");
+        assert_eq!(seen.len() as u64 + cropped, total, "{packing}");
+    }
 }
 
 #[test]

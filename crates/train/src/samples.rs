@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use handoff::atomic::{self, AtomicFile};
+use handoff::columns::Padding;
 use handoff::{Digest, ShardReader, SharedMetadata, TokenWidth, columns, schema};
 use model::{IGNORE, Inputs};
 use tch::{Device, Tensor};
@@ -260,7 +261,7 @@ impl Samples {
     /// Rows as inputs (all tokens but the last) and targets (all but the first), on the CPU.
     ///
     /// Targets are what follows in the row, whatever the packing: `shard` sees to it that this is right, a document's first token
-    /// following an end token and every other one its document's token before. Two things are no targets: padding, and tokens
+    /// following an end token and every other one its document's token before. Two things are no targets: padding ([`Padding`]), and tokens
     /// repeated as context ([`columns::context_places`]), which are targets in another row. With `document_mask`, tokens see only
     /// their own document and the end token before it, as where a text is gone on with.
     ///
@@ -271,12 +272,14 @@ impl Samples {
         let shape = [rows.len() as i64, time as i64];
         let (mut ids, mut targets) = (Vec::with_capacity(rows.len() * time), Vec::with_capacity(rows.len() * time));
         let mut segments = Vec::new();
-        let pad: Option<i64> = self.metadata.get("pad_token_id").and_then(|id| id.parse().ok());
+        let padding = Padding::of(|key| self.metadata.get(key));
         for &row in rows {
             let tokens = self.row(row)?;
             ids.extend_from_slice(&tokens[..time]);
             let first_target = targets.len();
-            targets.extend(tokens[1..].iter().map(|&id| if Some(id) == pad { IGNORE } else { id }));
+            let used = padding.used(&tokens).max(1);
+            targets.extend_from_slice(&tokens[1..used]);
+            targets.resize(first_target + time, IGNORE);
             for &place in self.context.get(&row).into_iter().flatten() {
                 if let Some(target) = targets.get_mut(first_target + place as usize - 1) {
                     *target = IGNORE;

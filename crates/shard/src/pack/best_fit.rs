@@ -104,20 +104,26 @@ fn fit(mut pieces: Vec<Piece>, seq_len: usize) -> Vec<Bin> {
     bins
 }
 
-/// Packs back to back, cutting where a row is full; returns what does not fill a row, unless it is the last.
+/// Packs back to back, cutting where a row is full; returns what does not fill a row, unless it is the last. A document that goes on in
+/// another row fills its own to the end, so that only an end token stands before padding.
 fn fill<T: TokenId>(pool: &Pool<'_, T>, pieces: Vec<Piece>, last: bool, layout: &mut Layout) -> Vec<Piece> {
     let seq_len = pool.frame.seq_len;
     let (mut row, mut room) = (Vec::new(), seq_len);
+    // Whether a piece stands in the row that continues a document: it will begin it, so its context takes no place.
+    let mut continues = false;
     for mut piece in pieces {
         loop {
+            let need = piece.len + usize::from(continues && piece.continues());
+            // One that is cut comes last.
             let context = usize::from(!row.is_empty() && piece.continues());
-            if room <= context {
-                layout.rows.push(std::mem::take(&mut row));
-                room = seq_len;
-            } else if piece.len + context <= room {
+            if need <= room {
+                continues |= piece.continues();
                 row.push(piece);
-                room -= piece.len + context;
+                room -= need;
                 break;
+            } else if room <= context {
+                layout.rows.push(std::mem::take(&mut row));
+                (room, continues) = (seq_len, false);
             } else {
                 let (head, rest) = pool.cut(piece, room - context);
                 row.push(head);
@@ -136,11 +142,11 @@ fn fill<T: TokenId>(pool: &Pool<'_, T>, pieces: Vec<Piece>, last: bool, layout: 
 #[cfg(test)]
 mod tests {
     use super::super::Packing;
-    use super::super::pool::tests::{END, PAD, lengths, pack_checked};
+    use super::super::pool::tests::{END, lengths, pack_checked};
 
     fn fill(lens: &[usize], seq_len: usize) -> (f64, super::super::Cost) {
-        let (rows, cost) = pack_checked(Packing::BestFit, lens, seq_len, Some(PAD));
-        assert_eq!((cost.cropped, cost.dropped), (0, 0), "no token is lost");
+        let (rows, cost) = pack_checked(Packing::BestFit, lens, seq_len);
+        assert_eq!(cost.cropped, 0, "no token is lost");
         // The last row of a split may be nearly empty.
         let places = (rows.len() * seq_len) as f64;
         ((places - cost.padding as f64 - cost.context as f64 + seq_len as f64) / places, cost)
@@ -149,7 +155,7 @@ mod tests {
     #[test]
     fn documents_that_fit_together_are_not_cut() {
         let lens = [7, 3, 5, 5, 2, 8, 10, 4, 6, 9, 1 + 9];
-        let (rows, cost) = pack_checked(Packing::BestFit, &lens, 10, Some(PAD));
+        let (rows, cost) = pack_checked(Packing::BestFit, &lens, 10);
         assert_eq!((cost.split_documents, cost.cuts_to_fill), (0, 0));
         assert_eq!(rows.len(), 7, "69 tokens and one place over");
         assert!(rows.iter().all(|row| row.ids[0] == END && row.document_starts[0] == 1));
@@ -157,10 +163,10 @@ mod tests {
 
     #[test]
     fn long_documents_fill_rows_and_their_rests_share_one() {
-        let (rows, cost) = pack_checked(Packing::BestFit, &[23, 24, 4], 10, Some(PAD));
+        let (rows, cost) = pack_checked(Packing::BestFit, &[23, 24, 4], 10);
         // Rests of 3 and 4 tokens and a document of 4 do not fit, with one token of context, into one row of 10 places.
         assert_eq!((rows.len(), cost.split_documents), (6, 2));
-        let (rows, cost) = pack_checked(Packing::BestFit, &[23, 24, 2], 10, Some(PAD));
+        let (rows, cost) = pack_checked(Packing::BestFit, &[23, 24, 2], 10);
         assert_eq!((rows.len(), cost.context, cost.padding), (5, 1, 0));
         let shared = rows.iter().find(|row| row.document_starts.len() == 3).unwrap();
         assert_eq!((shared.document_starts.as_slice(), shared.token_offsets.as_slice()), ([0, 4, 9].as_slice(), [19, 19, 0].as_slice()));
@@ -192,12 +198,12 @@ mod tests {
     #[test]
     fn no_document_begins_behind_one_that_goes_on() {
         // The rest of the second document is cut to fill the row in which the first one stands whole.
-        let (rows, cost) = pack_checked(Packing::BestFit, &[8, 18], 10, Some(PAD));
+        let (rows, cost) = pack_checked(Packing::BestFit, &[8, 18], 10);
         assert_eq!((cost.cuts_to_fill, cost.context), (1, 1));
         assert!(rows.iter().any(|row| row.document_starts == [1, 9] && row.token_offsets == [0, 9]), "{rows:?}");
         for first in 1..24 {
             for second in 1..24 {
-                pack_checked(Packing::BestFit, &[first, second, 13], 10, Some(PAD));
+                pack_checked(Packing::BestFit, &[first, second, 13], 10);
             }
         }
     }
@@ -206,9 +212,9 @@ mod tests {
     fn tiny_inputs() {
         for lens in [&[1][..], &[2], &[11], &[10], &[1, 1, 1]] {
             for seq_len in [1, 2, 10] {
-                pack_checked(Packing::BestFit, lens, seq_len, Some(PAD));
+                pack_checked(Packing::BestFit, lens, seq_len);
             }
         }
-        assert!(pack_checked(Packing::BestFit, &[], 4, Some(PAD)).0.is_empty());
+        assert!(pack_checked(Packing::BestFit, &[], 4).0.is_empty());
     }
 }

@@ -52,24 +52,21 @@ fn take(by_len: &mut BTreeMap<usize, VecDeque<Piece>>, len: usize) -> Option<Pie
 #[cfg(test)]
 mod tests {
     use super::super::Packing;
-    use super::super::pool::tests::{END, PAD, lengths, pack_checked};
+    use super::super::pool::tests::{END, lengths, pack_checked};
 
     #[test]
     fn rows_begin_with_documents_and_are_full() {
         for (lens, seq_len) in [(lengths(3000, 3000.0, 1), 512), (lengths(3000, 50.0, 2), 512), (vec![300; 100], 512), (vec![2], 8)] {
-            let (rows, cost) = pack_checked(Packing::BosAligned, &lens, seq_len, Some(PAD));
+            let (rows, cost) = pack_checked(Packing::BosAligned, &lens, seq_len);
             assert!(rows.iter().all(|row| row.ids[0] == END && row.document_starts[0] == 1));
             assert!(rows.iter().all(|row| row.token_offsets.iter().all(|offset| *offset == 0)));
             assert!(cost.padding < seq_len as u64 && cost.context == 0, "only the last row is padded: {cost:?}");
-            let without = pack_checked(Packing::BosAligned, &lens, seq_len, None).1;
-            assert_eq!(without.cropped, cost.cropped);
-            assert!((without.dropped > 0) == (cost.padding > 0) && without.padding == 0);
         }
     }
 
     #[test]
     fn the_shortest_is_cropped_where_none_fits() {
-        let (rows, cost) = pack_checked(Packing::BosAligned, &[7, 6, 5, 30], 10, Some(PAD));
+        let (rows, cost) = pack_checked(Packing::BosAligned, &[7, 6, 5, 30], 10);
         // The long one fills a row; then 7 and 3 tokens of the 5; then the 6 and padding.
         assert_eq!((rows.len(), cost.cropped, cost.cropped_documents, cost.padding), (3, 20 + 2, 2, 4));
     }

@@ -57,17 +57,15 @@ impl<'a, T: TokenId> Concat<'a, T> {
         sum
     }
 
-    /// The last row is padded, or dropped where there is no padding token.
+    /// The last row is padded.
     pub(super) fn finish<E>(mut self, emit: &mut impl FnMut(&Row<T>) -> Result<(), E>) -> Result<Cost, E> {
         let targets = self.row.ids.len() - 1;
         if targets == 0 {
             return Ok(Cost::default());
         }
-        if self.frame.pad(&mut self.row) {
-            emit(&self.row)?;
-            return Ok(Cost { padding: (self.frame.seq_len - targets) as u64, ..Cost::default() });
-        }
-        Ok(Cost { dropped: targets as u64, ..Cost::default() })
+        self.frame.pad(&mut self.row);
+        emit(&self.row)?;
+        Ok(Cost { padding: (self.frame.seq_len - targets) as u64, ..Cost::default() })
     }
 }
 
@@ -79,7 +77,7 @@ mod tests {
     const END: u32 = 0;
     const PAD: u32 = 1;
 
-    fn pack(documents: &[&[u32]], seq_len: usize, pad_id: Option<u32>) -> (Vec<Row>, Cost) {
+    fn pack(documents: &[&[u32]], seq_len: usize, pad_id: u32) -> (Vec<Row>, Cost) {
         let lengths: Vec<u32> = (0..100).map(|id| if id < 2 { 0 } else { id % 5 + 1 }).collect();
         let with_bytes: Vec<(&[u32], u64)> =
             documents.iter().map(|ids| (*ids, ids.iter().map(|id| u64::from(lengths[*id as usize])).sum())).collect();
@@ -106,7 +104,7 @@ mod tests {
 
     #[test]
     fn rows_overlap_by_one_and_name_their_parts() {
-        let (rows, tail) = pack(&[&[10, 11, END], &[20, END], &[30, 31, 32, END]], 4, Some(PAD));
+        let (rows, tail) = pack(&[&[10, 11, END], &[20, END], &[30, 31, 32, END]], 4, PAD);
         let ids: Vec<&[u32]> = rows.iter().map(|row| row.ids.as_slice()).collect();
         assert_eq!(ids, [[END, 10, 11, END, 20], [20, END, 30, 31, 32], [32, END, PAD, PAD, PAD]]);
         assert_eq!((rows[0].document_starts.as_slice(), names(&rows[0])), ([1, 4].as_slice(), vec!["0", "1"]));
@@ -116,11 +114,11 @@ mod tests {
     }
 
     #[test]
-    fn without_padding_the_tail_is_dropped_and_counted() {
-        let (rows, tail) = pack(&[&[10, 11, END], &[20, END]], 4, None);
-        assert_eq!(rows.len(), 1);
-        assert_eq!(tail, Cost { dropped: 1, ..Cost::default() });
-        assert_eq!(pack(&[&[10, 11, 12, END]], 4, None), pack(&[&[10, 11, 12, END]], 4, Some(PAD)), "a full row needs no tail");
+    fn the_end_token_may_be_the_padding() {
+        let (rows, tail) = pack(&[&[10, 11, END], &[20, END]], 4, END);
+        assert_eq!(rows[1].ids, [20, END, END, END, END]);
+        assert_eq!(tail, Cost { padding: 3, ..Cost::default() });
+        assert_eq!(pack(&[&[10, 11, 12, END]], 4, END), pack(&[&[10, 11, 12, END]], 4, PAD), "a full row needs none");
     }
 
     #[test]
@@ -136,7 +134,7 @@ mod tests {
         let slices: Vec<&[u32]> = documents.iter().map(Vec::as_slice).collect();
         let bytes: i64 = documents.iter().flatten().map(|id| if *id < 2 { 0 } else { i64::from(id % 5 + 1) }).sum();
         for seq_len in [1, 2, 3, 7, 16, 1000] {
-            let (rows, tail) = pack(&slices, seq_len, Some(PAD));
+            let (rows, tail) = pack(&slices, seq_len, PAD);
             assert!(rows.iter().all(|row| row.ids.len() == seq_len + 1));
             let targets: Vec<u32> = rows.iter().flat_map(|row| row.ids[1..].iter().copied()).collect();
             let stream: Vec<u32> = documents.concat();
@@ -154,7 +152,7 @@ mod tests {
 
     #[test]
     fn bytes_that_tokens_do_not_spell_are_shared_out() {
-        let frame = Frame { seq_len: 2, end_id: END, pad_id: Some(PAD), token_bytes: &TokenBytes::new(vec![0, 0, 3]) };
+        let frame = Frame { seq_len: 2, end_id: END, pad_id: PAD, token_bytes: &TokenBytes::new(vec![0, 0, 3]) };
         let rows = pack_of(&[(&[2, 2, 2, END], 10), (&[1, END], 5)], frame).0;
         assert_eq!(rows.iter().map(|row| row.num_bytes).collect::<Vec<_>>(), [6, 4, 5]);
     }

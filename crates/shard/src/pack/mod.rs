@@ -215,8 +215,8 @@ pub struct Frame<'a> {
     pub seq_len: usize,
     /// Stands before a document's first token.
     pub end_id: u32,
-    /// Fills incomplete rows.
-    pub pad_id: Option<u32>,
+    /// Fills incomplete rows; may be `end_id`, since what is filled ends with an end token.
+    pub pad_id: u32,
     /// Bytes of text behind each id.
     pub token_bytes: &'a TokenBytes,
 }
@@ -226,12 +226,9 @@ impl Frame<'_> {
         T::bytes(ids, self.token_bytes)
     }
 
-    /// Fills a row of fewer than `seq_len` targets; false where there is no padding token.
-    fn pad<T: TokenId>(&self, row: &mut Row<T>) -> bool {
-        if let Some(pad) = self.pad_id {
-            row.ids.resize(self.seq_len + 1, T::cut(pad));
-        }
-        self.pad_id.is_some()
+    /// Fills a row of fewer than `seq_len` targets.
+    fn pad<T: TokenId>(&self, row: &mut Row<T>) {
+        row.ids.resize(self.seq_len + 1, T::cut(self.pad_id));
     }
 }
 
@@ -242,8 +239,6 @@ pub struct Cost {
     pub padding: u64,
     /// Places that repeat a token as context.
     pub context: u64,
-    /// Tokens of the last row, dropped because there is no padding token.
-    pub dropped: u64,
     /// Tokens cropped away: by `bos-aligned` only.
     pub cropped: u64,
     /// Documents that lost tokens to cropping.
@@ -265,7 +260,7 @@ enum Kind<'a, T> {
 }
 
 impl<'a, T: TokenId> Packer<'a, T> {
-    /// A packer. `best-fit` needs a padding token.
+    /// A packer.
     pub fn new(packing: Packing, frame: Frame<'a>) -> Self {
         Self(match packing {
             Packing::Concat => Kind::Concat(Concat::new(frame)),
