@@ -157,7 +157,7 @@ pub(super) struct Output {
     source: String,
     started: Instant,
     documents: Sink,
-    rejected: Refusals,
+    rejected: Rejected,
     /// There if the decision is still to come.
     signed: Option<Signed>,
     kept: Rows<Document>,
@@ -171,30 +171,6 @@ pub(super) struct Output {
     read: Duration,
     /// Time by step, in the order of [`Spent::steps`].
     spent: [Duration; Spent::STEPS],
-}
-
-/// Where refused rows go.
-#[derive(Debug)]
-enum Refusals {
-    /// To the scratch file of those that wait for the decision.
-    Waiting(Sink),
-    Final(Rejected),
-}
-
-impl Refusals {
-    fn push(&mut self, batch: &RecordBatch) -> Result<(), Error> {
-        match self {
-            Self::Waiting(sink) => sink.push(batch),
-            Self::Final(rejected) => rejected.push(batch),
-        }
-    }
-
-    fn finish(self, dir: &StageDir) -> Result<OutputFile, Error> {
-        match self {
-            Self::Waiting(sink) => sink.finish(dir),
-            Self::Final(rejected) => rejected.finish(dir),
-        }
-    }
 }
 
 /// Rows that wait for a batch, with their numbers in the unit.
@@ -239,9 +215,9 @@ impl Output {
             let signed = Signed { config: dedup.clone(), table: side, keys: RunWriter::default(), rows: Vec::new() };
             let documents = Sink::create(&at(CANDIDATES), &waiting(&documents), &meta)?;
             // All wait: the order of the file comes with the decision, and so does the cap.
-            (documents, Refusals::Waiting(Sink::create(&at(REFUSED), &waiting(&rejected), &meta)?), Some(signed))
+            (documents, Rejected::all(Sink::create(&at(REFUSED), &waiting(&rejected), &meta)?), Some(signed))
         } else {
-            let rejected = Refusals::Final(Rejected::create(ctx, job, config)?);
+            let rejected = Rejected::create(ctx, job, config)?;
             (Sink::create(&dir.data_shard(job.index), &documents, &meta)?, rejected, None)
         };
         let side = side.map(|meta| ShardWriter::create(&dir.side_shard(extracted::FOLDER, job.index), &extracted::schema(), meta));

@@ -33,6 +33,11 @@ struct Sample {
 }
 
 impl Rejected {
+    /// All rows, into a sink.
+    pub(super) fn all(sink: Sink) -> Self {
+        Self { sink, sample: None }
+    }
+
     /// The shard of a job.
     pub(super) fn create(ctx: &StageContext, job: &Job, config: &Config) -> Result<Self, Error> {
         let (dir, meta, table) = (&ctx.stage_dir, meta(ctx, job), schema::rejected());
