@@ -146,6 +146,9 @@ impl Error {
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 "a model is a Hugging Face folder with config.json and model.safetensors, or its sharded form"
             }
+            Self::Torch { source } if ["out of memory", "can't allocate memory"].iter().any(|words| source.to_string().contains(words)) => {
+                "a smaller model, or a device with more memory free; `nvidia-smi` shows who holds that of a GPU"
+            }
             Self::NotFinite { .. } => "the model was saved broken: take another one, or a checkpoint from before it",
             Self::Safetensors { .. } | Self::Names { .. } | Self::Shape { .. } | Self::Type { .. } => {
                 "config.json and weights must be those of one model; take both from where they came from again"

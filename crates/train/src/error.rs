@@ -316,6 +316,7 @@ mod tests {
             (model::Error::Config("`hidden_act` is `gelu`".into()), Exit::Usage, "config.json"),
             (model::Error::Untied { path: file(), name: "lm_head.weight".into() }, Exit::Usage, "`tie_word_embeddings` to false"),
             (model::Error::Io { path: file(), action: "open", source: not_there }, Exit::Usage, "Hugging Face folder"),
+            (tch::TchError::Torch("CUDA out of memory. Tried to allocate 2 GiB".into()).into(), Exit::Failed, "smaller model"),
             (model::Error::NotFinite { path: file(), name: "w".into() }, Exit::Upstream, "another one"),
             (model::Error::Names { path: file(), missing: vec![], unexpected: vec![] }, Exit::Upstream, "of one model"),
         ] {
