@@ -299,6 +299,7 @@ pub fn build_string_list<S: AsRef<str>>(rows: &[Vec<S>]) -> ArrayRef {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow::datatypes::{Field, Schema};
 
     #[test]
     fn padding_is_the_pad_token_or_end_tokens_behind_one() {
@@ -315,7 +316,6 @@ mod tests {
         }
         assert_eq!(Padding::of(|_| None).used::<u32>(&[7, 1, 1]), 3);
     }
-    use arrow::datatypes::{Field, Schema};
 
     #[test]
     fn context_is_where_a_part_inside_a_row_goes_on_with_a_document() {

@@ -55,17 +55,12 @@ impl StageLock {
         fs::create_dir_all(dir.path()).map_err(Error::io("create", dir.path()))?;
         let path = dir.lock(worker);
         let started = Instant::now();
-        for _ in 0..3 {
-            let attempt = loop {
-                let attempt = attempt(&path, File::try_lock)?;
-                if !matches!(attempt, Attempt::Taken) || started.elapsed() > DYING {
-                    break attempt;
-                }
-                std::thread::sleep(DYING / 100);
-            };
-            match attempt {
+        let mut tries = 3;
+        while tries > 0 {
+            match attempt(&path, File::try_lock)? {
                 Attempt::Held(lock) => return Ok(lock),
-                Attempt::Again => {}
+                Attempt::Again => tries -= 1,
+                Attempt::Taken if started.elapsed() < DYING => std::thread::sleep(DYING / 100),
                 Attempt::Taken => {
                     let holder = holder_of(&path).map_or("a process that has just taken it".into(), |holder| {
                         format!("process {} on {} since Unix time {}", holder.pid, holder.host, holder.since_unix_secs)

@@ -146,7 +146,7 @@ impl Error {
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 "a model is a Hugging Face folder with config.json and model.safetensors, or its sharded form"
             }
-            Self::Torch { source } if ["out of memory", "can't allocate memory"].iter().any(|words| source.to_string().contains(words)) => {
+            Self::Torch { source } if tells_out_of_memory(&source.to_string()) => {
                 "a smaller model, or a device with more memory free; `nvidia-smi` shows who holds that of a GPU"
             }
             Self::NotFinite { .. } => "the model was saved broken: take another one, or a checkpoint from before it",
@@ -157,6 +157,11 @@ impl Error {
         };
         Some(text.to_owned())
     }
+}
+
+/// Whether libtorch says in this message that it could not get memory, on the CPU or a GPU.
+pub fn tells_out_of_memory(message: &str) -> bool {
+    message.contains("out of memory") || message.contains("can't allocate memory")
 }
 
 /// A result of this crate.

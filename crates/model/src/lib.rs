@@ -29,7 +29,7 @@ mod weights;
 pub use adapter::{LoraConfig, PROJECTIONS};
 pub use cache::KvCache;
 pub use config::{Config, Dtype, LayerType, ModelType};
-pub use error::{Error, Fault, Result};
+pub use error::{Error, Fault, Result, tells_out_of_memory};
 pub use hf::{HfConfig, OneOrMany, RopeParameters};
 pub use inputs::Inputs;
 pub use loss::{Grads, IGNORE};

@@ -241,8 +241,7 @@ impl Error {
     pub fn is_out_of_memory(&self) -> bool {
         let mut source: Option<&dyn std::error::Error> = Some(self);
         while let Some(error) = source {
-            let text = error.to_string();
-            if text.contains("out of memory") || text.contains("can't allocate memory") {
+            if model::tells_out_of_memory(&error.to_string()) {
                 return true;
             }
             source = error.source();
