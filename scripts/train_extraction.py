@@ -25,13 +25,15 @@ import numpy
 WORD = re.compile(r"\w+")
 MARKDOWN = set("#*|->")
 # Thresholds of `choose.rs`.
-LEAST, GREATEST, HEADING, FOLDED_UNITS, BETA2, GAP, IN_GAP = 0.2, 0.55, 0.1, 80, 0.6, 20, 0.05
+LEAST, HEADING, FOLDED_UNITS, BETA2, GAP, IN_GAP = 0.15, 0.1, 80, 0.6, 20, 0.05
 # A Han character is about so much of a word.
 CHARS_A_WORD = 1.7
 # Weight of a page that was thinned out.
 THIN_WEIGHT = 0.6
 # `blocks::FAR`: the distance to what is nowhere above.
 FAR = 24
+# Share of the hints by class and id that a page loses when it is shown once more, and its weight then.
+FORGOTTEN, FORGOTTEN_WEIGHT = 0.6, 0.6
 
 
 def tokens(text, by_char):
@@ -134,10 +136,22 @@ def read_all(data, folder, names):
     return features, pages, share, weight / weight.mean()
 
 
-def train(features, share, weight, options):
-    """Trains on a sample in which heavy blocks are kept and light ones stand for others like them."""
+def forget_names(features, pages, names):
+    """The pages once more, each without most kinds of hints from class and id: sites name their parts in words that no table has."""
+    hints = numpy.array([i for i, name in enumerate(names) if re.fullmatch(r"near (?!itemprop)[a-z]+", name)])
+    random = numpy.random.default_rng(5)
+    features = features.copy()
+    for page in pages:
+        features[page["rows"], hints[random.random(len(hints)) < FORGOTTEN]] = FAR
+    return features
+
+
+def train(both, share, weight, options, used):
+    """Trains on the pages used and on them without names, on a sample in which heavy blocks are kept and light ones stand for others like them."""
     random = numpy.random.default_rng(1)
     cut = options.sample_weight
+    features = numpy.concatenate([some[used] for some in both])
+    share, weight = numpy.tile(share[used], 2), numpy.concatenate([weight[used], FORGOTTEN_WEIGHT * weight[used]])
     chance = numpy.minimum(1.0, weight / cut)
     kept = random.random(len(weight)) < chance
     data = lightgbm.Dataset(features[kept], share[kept], weight=(weight / chance)[kept])
@@ -171,7 +185,7 @@ def choose(page, probabilities):
     taken = numpy.cumsum(sizes[order])
     right = numpy.cumsum((sizes * probabilities)[order])
     best = numpy.argmax(right / (taken + BETA2 * right[-1] + 1e-9))
-    threshold = min(max(probabilities[order[best]], LEAST), GREATEST, probabilities.max())
+    threshold = min(max(probabilities[order[best]], LEAST), probabilities.max())
     taken = (probabilities >= threshold) & (probabilities > 0)
     for at in range(len(taken) - 2, -1, -1):
         taken[at] |= taken[at + 1] and page["heading"][at] and probabilities[at] >= HEADING
@@ -249,6 +263,7 @@ def main():
         page["fold"] = fold_of(page["site"], max(options.count, 1))
         fold[page["rows"]] = page["fold"]
         used[page["rows"]] = not options.without or not page["set"].startswith(options.without)
+    both = features, forget_names(features, pages, names)
     note = [
         f"{options.trees} trees of {options.leaves} leaves by scripts/train_extraction.py on {', '.join(options.sets)}.",
         "See model.rs for how to read this file.",
@@ -256,7 +271,7 @@ def main():
     if options.count:
         probabilities = numpy.zeros(len(features))
         for k in range(options.count):
-            model = train(features[used & (fold != k)], share[used & (fold != k)], weight[used & (fold != k)], options)
+            model = train(both, share, weight, options, used & (fold != k))
             probabilities[fold == k] = model.predict(features[fold == k])
             if options.folds:
                 options.folds.mkdir(parents=True, exist_ok=True)
@@ -267,7 +282,7 @@ def main():
         print(f"cross-validation, {options.count} folds by site: loss {loss:.4f}")
         report(pages, probabilities)
     if options.model:
-        write_model(train(features[used], share[used], weight[used], options), names, options.model, note)
+        write_model(train(both, share, weight, options, used), names, options.model, note)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ pub struct Job {
 }
 
 /// Raised when the same input and configuration give other output than before.
-pub const FORMAT_VERSION: u32 = 9;
+pub const FORMAT_VERSION: u32 = 10;
 
 /// An input file.
 #[derive(Debug, Clone)]

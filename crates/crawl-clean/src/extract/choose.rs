@@ -117,10 +117,8 @@ fn is_formula(text: &str) -> bool {
 /// Least probability of a heading that is taken because what it heads is.
 const HEADING: f32 = 0.1;
 
-/// Least and greatest probability from which a block is taken.
-///
-/// Where the two views are sure of little, the rule below would take nearly everything; where they are sure of much, nothing doubtful.
-const THRESHOLDS: (f32, f32) = (0.2, 0.55);
+/// Least probability from which a block is taken. Where the trees are sure of nothing, the rule below would take nearly everything.
+const LEAST: f32 = 0.15;
 
 /// What recall weighs against precision, squared as in the F-measure. Blocks of a page err together, so that what is doubtful is worth a
 /// little less than its probability says.
@@ -146,7 +144,7 @@ pub fn take(blocks: &[Block], probabilities: &[f32]) -> Vec<bool> {
         }
     }
     let top = order.first().map_or(1.0, |&i| probabilities[i]);
-    let threshold = threshold.clamp(THRESHOLDS.0, THRESHOLDS.1).min(top);
+    let threshold = threshold.max(LEAST).min(top);
     let mut taken: Vec<bool> = probabilities.iter().map(|&p| p >= threshold && p > 0.0).collect();
     for i in (0..blocks.len().saturating_sub(1)).rev() {
         taken[i] |= taken[i + 1] && blocks[i].kind == Kind::Heading && probabilities[i] >= HEADING;

@@ -128,12 +128,21 @@ impl Model {
 
     /// Probabilities that the blocks of a page are its text.
     ///
-    /// Most blocks of most pages are no text beyond doubt: the sum of one is given up where it falls below [`HOPELESS`]. The first trees are
-    /// asked of all blocks, the others of those that are left.
+    /// Many blocks are no text beyond doubt: those that fall below [`HOPELESS`] by the first trees are not asked of the others, unless that is
+    /// all there is on the page.
     #[must_use]
     pub fn judge(&self, page: &features::Page<'_>, count: usize) -> Vec<f32> {
-        let first = ROUND.min(self.trees.len());
-        let mut sums = vec![0.0; count];
+        let mut sums = self.sums(page, count, HOPELESS);
+        if sums.iter().all(|&sum| sum == GIVEN_UP) {
+            sums = self.sums(page, count, f32::NEG_INFINITY);
+        }
+        sums.into_iter().map(|sum| 1.0 / (1.0 + (-sum).exp())).collect()
+    }
+
+    /// What all trees together say of each block, and [`GIVEN_UP`] of those that the first ones say less of than `least`.
+    fn sums(&self, page: &features::Page<'_>, count: usize, least: f32) -> Vec<f32> {
+        let first = FIRST.min(self.trees.len());
+        let mut sums = vec![GIVEN_UP; count];
         let (mut some, mut left) = (Batch::new(), Batch::new());
         for block in 0..count {
             let mut row = Row { columns: &mut some.columns, lane: some.count, at: 0 };
@@ -147,31 +156,21 @@ impl Model {
             some.sums = [0.0; LANES];
             self.add(0..first, &mut some);
             for lane in 0..std::mem::take(&mut some.count) {
-                sums[some.blocks[lane]] = some.sums[lane];
-                if some.sums[lane] >= HOPELESS {
+                if some.sums[lane] >= least {
                     left.push(&some, lane, features);
-                    if left.count == LANES {
-                        self.finish(&mut left, &mut sums);
-                    }
+                }
+                if left.count == LANES {
+                    self.finish(&mut left, &mut sums);
                 }
             }
         }
         self.finish(&mut left, &mut sums);
-        sums.into_iter().map(|sum| 1.0 / (1.0 + (-sum).exp())).collect()
+        sums
     }
 
     /// Asks all trees but the first, and takes the sums.
     fn finish(&self, batch: &mut Batch, sums: &mut [f32]) {
-        let mut from = ROUND;
-        while from < self.trees.len() && batch.sums[..batch.count].iter().any(|&sum| sum >= HOPELESS) {
-            let before = batch.sums;
-            let to = (from + ROUND).min(self.trees.len());
-            self.add(from..to, batch);
-            for (sum, before) in batch.sums.iter_mut().zip(before).filter(|&(_, before)| before < HOPELESS) {
-                *sum = before;
-            }
-            from = to;
-        }
+        self.add(FIRST.min(self.trees.len())..self.trees.len(), batch);
         for lane in 0..std::mem::take(&mut batch.count) {
             sums[batch.blocks[lane]] = batch.sums[lane];
         }
@@ -244,10 +243,13 @@ impl Put for Row<'_> {
     }
 }
 
-/// Trees between two looks at the sum.
-const ROUND: usize = 20;
-/// Log odds that no later tree has been seen to mend: 1 in 60.
-const HOPELESS: f32 = -4.0;
+/// Trees that are asked of every block.
+const FIRST: usize = 20;
+/// Log odds by the first trees below which a block is given up. A third of the blocks are, and the scores of cross-validation stay what they
+/// were to a thousandth.
+const HOPELESS: f32 = -1.5;
+/// Log odds of a block that was given up, about what the other trees would have made of most.
+const GIVEN_UP: f32 = -4.0;
 
 #[cfg(test)]
 mod tests {
@@ -274,6 +276,22 @@ mod tests {
         for (units, place, want) in [(1.0, 0.2, 0.5), (1.0, 0.9, -0.5), (3.0, 0.2, 4.5)] {
             assert!((odds(units, place) - want).abs() < 1e-3, "{units} {place}");
         }
+    }
+
+    #[test]
+    fn hopeless_blocks_are_given_up_unless_there_is_nothing_else() {
+        let model = "units <= 3\n -1\n 1\n".repeat(FIRST) + "units <= 3\n 30\n -30\n";
+        let model = Model::read(&model, &features::names()).unwrap();
+        let log_odds = |html: &str| -> Vec<f32> {
+            let dom = crate::dom::Dom::parse(html, crate::dom::Limits { nodes: 99, depth: 99 });
+            let tree = super::super::tree::Tree::measure(&dom);
+            let blocks = super::super::blocks::collect(&dom, &tree);
+            let judged = model.judge(&features::Page::new(&dom, &tree, &blocks, &Default::default()), blocks.list.len());
+            judged.into_iter().map(|p| (p / (1.0 - p)).ln().round()).collect()
+        };
+        assert_eq!(log_odds(&format!("<p>a<p>{}<p>b", "c".repeat(99))), [GIVEN_UP, -10.0, GIVEN_UP]);
+        assert_eq!(log_odds("<p>a<p>b"), [10.0, 10.0]);
+        assert!(log_odds("").is_empty());
     }
 
     /// What a tree says that begins at a line of some depth, and the line behind it.
