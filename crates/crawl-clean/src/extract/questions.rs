@@ -29,6 +29,9 @@ const FUEL: usize = 8;
 /// Levels of JSON-LD that are searched.
 const JSON_DEPTH: usize = 6;
 
+/// Most terms in a row that share their descriptions.
+const SHARING: usize = 8;
+
 /// The pairs of a page.
 #[must_use]
 pub fn read(dom: &Dom) -> Vec<Question> {
@@ -56,7 +59,12 @@ pub fn read(dom: &Dom) -> Vec<Question> {
             }
             Tag::Dt => {
                 let behind = dom.siblings(dom.nodes[at as usize].next).filter(|&id| dom.tag(id) != Tag::None);
-                let answers = behind.take_while(|&id| dom.tag(id) == Tag::Dd);
+                let mut sharing = 0;
+                let shares = |id: &NodeId| {
+                    sharing += 1;
+                    dom.tag(*id) == Tag::Dt && sharing < SHARING
+                };
+                let answers = behind.skip_while(shares).take_while(|&id| dom.tag(id) == Tag::Dd);
                 let question = found.text(dom, at);
                 let answer: String = answers.map(|id| found.text(dom, id) + " ").collect();
                 found.asked(&question, &answer);
@@ -263,7 +271,10 @@ mod tests {
     fn lists_and_folds_that_ask() {
         check("<dl><dt>Why?<dd>Thus<br>and so.<dt>Sun<dd>A star.</dl>", &[("Why?", "Thus and so.")]);
         check("<details><summary>谁？</summary><p>我</p>和你</details><details>x</details>", &[("谁？", "我 和你")]);
-        check("<dl><dt>Why?<dd>Thus.<dd>And so.<dt>Who?<dt>Where?<dd>Here.</dl>", &[("Why?", "Thus. And so."), ("Where?", "Here.")]);
+        check(
+            "<dl><dt>Why?<dd>Thus.<dd>And so.<dt>Who?<dt>Where?<dd>Here.</dl>",
+            &[("Why?", "Thus. And so."), ("Who?", "Here."), ("Where?", "Here.")],
+        );
         check("<details><summary>Πού είναι;</summary>Εδώ</details>", &[("Πού είναι;", "Εδώ")]);
         check("<details><summary>How much? <i>+</i></summary>Ten</details>", &[("How much?", "Ten")]);
         check("<details><summary>Much;</summary>x</details><details><summary>More</summary>x</details><dl><dt>Who?</dl>", &[]);
