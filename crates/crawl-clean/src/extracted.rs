@@ -7,6 +7,7 @@ use crate::assets::Assets;
 use crate::config::Config;
 use crate::error::Error;
 use crate::extract::Question;
+use crate::extract::model::TREES;
 use crate::input::{Item, Items};
 use crate::page::Reached;
 use crate::reason::{Reason, Rejection};
@@ -24,7 +25,7 @@ use std::sync::Arc;
 /// Name of the side folder.
 pub const FOLDER: &str = "extracted";
 /// Raised when the same page and settings give another text, date, language or refusal than before.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// An item of the input as far as extraction decides on it.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,14 +63,14 @@ impl Stored {
     }
 }
 
-/// Digest of the settings that matter to extraction, lists of addresses included.
+/// Digest of what extraction goes by: settings, lists of addresses, and its trees.
 #[must_use]
 pub fn settings(config: &Config, assets: &Assets) -> Digest {
     let limits = [config.max_page_bytes, config.max_nodes, config.max_depth].map(|n| n.to_string()).join(" ");
     let columns = [&config.text_column, &config.html_column, &config.url_column, &config.date_column];
     let start = DigestBuilder::new().field("version", VERSION.to_le_bytes()).field("limits", limits);
     let start = columns.iter().fold(start, |builder, name| builder.field("column", name));
-    let start = start.field("markup", format!("{:?}", config.markup));
+    let start = start.field("markup", format!("{:?}", config.markup)).field("trees", TREES);
     start.field("urls", assets.url_digest().as_bytes()).finish()
 }
 

@@ -43,6 +43,9 @@ pub struct Model {
     trees: Vec<Tree>,
 }
 
+/// The model of this crate as it stands in its file.
+pub const TREES: &str = include_str!("model.txt");
+
 /// What is wrong with a model file.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("model, line {line}: {problem}")]
@@ -60,7 +63,7 @@ impl Model {
     #[expect(clippy::unwrap_used, reason = "a constant file that a test reads")]
     pub fn built_in() -> &'static Self {
         static MODEL: OnceLock<Model> = OnceLock::new();
-        MODEL.get_or_init(|| Self::read(include_str!("model.txt"), &features::names()).unwrap())
+        MODEL.get_or_init(|| Self::read(TREES, &features::names()).unwrap())
     }
 
     /// Reads a model file that asks for these features.
@@ -305,7 +308,7 @@ mod tests {
 
     #[test]
     fn all_questions_at_once_lead_where_a_walk_does() {
-        let (text, names) = (include_str!("model.txt"), features::names());
+        let (text, names) = (TREES, features::names());
         let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         let thresholds: Vec<f32> = lines.iter().filter_map(|line| line.split_once(" <= ")?.1.parse().ok()).collect();
         let mut batch = Batch::new();
